@@ -1,0 +1,134 @@
+# make          build/shiftctl and build/shiftctl-apply (and build/traffic, the lab's test traffic)
+# make demo     a cutover under checked traffic, on this machine        (root; installs what it needs)
+# make check    every test                                              (root; installs what it needs)
+# make bench    side by side with plain routing, nftables and HAProxy   (root; minutes, alone)
+# make soak, make matrix    longer proofs: hours of changes; all packet tables on old kernels
+# make install, make clean
+
+CC     ?= gcc
+CLANG  ?= clang
+PREFIX ?= /usr/local
+B      := build
+
+WARN   := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
+CFLAGS ?= -O2 -g
+override CFLAGS += -std=gnu11 $(WARN) $(if $(WERROR),-Werror) -D_GNU_SOURCE -I. -MMD -MP
+LDFLAGS ?= -Wl,-O1,--as-needed,-z,relro,-z,now
+BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -Wall -Wextra -Wno-unused-parameter -Wno-pass-failed \
+	-Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
+
+# The two commands. shiftctl has the verbs that must start in a millisecond; shiftctl-apply has
+# those that read the configuration or load programs, and is started by shiftctl.
+COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
+	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c) \
+	$(addprefix userspace/plane/,bpfsys.c control.c plane.c state.c telemetry.c flows.c maglev.c \
+	sync.c sync_backends.c attach.c pins.c)
+LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
+	$(addprefix userspace/cmd/,weight.c rollback.c conns.c history.c detach.c)
+HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c userspace/shiftctl_apply.c \
+	$(addprefix userspace/net/,host.c resolve.c) \
+	$(addprefix userspace/cmd/,apply.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
+TRAFFIC := $(wildcard tools/traffic*.c)
+
+objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+
+LIGHT_LIBS := -lmnl -ljansson
+HEAVY_LIBS := -lbpf -lmnl -lnl-route-3 -lnl-3 -lfyaml -ljansson
+HEAVY_CFLAGS := -I/usr/include/libnl3
+
+.PHONY: all tests demo check bench soak matrix install clean deps format
+
+all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/traffic
+
+# Nothing to install is the usual case and costs a few milliseconds.
+deps:
+	@tools/deps build
+
+override CFLAGS += $(HEAVY_CFLAGS)
+
+$(B)/shiftctl: $(call objs,$(LIGHT))
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIGHT_LIBS)
+
+$(B)/shiftctl-apply: $(call objs,$(HEAVY)) $(B)/bpf/object.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(HEAVY_LIBS)
+
+$(B)/traffic: $(call objs,$(TRAFFIC))
+	$(CC) $(LDFLAGS) -o $@ $^
+
+$(B)/tests/%.o: tests/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+# ---- the kernel's side ----
+
+BPF_PARTS := $(wildcard bpf/*.h)
+
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_PARTS) Makefile
+	@mkdir -p $(@D)
+	$(CLANG) $(BPFFLAGS) -c -o $@ $<
+	llvm-strip -g $@
+
+# The object is carried inside shiftctl-apply, so that nothing has to be found at run time.
+$(B)/bpf/object.o: userspace/plane/object.S $(B)/bpf/shift_tc.bpf.o
+	$(CC) -c -I$(B) -o $@ $<
+
+-include $(shell [ -d $(B) ] && find $(B) -name '*.d')
+
+# ---- tests ----
+
+UNIT := $(patsubst tests/unit/test_%.c,$(B)/tests/unit_%,$(wildcard tests/unit/test_*.c))
+# All of our code but the mains, for whatever a test wants of it.
+PARTS := $(filter-out userspace/shiftctl%.c,$(sort $(LIGHT) $(HEAVY)))
+
+$(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/tests/unit_%: $(B)/tests/unit/test_%.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(HEAVY_LIBS)
+
+$(B)/tests/bpf_tables: $(call objs,$(wildcard tests/bpf/*.c))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ -lbpf
+
+tests: all $(UNIT) $(B)/tests/bpf_tables $(B)/bpf/variant.bpf.o
+
+# The same program compiled for another instruction set: what an upgrade looks like.
+$(B)/bpf/variant.bpf.o: bpf/shift_tc.bpf.c $(BPF_PARTS) Makefile
+	$(CLANG) $(subst -mcpu=v2,-mcpu=v3,$(BPFFLAGS)) -DSHIFT_BUILD=2 -c -o $@ $<
+	llvm-strip -g $@
+
+demo:
+	@tools/deps build demo
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all
+	@tools/demo
+
+check:
+	@tools/deps build check
+	@$(MAKE) --no-print-directory -s -j$$(nproc) WERROR=1 tests
+	@tests/check
+
+bench:
+	@tools/deps build bench
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all
+	@tools/bench
+
+matrix: tests
+	@tools/deps check
+	@tests/vm/matrix $(B)/tests/bpf_tables
+
+install: all
+	install -D -m 755 $(B)/shiftctl $(DESTDIR)$(PREFIX)/sbin/shiftctl
+	install -D -m 755 $(B)/shiftctl-apply $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-apply
+	install -D -m 644 systemd/shift.service $(DESTDIR)/etc/systemd/system/shift.service
+
+clean:
+	rm -rf $(B)
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * decide.bpf.h - which arm a new connection goes to, and which backend
+ *
+ * A SYN is answered once. If it goes to a backend, its flow's record is the memory; if it stays,
+ * the old host's stack knows it, but not always visibly: behind DNAT the socket is in another
+ * namespace, under SYN cookies there is none. So every SYN left local is also remembered by tuple
+ * and initial sequence number for as long as it may be repeated, and a repetition gets the same
+ * answer even when the share has changed in between. The memory is a plain table of eight-way
+ * lines: bounded, no allocation; a flood can push entries out, and then the socket look-up is what
+ * is left.
+ *
+ * Whatever fails on the way to a backend ends at the old host, with a counter.
+ */
+#pragma once
+
+#include "bpf/control.bpf.h"
+#include "bpf/flow.bpf.h"
+
+#define SOCKET_LISTEN	 10 /* enum bpf_tcp_state in <linux/bpf.h> */
+#define SOCKET_TIME_WAIT 6
+
+#define BACKEND_TRIES 8 /* by hash, before the table's list is walked */
+#define TARGET_TRIES  8
+#define PORT_TRIES    4 /* that the host itself holds */
+
+struct decision {
+	enum shift_verdict verdict; /* FORWARD: the rest holds */
+	__u32 fallback;
+	__u32 backend;
+	__u32 target;
+	__u32 index;
+	__u32 client_action;
+	__u8 local_socket; /* as in struct shift_explanation */
+	__u8 shadow;	   /* would have been shifted */
+	struct control control;
+};
+
+/* The name of a SYN in the memory: its tuple and initial sequence number. */
+static __always_inline __u64 syn_hash(const struct packet *p)
+{
+	__u64 h =
+		shift_mix(((__u64)p->src[3] << 32 | p->seq) ^ ((__u64)p->src[1] << 32 | p->src[2]));
+
+	return shift_mix(h ^ ((__u64)p->sport << 48 | (__u64)p->dport << 32 | p->dst[3]) ^
+			 p->src[0]);
+}
+
+enum { SYN_LOOK, SYN_TOUCH, SYN_KEEP };
+
+/* Is the SYN remembered? TOUCH moves its time on if it is; KEEP remembers it if it is not. */
+__noinline int syn_memory(__u64 hash, __u32 ttl, __u32 now, __u32 how)
+{
+	__u32 tag = (__u32)hash | 1, key = hash >> 32 & (SHIFT_SYN_LINES - 1);
+	struct shift_syn_line *line = bpf_map_lookup_elem(&shift_syns, &key);
+	__u32 oldest = 0, oldest_age = 0;
+
+	if (!line)
+		return 0;
+	for (__u32 i = 0; i < SHIFT_SYN_WAYS; i++) {
+		__u32 age = now - line->tick[i];
+
+		if (line->tag[i] == tag && age < ttl) {
+			if (how != SYN_LOOK)
+				line->tick[i] = now;
+			return 1;
+		}
+		if (!line->tag[i])
+			age = ~0u;
+		if (age > oldest_age) {
+			oldest_age = age;
+			oldest = i;
+		}
+	}
+	if (how == SYN_KEEP) {
+		line->tag[oldest & (SHIFT_SYN_WAYS - 1)] = tag;
+		line->tick[oldest & (SHIFT_SYN_WAYS - 1)] = now;
+	}
+	return 0;
+}
+
+static __always_inline int syn_left_local(const struct visit *v, __u32 how)
+{
+	return syn_memory(syn_hash(&v->p), v->svc->syn_memory, v->now, how);
+}
+
+/* Does the host itself hold a socket of this tuple that is more than a listener? */
+static __always_inline int local_socket(struct __sk_buff *skb, const __u32 src[4],
+					const __u32 dst[4], __u16 sport, __u16 dport, int v6)
+{
+	struct bpf_sock_tuple t = {};
+	struct bpf_sock *sk;
+	int found;
+
+	if (v6) {
+		__builtin_memcpy(t.ipv6.saddr, src, sizeof(t.ipv6.saddr));
+		__builtin_memcpy(t.ipv6.daddr, dst, sizeof(t.ipv6.daddr));
+		t.ipv6.sport = sport;
+		t.ipv6.dport = dport;
+		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
+	} else {
+		t.ipv4.saddr = src[3];
+		t.ipv4.daddr = dst[3];
+		t.ipv4.sport = sport;
+		t.ipv4.dport = dport;
+		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+	}
+	if (!sk)
+		return 0;
+	found = sk->state != SOCKET_LISTEN && sk->state != SOCKET_TIME_WAIT;
+	bpf_sk_release(sk);
+	return found;
+}
+
+static __always_inline __u32 client_action(const struct packet *p, __u32 service)
+{
+	struct shift_client_key key = {.prefixlen = 160, .service = service};
+	__u32 *action;
+
+	__builtin_memcpy(key.address, p->src, sizeof(key.address));
+	action = bpf_map_lookup_elem(&shift_clients, &key);
+	return action ? *action : 0;
+}
+
+static __always_inline int backend_usable(__u32 id, __u64 *now)
+{
+	struct shift_backend *b = bpf_map_lookup_elem(&shift_backends, &id);
+
+	if (!b || (b->flags & (SHIFT_BACKEND_USED | SHIFT_BACKEND_DRAIN)) != SHIFT_BACKEND_USED)
+		return 0;
+	if (b->health != SHIFT_HEALTH_DOWN)
+		return 1;
+	if (!*now)
+		*now = bpf_ktime_get_boot_ns();
+	return *now >= b->health_until; /* an old verdict is none */
+}
+
+/*
+ * The backend of a hash, or -1. An unusable one's share goes to the others by weight: further
+ * entries of the table are tried, then every backend once.
+ */
+__noinline int pick_backend(__u32 table, __u64 hash)
+{
+	struct shift_table *t = bpf_map_lookup_elem(&shift_tables, &table);
+	__u32 entry = shift_hash_entry(hash), first;
+	__u64 now = 0;
+
+	if (!t || !t->entries)
+		return -1;
+	for (int i = 0; i < BACKEND_TRIES; i++) {
+		__u32 id;
+
+		if (entry >= SHIFT_TABLE)
+			return -1;
+		id = t->backend[entry];
+		if (backend_usable(id, &now))
+			return id;
+		entry = shift_hash_entry(shift_mix(hash + i + 1));
+	}
+	first = (hash >> 16) & (SHIFT_TABLE_LIST - 1);
+	for (__u32 i = 0; i < SHIFT_TABLE_LIST; i++) {
+		__u32 place = (first + i) & (SHIFT_TABLE_LIST - 1), id;
+
+		if (place >= t->backends)
+			continue;
+		id = t->list[place];
+		if (backend_usable(id, &now))
+			return id;
+	}
+	return -1;
+}
+
+/* The host's own connection to the same backend would lose its answers. (A function, for its stack.) */
+static __noinline int port_in_use(struct __sk_buff *skb, const struct shift_target *t, __u32 index)
+{
+	return local_socket(skb, t->address, t->nat, t->port, bpf_htons(t->port_lo + index),
+			    t->family == 6);
+}
+
+/*
+ * A port of one target, as its index; or ~enum shift_fallback. Global, as flow_take_port is.
+ */
+__noinline int try_target(struct __sk_buff *skb, __u32 id, __u32 now)
+{
+	struct shift_target *t = bpf_map_lookup_elem(&shift_targets, &id);
+	int index = -1;
+
+	if (!t || (t->flags & (SHIFT_TARGET_USED | SHIFT_TARGET_DRAIN)) != SHIFT_TARGET_USED)
+		return ~SHIFT_FALLBACK_NO_BACKEND;
+	if (t->flags & SHIFT_TARGET_NO_ROUTE)
+		return ~SHIFT_FALLBACK_NO_ROUTE;
+	for (int i = 0; i < PORT_TRIES; i++) {
+		index = flow_take_port(id, t->ports, (__u32)t->stride << 16 | t->phase, t->shards,
+				       now);
+		if (index < 0)
+			break;
+		if (!port_in_use(skb, t, index))
+			return index & 0xffff;
+	}
+	return ~SHIFT_FALLBACK_PORTS_EXHAUSTED;
+}
+
+/*
+ * One of the backend's targets with a free port: the hash says where to begin, so that a client
+ * keeps its address while ports last. Nothing free: the verdict is a fallback, for the last reason
+ * met.
+ */
+static __always_inline void pick_target(struct __sk_buff *skb, const struct visit *v,
+					struct decision *d)
+{
+	struct shift_backend *b = bpf_map_lookup_elem(&shift_backends, &d->backend);
+	int index = ~SHIFT_FALLBACK_NO_BACKEND;
+	__u32 n, place;
+
+	if (!b)
+		return;
+	n = b->targets[v->p.v6 & 1];
+	if (n > SHIFT_BACKEND_TARGETS)
+		n = SHIFT_BACKEND_TARGETS;
+	place = ((v->hash >> 16 & 0xffff) * n) >> 16;
+	for (__u32 i = 0; i < TARGET_TRIES; i++) {
+		if (i >= n)
+			break;
+		if (place >= n)
+			place = 0;
+		d->target = b->target[v->p.v6 & 1][place & (SHIFT_BACKEND_TARGETS - 1)];
+		index = try_target(skb, d->target, v->now);
+		if (index >= 0) {
+			d->index = index;
+			return;
+		}
+		place++;
+	}
+	d->verdict = SHIFT_PASS_FALLBACK;
+	d->fallback = ~index;
+}
+
+/* Fills the record of a port that flow_take_port gave and leads the client's tuple to it. */
+static __always_inline int flow_insert(struct __sk_buff *skb, const struct visit *v,
+				       const struct decision *d)
+{
+	struct shift_flow *f = flow_slot(d->target, d->index);
+	const struct packet *p = &v->p;
+	__u32 rank = shift_hash_rank(v->hash);
+	struct shift_flow_key key;
+	struct shift_flow_ref ref;
+
+	if (!f)
+		return -1;
+	if (f->state != SHIFT_FLOW_FREE && f->state != SHIFT_FLOW_ABANDONED) {
+		if (f->state == SHIFT_FLOW_SYN_SENT) {
+			struct shift_backend_stats *s = backend_stats(f->backend);
+
+			if (s)
+				s->handshake_failures++;
+		}
+		flow_forget(f, d->target, d->index);
+	}
+	rank_mark(v->service, rank);
+	f->state = SHIFT_FLOW_FREE;
+	f->generation++;
+	__builtin_memcpy(f->client, p->src, sizeof(f->client));
+	f->client_port = p->sport;
+	f->listen = v->listen;
+	f->flags = 0;
+	f->backend = d->backend;
+	f->client_ack = 0;
+	f->backend_ack = 0;
+	f->bytes_up = 0;
+	f->bytes_down = 0;
+	f->ifindex = skb->ifindex;
+	f->rank = rank;
+	f->service = v->service;
+	f->cut = 0;
+	f->epoch = d->control.epoch;
+	f->born = bpf_ktime_get_ns();
+	f->client_isn = p->seq;
+	f->backend_isn = 0;
+	f->client_fin = 0;
+	f->backend_fin = 0;
+	f->protocol = p->protocol;
+	f->syn_retransmits = 0;
+	f->expires = v->now + v->svc->timeout[SHIFT_FLOW_SYN_SENT];
+	barrier();
+	f->state = SHIFT_FLOW_SYN_SENT;
+
+	flow_key(&key, p, v->listen);
+	ref.target = d->target;
+	ref.index = d->index;
+	ref.generation = f->generation;
+	if (bpf_map_update_elem(&shift_flows, &key, &ref, BPF_ANY)) {
+		f->state = SHIFT_FLOW_FREE;
+		return -1;
+	}
+	return 0;
+}
+
+/*
+ * The decision for a SYN that no live flow answers: an arm and, for the new one, a backend. `keep`
+ * remembers a SYN that stays local.
+ */
+static __noinline int decide(struct __sk_buff *skb, const struct visit *v, struct decision *d,
+			     int keep)
+{
+	const struct packet *p = &v->p;
+	int wanted = 0, id;
+
+	d->verdict = SHIFT_PASS_BYPASS;
+	if (v->svc->flags & SHIFT_SERVICE_CLIENTS)
+		d->client_action = client_action(p, v->service);
+	if (d->client_action == SHIFT_CLIENT_BYPASS)
+		return 0;
+	if (!v->draining && control_read(v->service, &d->control)) {
+		wanted = shift_hash_rank(v->hash) < d->control.threshold;
+		if (d->client_action == SHIFT_CLIENT_NEW && !d->control.latched)
+			wanted = 1;
+		if (d->client_action == SHIFT_CLIENT_OLD || d->client_action == SHIFT_CLIENT_PEER)
+			wanted = 0;
+	}
+	d->verdict = SHIFT_PASS_LOCAL_REPEAT;
+	d->local_socket = 2;
+	if (syn_left_local(v, !keep ? SYN_LOOK : wanted ? SYN_TOUCH : SYN_KEEP))
+		return 0;
+	d->local_socket = 0;
+	d->verdict = SHIFT_PASS_LOCAL_SYN;
+	if (!wanted)
+		return 0;
+	if (local_socket(skb, p->src, p->dst, p->sport, p->dport, p->v6)) {
+		d->local_socket = 1;
+		d->verdict = SHIFT_PASS_LOCAL_REPEAT;
+		return 0;
+	}
+	if (d->control.mode == SHIFT_MODE_SHADOW) {
+		d->shadow = 1;
+		return 0;
+	}
+	d->verdict = SHIFT_PASS_FALLBACK;
+	d->fallback = SHIFT_FALLBACK_NO_BACKEND;
+	id = pick_backend(v->service * 2 + p->v6, v->hash);
+	if (id < 0)
+		return 0;
+	d->backend = id;
+	d->verdict = SHIFT_FORWARD;
+	return 0;
+}

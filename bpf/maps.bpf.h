@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * maps.bpf.h - the maps, one set per network namespace, shared by the programs of all interfaces
+ *
+ * Names are at most 15 characters: shiftctl finds the maps by name through an attached program.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <stddef.h>
+#include <bpf/bpf_helpers.h>
+#include "bpf/shift.h"
+
+/* Set before loading, per interface. */
+const volatile __u32 iface_slot;   /* place in shift_globals.interface and shift_ifstats */
+const volatile __u32 window_shift; /* jiffies >> this is about a second */
+const volatile __u32 l3_offset = 14;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SHIFT_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct shift_control);
+} shift_control SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shift_globals);
+} shift_globals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shift_ports);
+} shift_ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct shift_service);
+} shift_services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SHIFT_MAX_LISTENS);
+	__type(key, struct shift_listen_key);
+	__type(value, __u32); /* listen id */
+} shift_entry SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_MAX_LISTENS);
+	__type(key, __u32);
+	__type(value, struct shift_listen);
+} shift_listens SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SHIFT_MAX_CLIENTS);
+	__type(key, struct shift_client_key);
+	__type(value, __u32); /* enum shift_client_action */
+} shift_clients SEC(".maps");
+
+/* A rank's byte is 1 once a flow of it was ever shifted; see flow.bpf.h. */
+struct shift_dirty {
+	__u8 rank[SHIFT_RANKS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SHIFT_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct shift_dirty);
+} shift_dirty SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_MAX_SERVICES * 2);
+	__type(key, __u32); /* service * 2 + (IPv6) */
+	__type(value, struct shift_table);
+} shift_tables SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_MAX_BACKENDS);
+	__type(key, __u32);
+	__type(value, struct shift_backend);
+} shift_backends SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_MAX_TARGETS);
+	__type(key, __u32);
+	__type(value, struct shift_target);
+} shift_targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SHIFT_MAX_TARGETS);
+	__type(key, struct shift_reply_key);
+	__type(value, __u32); /* target id */
+} shift_replies SEC(".maps");
+
+/* The kernel wants the lock to be of its own type. */
+struct shift_hand {
+	struct bpf_spin_lock lock;
+	__u32 hand;
+};
+_Static_assert(sizeof(struct shift_hand) == sizeof(struct shift_cursor), "cursor");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_MAX_TARGETS *SHIFT_MAX_SHARDS);
+	__type(key, __u32); /* target * SHIFT_MAX_SHARDS + shard */
+	__type(value, struct shift_hand);
+} shift_cursors SEC(".maps");
+
+struct shift_slots {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32)); /* NAT port - target.port_lo */
+	__uint(value_size, sizeof(struct shift_flow));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SHIFT_MAX_TARGETS);
+	__type(key, __u32);
+	__array(values, struct shift_slots);
+} shift_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* set by apply: the sum of all targets' ports */
+	__type(key, struct shift_flow_key);
+	__type(value, struct shift_flow_ref);
+} shift_flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_SYN_LINES);
+	__type(key, __u32);
+	__type(value, struct shift_syn_line);
+} shift_syns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SHIFT_MAX_INTERFACES);
+	__type(key, __u32);
+	__type(value, struct shift_if_stats);
+} shift_ifstats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SHIFT_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct shift_service_stats);
+} shift_svcstats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SHIFT_MAX_BACKENDS);
+	__type(key, __u32);
+	__type(value, struct shift_backend_stats);
+} shift_bestats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shift_explanation);
+} shift_answer SEC(".maps");

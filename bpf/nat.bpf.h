@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * nat.bpf.h - rewriting a TCP packet in place and sending it on
+ *
+ * Full NAT, both addresses and both ports. The checksum field may be partial (the pseudo-header's
+ * sum alone, for the sending device to complete), and the program cannot see whether it is;
+ * bpf_l4_csum_replace can, so the difference of the addresses goes through it marked as
+ * pseudo-header and the difference of the ports unmarked (net/core/utils.c,
+ * inet_proto_csum_replace_by_diff). With CHECKSUM_COMPLETE the helper takes the pseudo-header's
+ * difference off skb->csum, which is right for IPv4, whose header checksum moves the other way;
+ * IPv6 has none, so the difference is given back, and the hop limit's with it.
+ */
+#pragma once
+
+#include "bpf/parse.bpf.h"
+
+struct ends {
+	__u32 src[4];
+	__u32 dst[4];
+	__u16 sport;
+	__u16 dport;
+};
+
+static __always_inline __u32 fold32(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return sum;
+}
+
+static __always_inline __u16 fold16(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* The one's complement difference of the addresses (RFC 1624). */
+static __always_inline __u32 address_difference(const struct packet *p, const struct ends *e)
+{
+	__u64 sum = (__u64)(__u32)~p->src[3] + e->src[3] + (__u32)~p->dst[3] + e->dst[3];
+
+	if (p->v6) {
+#pragma unroll
+		for (int i = 0; i < 3; i++)
+			sum += (__u64)(__u32)~p->src[i] + e->src[i] + (__u32)~p->dst[i] + e->dst[i];
+	}
+	return fold32(sum);
+}
+
+/* TTL to the addresses in one store; `difference` is what else changed under the checksum. */
+static __always_inline int write_ipv4(struct __sk_buff *skb, const struct packet *p,
+				      const struct ends *e, __u8 ttl, __u32 difference)
+{
+	struct {
+		__u8 ttl;
+		__u8 protocol;
+		__u16 check;
+		__u32 saddr;
+		__u32 daddr;
+	} ip = {.ttl = ttl, .protocol = p->protocol, .saddr = e->src[3], .daddr = e->dst[3]};
+	__u16 was = bpf_htons(p->ttl << 8), is = bpf_htons(ttl << 8);
+
+	ip.check = ~fold16(fold32((__u64)(__u16)~p->ip_check + (__u16)~was + is + difference));
+	return bpf_skb_store_bytes(skb, p->l3 + offsetof(struct iphdr, ttl), &ip, sizeof(ip), 0);
+}
+
+static __always_inline int write_ipv6(struct __sk_buff *skb, const struct packet *p,
+				      const struct ends *e, __u8 ttl)
+{
+	int err;
+
+	err = bpf_skb_store_bytes(skb, p->l3 + offsetof(struct ipv6hdr, hop_limit), &ttl, 1, 0);
+	if (err)
+		return err;
+	return bpf_skb_store_bytes(skb, p->l3 + offsetof(struct ipv6hdr, saddr), e,
+				   sizeof(e->src) + sizeof(e->dst), 0);
+}
+
+/* 0, or negative: out of memory, the packet may be half written. */
+static __always_inline int nat_rewrite(struct __sk_buff *skb, const struct packet *p,
+				       const struct ends *e)
+{
+	__u32 addresses = address_difference(p, e);
+	__u32 ports = (__u32)(__u16)~p->sport + e->sport + (__u16)~p->dport + e->dport;
+	__u32 check = p->l4 + offsetof(struct tcphdr, check);
+	int err;
+
+	err = p->v6 ? write_ipv6(skb, p, e, p->ttl - 1)
+		    : write_ipv4(skb, p, e, p->ttl - 1, addresses);
+	if (err)
+		return err;
+	err = bpf_skb_store_bytes(skb, p->l4, &e->sport, 4, 0);
+	if (err)
+		return err;
+	err = bpf_l4_csum_replace(skb, check, 0, addresses, BPF_F_PSEUDO_HDR);
+	if (err)
+		return err;
+	if (p->v6)
+		bpf_csum_update(skb, fold32((__u64)addresses + (__u16)~bpf_htons(p->ttl) +
+					    bpf_htons(p->ttl - 1)));
+	return bpf_l4_csum_replace(skb, check, 0, ports, 0);
+}

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * shift.h - what the program in the kernel and the tools beside it agree on
+ *
+ * Every struct here lives in a map: the program writes one side, shiftctl and shiftd the other. So
+ * this header has nothing but <linux/types.h>, fixed sizes with spare bytes, and the few pure
+ * functions that both sides must compute alike (the share in force, the hash, a flow's life).
+ *
+ * Control. One element of `shift_control` per service: a header and 31 records. A record is written
+ * once, whole, and never changed while it is the current one; it becomes current by one 8-byte
+ * compare-and-swap of `head` = {index, generation}. A writer that saw an older generation loses.
+ * A reader takes head, then the record head names, then looks whether the record still carries
+ * head's generation; a record is not reused before 30 later changes, so a second look is rare and
+ * three failed looks mean "no record": nothing is shifted.
+ *
+ * Flows. One record of 128 bytes per (target, port): the port *is* the record's place, so a reply
+ * finds its flow by index, without a hash. Forward, a hash leads from the client's tuple to
+ * {target, index, generation}; the record's own tuple and generation are the proof. A target is
+ * {backend address, port, protocol, NAT address}; its id never changes while flows live on it.
+ *
+ * Time. Flow records count in ticks = jiffies / 16 (u32: over a year to wrap even at HZ 1000),
+ * deadlines of control in ns of CLOCK_BOOTTIME, handshakes in ns of CLOCK_MONOTONIC.
+ *
+ * Bytes. Addresses and ports are in network order exactly as in the packet; IPv4 is carried
+ * v4-mapped (::ffff:a.b.c.d). Everything else is in host order.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+#define SHIFT_ABI 1u
+
+#define SHIFT_MAX_SERVICES    16
+#define SHIFT_MAX_BACKENDS    128 /* per namespace, over all services; ids are never reused early */
+#define SHIFT_MAX_TARGETS     1024 /* id 0 is never used */
+#define SHIFT_MAX_LISTENS     256  /* id 0 is never used */
+#define SHIFT_MAX_INTERFACES  32
+#define SHIFT_MAX_CLIENTS     16384 /* prefixes in the client table: bypass, pins, peers */
+#define SHIFT_MAX_SHARDS      8
+#define SHIFT_PROBES	      32 /* ports looked at per shard for one new flow */
+#define SHIFT_BACKEND_TARGETS 64 /* targets of one backend, per address family */
+#define SHIFT_NAME	      32
+#define SHIFT_REASON	      64
+
+#define SHIFT_WEIGHT_MAX    10000 /* hundredths of a percent */
+#define SHIFT_THRESHOLD_MAX 65536 /* every rank is below it */
+#define SHIFT_RANKS	    65536
+
+#define SHIFT_TICK_SHIFT 4 /* tick = jiffies >> 4 */
+
+/* ---- control ------------------------------------------------------------------------------ */
+
+enum shift_mode {
+	SHIFT_MODE_ACTIVE = 0,
+	SHIFT_MODE_SHADOW = 1, /* decide and count, rewrite nothing */
+};
+
+enum shift_authority {
+	SHIFT_AUTHORITY_OLD = 0,
+	SHIFT_AUTHORITY_SHARED = 1,
+	SHIFT_AUTHORITY_NEW = 2,
+};
+
+enum shift_lease_action {
+	SHIFT_LEASE_HOLD = 0,	  /* an expired lease changes nothing */
+	SHIFT_LEASE_FALLBACK = 1, /* an expired lease lowers the share to lease_threshold */
+};
+
+#define SHIFT_RECORDS	 31 /* places 1..31 */
+#define SHIFT_INDEX_BITS 5
+#define SHIFT_INDEX_MASK ((1u << SHIFT_INDEX_BITS) - 1)
+
+/* What the program reads of a record is in its first 64 bytes; the rest is for people. */
+struct shift_record {
+	__u64 generation; /* the head it was published under, >> SHIFT_INDEX_BITS; 0: being written
+			   */
+	__u64 epoch;	 /* counts changes; a fleet store may supply it, then it may jump forward */
+	__u32 threshold; /* 0..65536: ranks below it go to the new arm */
+	__u8 mode;	 /* enum shift_mode */
+	__u8 authority;	 /* enum shift_authority */
+	__u8 lease_action;
+	__u8 latched;		/* set by rollback: every raise is refused */
+	__u64 not_before;	/* 0, or boot ns from which next_threshold is in force */
+	__u64 confirm_deadline; /* 0, or boot ns from which confirm_threshold is in force */
+	__u64 lease_deadline;	/* 0, or boot ns from which lease_action applies */
+	__u64 cut_epoch;	/* flows with an older epoch are reset */
+	__u32 next_threshold;
+	__u32 confirm_threshold;
+
+	__u32 lease_threshold;
+	__u16 weight; /* hundredths of a percent: what the thresholds were made from */
+	__u16 next_weight;
+	__u16 confirm_weight;
+	__u16 lease_weight;
+	__u32 set_uid;
+	__u64 set_at;	  /* when this record was published, CLOCK_REALTIME ns */
+	__u64 latched_at; /* CLOCK_REALTIME ns */
+	__u64 locked_at;  /* CLOCK_REALTIME ns, 0: no operator lock */
+	char set_by[SHIFT_NAME];
+	char latched_by[SHIFT_NAME];
+	char locked_by[SHIFT_NAME];
+	char lock_reason[SHIFT_REASON];
+	char reason[SHIFT_REASON];
+	__u8 authority_before; /* what `commit --undo` goes back to */
+	__u8 spare[183];
+};
+
+struct shift_control {
+	__u64 head;		     /* generation << SHIFT_INDEX_BITS | index; 0: no record yet */
+	__u64 claims[SHIFT_RECORDS]; /* [i]: 0, or who is writing record i+1 (plane/control.c) */
+	__u32 abi;
+	__u8 spare[252];
+	struct shift_record record[SHIFT_RECORDS]; /* record i+1 is record[i] */
+};
+
+/* ---- services, listeners, clients --------------------------------------------------------- */
+
+enum shift_affinity {
+	SHIFT_AFFINITY_CLIENT = 0,     /* IPv4 /32, IPv6 /64 */
+	SHIFT_AFFINITY_CONNECTION = 1, /* address and port */
+};
+
+enum shift_flow_state {
+	SHIFT_FLOW_FREE = 0,
+	SHIFT_FLOW_SYN_SENT,	/* the client's SYN went to the backend */
+	SHIFT_FLOW_SYN_RECV,	/* the backend's SYN-ACK went to the client */
+	SHIFT_FLOW_ESTABLISHED, /* the client acknowledged it */
+	SHIFT_FLOW_CLOSING,	/* a FIN, or a RST of doubtful number, was seen */
+	SHIFT_FLOW_DONE,	/* over; the backend keeps nothing: the port rests a short guard */
+	SHIFT_FLOW_TIME_WAIT,	/* over; the backend may keep TIME_WAIT: the port rests longer */
+	SHIFT_FLOW_ABANDONED,	/* given to the old host; maps no packet, the port rests */
+	SHIFT_FLOW_STATES
+};
+
+enum shift_on_unable {
+	SHIFT_UNABLE_RESET = 0, /* only with authority new */
+	SHIFT_UNABLE_LOCAL = 1,
+};
+
+#define SHIFT_SERVICE_USED    0x01
+#define SHIFT_SERVICE_DRAIN   0x02 /* leaves the config: nothing new is shifted, flows go on */
+#define SHIFT_SERVICE_CLIENTS 0x04 /* it has entries in the client table */
+
+struct shift_service {
+	__u64 seed;
+	__u8 flags; /* SHIFT_SERVICE_* */
+	__u8 affinity;
+	__u8 on_unable;
+	__u8 pad;
+	__u32 syn_memory;		  /* ticks that a SYN left local is remembered */
+	__u32 timeout[SHIFT_FLOW_STATES]; /* ticks without a packet, by state */
+	__u8 pad2[16];
+	char name[SHIFT_NAME];
+	__u8 spare[160];
+};
+
+/* Where clients come in. IDs are stable; a removed one drains. */
+#define SHIFT_LISTEN_USED  0x01
+#define SHIFT_LISTEN_DRAIN 0x02
+
+struct shift_listen {
+	__u32 address[4];
+	__u16 port;
+	__u8 protocol;
+	__u8 service;
+	__u8 flags;
+	__u8 spare[11];
+};
+
+struct shift_listen_key {
+	__u32 address[4];
+	__u16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+/* One bit per port in either direction: most packets of a host are nobody's, and end here. */
+struct shift_ports {
+	__u64 listen[1024];
+	__u64 nat[1024];
+};
+
+/* Longest prefix first: what to do with a client's new flows, whatever the share. */
+enum shift_client_action {
+	SHIFT_CLIENT_BYPASS = 1, /* local, uncounted: probes */
+	SHIFT_CLIENT_OLD = 2,	 /* pinned to the old arm */
+	SHIFT_CLIENT_NEW = 3,	 /* pinned to the new arm */
+	SHIFT_CLIENT_PEER = 4,	 /* a peer shifted it already: never again */
+	SHIFT_CLIENT_DENY = 5,
+};
+
+struct shift_client_key {
+	__u32 prefixlen; /* in bits, the 32 of `service` included; IPv4 counts 96 more */
+	__u32 service;
+	__u32 address[4];
+};
+
+/* ---- backends and targets ----------------------------------------------------------------- */
+
+#define SHIFT_BACKEND_USED  0x01
+#define SHIFT_BACKEND_DRAIN 0x02 /* takes no new flow */
+
+enum shift_health { SHIFT_HEALTH_UNKNOWN = 0, SHIFT_HEALTH_UP = 1, SHIFT_HEALTH_DOWN = 2 };
+
+struct shift_backend {
+	char name[SHIFT_NAME];
+	__u64 health_until; /* boot ns after which `health` means nothing */
+	__u8 health;
+	__u8 flags;
+	__u8 service;
+	__u8 pad;
+	__u16 weight;
+	__u16 targets[2]; /* how many of target[family] hold; [0] IPv4, [1] IPv6 */
+	__u8 pad2[6];
+	__u16 target[2][SHIFT_BACKEND_TARGETS];
+	__u8 spare[64];
+};
+
+#define SHIFT_TARGET_USED     0x01
+#define SHIFT_TARGET_DRAIN    0x02 /* takes no new flow */
+#define SHIFT_TARGET_NO_ROUTE 0x04 /* the last look found no way there */
+
+struct shift_target {
+	__u32 address[4];
+	__u32 nat[4];
+	__u16 port;    /* the backend's */
+	__u16 port_lo; /* host order: flow 0 uses this NAT port */
+	__u32 ports;   /* flows in its array */
+	__u32 ifindex; /* the way out; 0: back where the packet came in */
+	__u8 family;   /* 4 or 6 */
+	__u8 protocol;
+	__u8 flags;
+	__u8 shards; /* how many cursors share its ports, 1..SHIFT_MAX_SHARDS */
+	/* Addresses of one backend share its NAT ports without ever using one at the same time:
+	 * this target may take index `phase`, phase + stride, phase + 2 stride, … */
+	__u16 stride;
+	__u16 phase;
+	__u16 backend;
+	__u16 mtu; /* of the way there, 0: unknown */
+	__u8 spare[72];
+};
+
+/* The hand that goes round a shard's ports; the lock is what 5.10 has instead of fetch-and-add. */
+struct shift_cursor {
+	__u32 lock; /* struct bpf_spin_lock */
+	__u32 hand; /* counts up; place = hand % size of the shard */
+};
+
+/* Which backend a hash names: a weighted Maglev table per service and family. */
+#define SHIFT_TABLE	 4093 /* prime */
+#define SHIFT_TABLE_LIST 64
+
+struct shift_table {
+	__u16 entries; /* 0: no backend of this family, else SHIFT_TABLE */
+	__u16 backend[SHIFT_TABLE];
+	__u16 backends; /* how many of list[] hold: each backend once, for when many are down */
+	__u16 list[SHIFT_TABLE_LIST];
+};
+
+struct shift_reply_key {
+	__u32 address[4]; /* the backend's */
+	__u32 nat[4];
+	__u16 port; /* the backend's */
+	__u8 protocol;
+	__u8 pad;
+};
+
+/* ---- flows -------------------------------------------------------------------------------- */
+
+#define SHIFT_FLOW_TO_OLD      0x01 /* direction: set where the new side sends to the old */
+#define SHIFT_FLOW_RELAY       0x02 /* owned by the relay */
+#define SHIFT_FLOW_CLIENT_FIN  0x04
+#define SHIFT_FLOW_BACKEND_FIN 0x08
+#define SHIFT_FLOW_BACKEND_TW  0x10 /* the backend closed first or at once: it keeps TIME_WAIT */
+#define SHIFT_FLOW_RESET       0x20 /* a RST ended it */
+
+/* The first cache line is all that a packet of an established flow touches. */
+struct shift_flow {
+	__u32 client[4];
+	__u16 client_port;
+	__u16 listen;
+	__u32 generation; /* of this record; a forward entry of another one is stale */
+	__u8 state;
+	__u8 flags;
+	__u16 backend;
+	__u32 expires;	   /* tick after which the port may be taken again */
+	__u32 client_ack;  /* last acknowledgement by the client: what a RST to it must carry */
+	__u32 backend_ack; /* the same of the backend */
+	__u64 bytes_up;	   /* client to backend, IP length */
+	__u64 bytes_down;
+	__u32 ifindex; /* where the client is */
+	__u16 rank;
+	__u8 service;
+	__u8 cut; /* written by a paced `rollback --cut` only: reset this flow */
+
+	__u64 epoch; /* of the control under which it began */
+	__u64 born;  /* ktime ns of its SYN */
+	__u32 client_isn;
+	__u32 backend_isn;
+	__u32 client_fin; /* number after the client's FIN */
+	__u32 backend_fin;
+	__u8 protocol;
+	__u8 syn_retransmits;
+	__u8 spare[30];
+};
+
+struct shift_flow_key {
+	__u32 client[4];
+	__u16 client_port;
+	__u16 listen;
+};
+
+struct shift_flow_ref {
+	__u16 target;
+	__u16 index;
+	__u32 generation;
+};
+
+/* SYNs left local, by tuple and ISN: one cache line of eight, the oldest gives way. */
+#define SHIFT_SYN_WAYS	8
+#define SHIFT_SYN_LINES 65536
+
+struct shift_syn_line {
+	__u32 tag[SHIFT_SYN_WAYS];
+	__u32 tick[SHIFT_SYN_WAYS];
+};
+
+/* ---- counters: per CPU, add up across CPUs and across hosts -------------------------------- */
+
+enum shift_fallback {
+	SHIFT_FALLBACK_PORTS_EXHAUSTED = 0,
+	SHIFT_FALLBACK_TABLE_FULL,
+	SHIFT_FALLBACK_NO_BACKEND,
+	SHIFT_FALLBACK_NO_ROUTE,
+	SHIFT_FALLBACK_RESCUED,
+	SHIFT_FALLBACKS,
+};
+
+#define SHIFT_FALLBACK_NAMES                                                                       \
+	{                                                                                          \
+		"ports_exhausted", "table_full", "no_backend", "no_route", "rescued"               \
+	}
+
+struct shift_service_stats {
+	__u64 connections_old;
+	__u64 connections_new;
+	__u64 bypassed;
+	__u64 syn_retransmits; /* of SYNs that were left local */
+	__u64 packets_new;     /* both directions */
+	__u64 bytes_new;
+	__u64 fallback[8]; /* enum shift_fallback */
+	__u64 shadow;	   /* would have been shifted */
+	__u64 spare[17];
+};
+
+/* Upper edges in units of 10 us, ten a decade, so that 100, 200 and 500 ms are edges. */
+#define SHIFT_HISTOGRAM_EDGES                                                                      \
+	{                                                                                          \
+		1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150, 200,   \
+			250, 300, 400, 500, 600, 800, 1000, 1200, 1500, 2000, 2500, 3000, 4000,    \
+			5000, 6000, 8000, 10000, 12000, 15000, 20000, 25000, 30000, 40000, 50000,  \
+			60000, 80000, 100000, 120000, 150000, 200000, 250000, 300000, 400000,      \
+			500000, 600000, 800000, 1000000                                            \
+	}
+#define SHIFT_HISTOGRAM_STEPS 58 /* edges; bucket i ends at edge i, the last has no end */
+#define SHIFT_HISTOGRAM	      64
+
+struct shift_backend_stats {
+	__u64 connections;
+	__u64 handshakes;	  /* answered by a SYN-ACK */
+	__u64 handshake_failures; /* reset or never answered */
+	__u64 syn_retransmits;
+	__u64 packets_up;
+	__u64 bytes_up;
+	__u64 packets_down;
+	__u64 bytes_down;
+	__u64 resets; /* RST of either side after the handshake */
+	__u64 spare[7];
+	__u64 handshake[SHIFT_HISTOGRAM]; /* SYN to SYN-ACK */
+};
+
+/* What became of a packet: exactly one of these is counted for each. */
+enum shift_verdict {
+	SHIFT_PASS_OTHER = 0, /* nobody's: another protocol, port or address */
+	SHIFT_PASS_MALFORMED, /* could not be read: the stack will judge it */
+	SHIFT_PASS_FRAGMENT,
+	SHIFT_PASS_LOCAL,	 /* an established packet of the old arm */
+	SHIFT_PASS_LOCAL_SYN,	 /* a new connection for the old arm */
+	SHIFT_PASS_LOCAL_REPEAT, /* its SYN again */
+	SHIFT_PASS_BYPASS,
+	SHIFT_PASS_FALLBACK,	  /* could not be shifted */
+	SHIFT_PASS_RESCUED,	  /* the backend never answered */
+	SHIFT_PASS_REPLY_UNKNOWN, /* from a backend, but no flow: the host's own */
+	SHIFT_FORWARD,
+	SHIFT_REPLY,
+	SHIFT_CUT,	    /* answered with RST to both sides */
+	SHIFT_RESET_UNABLE, /* on_unable: reset */
+	SHIFT_DROP_TTL,
+	SHIFT_DROP_REWRITE, /* out of memory while writing to the packet */
+	SHIFT_VERDICTS,
+};
+
+#define SHIFT_VERDICT_NAMES                                                                        \
+	{                                                                                          \
+		"pass_other", "pass_malformed", "pass_fragment", "pass_local", "pass_local_syn",   \
+			"pass_local_repeat", "pass_bypass", "pass_fallback", "pass_rescued",       \
+			"pass_reply_unknown", "forward", "reply", "cut", "reset_unable",           \
+			"drop_ttl", "drop_rewrite"                                                 \
+	}
+
+#define SHIFT_WINDOWS 16 /* about a second each: jiffies >> window_shift */
+
+struct shift_if_stats {
+	__u64 verdict[32];
+	__u32 window[SHIFT_WINDOWS];
+	__u32 packets[SHIFT_WINDOWS];
+};
+
+/* ---- the namespace's own record ----------------------------------------------------------- */
+
+enum shift_hook { SHIFT_HOOK_NONE = 0, SHIFT_HOOK_TCX, SHIFT_HOOK_CLSACT, SHIFT_HOOK_XDP };
+
+struct shift_interface {
+	__u32 ifindex; /* 0: free */
+	__u8 hook;
+	__u8 made_clsact; /* we added the qdisc, so we may take it away */
+	__u16 services;	  /* bit i: service i lists this interface */
+	char name[16];
+	__u8 mac[8];
+};
+
+struct shift_globals {
+	__u32 abi;
+	__u32 hz;
+	__u32 window_shift;
+	__u32 flow_capacity; /* entries of the forward table */
+	__u64 clock_jiffies; /* jiffies64 when CLOCK_MONOTONIC was clock_ns: both run alike */
+	__u64 clock_ns;
+	__u64 netns; /* SO_NETNS_COOKIE, or the inode below 5.14 */
+	__u64 build; /* of the object that was loaded last */
+	struct {
+		__u16 lo, hi;
+	} reserved[SHIFT_MAX_SERVICES]; /* [service]: added to ip_local_reserved_ports; 0: nothing */
+	__u8 spare[16];
+	struct shift_interface interface[SHIFT_MAX_INTERFACES];
+};
+
+/* What the explain program answers for one made-up packet. */
+struct shift_explanation {
+	__u64 hash;
+	__u64 epoch;
+	__u32 rank;
+	__u32 threshold; /* in force, deadlines applied */
+	__u32 verdict;	 /* enum shift_verdict */
+	__u32 fallback;	 /* enum shift_fallback when the verdict says so */
+	__u16 service, listen, backend, target;
+	__u32 client_action; /* 0, or enum shift_client_action that decided */
+	__u32 flow_state;    /* of a live flow with this tuple, else 0 */
+	__u32 local_socket; /* 1: the host holds a socket of this tuple, 2: the SYN is remembered */
+	__u8 spare[12];
+};
+
+_Static_assert(sizeof(struct shift_record) == 512, "record");
+_Static_assert(__builtin_offsetof(struct shift_record, lease_threshold) == 64, "record hot part");
+_Static_assert(sizeof(struct shift_control) == 32 * 512, "control");
+_Static_assert(sizeof(struct shift_service) == 256, "service");
+_Static_assert(sizeof(struct shift_listen) == 32, "listen");
+_Static_assert(sizeof(struct shift_listen_key) == 20, "listen key");
+_Static_assert(sizeof(struct shift_client_key) == 24, "client key");
+_Static_assert(sizeof(struct shift_backend) == 376, "backend");
+_Static_assert(sizeof(struct shift_target) == 128, "target");
+_Static_assert(sizeof(struct shift_reply_key) == 36, "reply key");
+_Static_assert(sizeof(struct shift_flow) == 128, "flow");
+_Static_assert(__builtin_offsetof(struct shift_flow, epoch) == 64, "flow hot part");
+_Static_assert(sizeof(struct shift_flow_key) == 20, "flow key");
+_Static_assert(sizeof(struct shift_flow_ref) == 8, "flow ref");
+_Static_assert(sizeof(struct shift_service_stats) == 256, "service stats");
+_Static_assert(sizeof(struct shift_backend_stats) == 640, "backend stats");
+_Static_assert(sizeof(struct shift_if_stats) == 384, "if stats");
+_Static_assert(sizeof(struct shift_explanation) == 64, "explanation");
+
+/* ---- what both sides compute alike ---------------------------------------------------------- */
+
+/* The threshold for a weight in hundredths of a percent, rounded to nearest. */
+static inline __u32 shift_weight_threshold(__u32 weight)
+{
+	return (weight * SHIFT_THRESHOLD_MAX + SHIFT_WEIGHT_MAX / 2) / SHIFT_WEIGHT_MAX;
+}
+
+/* Is any deadline set, so that the clock has to be read? */
+static inline int shift_record_timed(const struct shift_record *r)
+{
+	return (r->not_before | r->confirm_deadline | r->lease_deadline) != 0;
+}
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define shift_be16(x) __builtin_bswap16(x)
+#define shift_be32(x) __builtin_bswap32(x)
+#else
+#define shift_be16(x) (x)
+#define shift_be32(x) (x)
+#endif
+
+/* Which of a record's shares is in force. */
+enum shift_source { SHIFT_FROM_WEIGHT, SHIFT_FROM_NEXT, SHIFT_FROM_CONFIRM, SHIFT_FROM_LEASE };
+
+/*
+ * At `now` (boot ns): a confirm that ran out goes back to its fallback, whatever was scheduled; a
+ * lease that ran out can only lower the share, and does nothing once the old side is stale.
+ */
+static inline enum shift_source shift_record_source(const struct shift_record *r, __u64 now)
+{
+	enum shift_source from = SHIFT_FROM_WEIGHT;
+	__u32 threshold = r->threshold;
+
+	if (r->not_before && now >= r->not_before) {
+		from = SHIFT_FROM_NEXT;
+		threshold = r->next_threshold;
+	}
+	if (r->confirm_deadline && now >= r->confirm_deadline) {
+		from = SHIFT_FROM_CONFIRM;
+		threshold = r->confirm_threshold;
+	}
+	if (r->lease_deadline && now >= r->lease_deadline &&
+	    r->lease_action == SHIFT_LEASE_FALLBACK && r->authority != SHIFT_AUTHORITY_NEW &&
+	    r->lease_threshold < threshold)
+		from = SHIFT_FROM_LEASE;
+	return from;
+}
+
+static inline __u32 shift_record_threshold(const struct shift_record *r, __u64 now)
+{
+	switch (shift_record_source(r, now)) {
+	case SHIFT_FROM_NEXT:
+		return r->next_threshold;
+	case SHIFT_FROM_CONFIRM:
+		return r->confirm_threshold;
+	case SHIFT_FROM_LEASE:
+		return r->lease_threshold;
+	default:
+		return r->threshold;
+	}
+}
+
+static inline __u16 shift_record_weight(const struct shift_record *r, __u64 now)
+{
+	switch (shift_record_source(r, now)) {
+	case SHIFT_FROM_NEXT:
+		return r->next_weight;
+	case SHIFT_FROM_CONFIRM:
+		return r->confirm_weight;
+	case SHIFT_FROM_LEASE:
+		return r->lease_weight;
+	default:
+		return r->weight;
+	}
+}
+
+/* Stafford's variant 13 of MurmurHash3's finalizer: every input bit moves every output bit. */
+static inline __u64 shift_mix(__u64 x)
+{
+	x ^= x >> 30;
+	x *= 0xbf58476d1ce4e5b9ull;
+	x ^= x >> 27;
+	x *= 0x94d049bb133111ebull;
+	x ^= x >> 31;
+	return x;
+}
+
+/*
+ * The hash of a new flow: bits 0-15 are its rank, 16-31 choose among a backend's targets, 32-63 the
+ * backend. It depends on the client alone, not on this host, so that every host of a service
+ * answers alike. `address` is v4-mapped, `port` the client's, both in network order.
+ */
+static inline __u64 shift_hash(__u64 seed, __u8 affinity, const __u32 address[4], __u16 port)
+{
+	__u64 h = seed;
+
+	if (address[0] == 0 && address[1] == 0) /* IPv4, v4-mapped */
+		h = shift_mix(h ^ shift_be32(address[3]));
+	else
+		h = shift_mix(h ^ ((__u64)shift_be32(address[0]) << 32 | shift_be32(address[1])));
+	if (affinity == SHIFT_AFFINITY_CONNECTION) {
+		if (address[0] || address[1])
+			h = shift_mix(
+				h ^ ((__u64)shift_be32(address[2]) << 32 | shift_be32(address[3])));
+		h = shift_mix(h ^ shift_be16(port) ^ 0x5bd1e9955bd1e995ull);
+	}
+	return h;
+}
+
+static inline __u32 shift_hash_rank(__u64 hash)
+{
+	return hash & 0xffff;
+}
+
+/* The place in a Maglev table of SHIFT_TABLE entries. */
+static inline __u32 shift_hash_entry(__u64 hash)
+{
+	return ((hash >> 32) * SHIFT_TABLE) >> 32;
+}
+
+static inline int shift_tick_passed(__u32 now, __u32 tick)
+{
+	return (__s32)(now - tick) >= 0;
+}
+
+/* Does the record keep its port busy at tick `now`? */
+static inline int shift_flow_holds(const struct shift_flow *f, __u32 now)
+{
+	return f->state != SHIFT_FLOW_FREE && !shift_tick_passed(now, f->expires);
+}
+
+/* Does it carry packets of a connection that both ends may still think alive? */
+static inline int shift_flow_alive(const struct shift_flow *f, __u32 now)
+{
+	return f->state >= SHIFT_FLOW_SYN_SENT && f->state <= SHIFT_FLOW_CLOSING &&
+	       !shift_tick_passed(now, f->expires);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * file.h - files that root may trust
+ */
+#pragma once
+
+#include <stddef.h>
+
+/*
+ * Nobody but root and this process's user may be able to change what `path` names: the file and
+ * every folder on the way to it belong to one of them and are writable by no group or other
+ * (a sticky folder such as /tmp may be), and no symbolic link on the way belongs to anyone else. 0;
+ * -EPERM, with the offending component in `why` (may be NULL); or why it cannot be looked at.
+ */
+int file_check_safe(const char *path, char *why, size_t size);
+
+/* The same, and nobody else may read it: for keys. */
+int file_check_secret(const char *path, char *why, size_t size);
+
+/*
+ * The same two, but the file that was checked is opened for reading and returned, so that nothing
+ * can be put in its place between the check and the read. Only a regular file can be opened:
+ * -EINVAL, with `why`, for anything else. The caller closes the descriptor.
+ */
+int file_open_safe(const char *path, char *why, size_t size);
+int file_open_secret(const char *path, char *why, size_t size);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * ip.h - addresses as people write them
+ *
+ *   "192.0.2.7"  "192.0.2.7:443"  "2001:db8::7"  "[2001:db8::7]"  "[2001:db8::7]:443"
+ *
+ * What is read is v4-mapped, in network order, as in bpf/shift.h; the port too. The whole text or
+ * nothing: all return 0 or -EINVAL and leave their results alone when they fail.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* *ret_port is 0 when the text has none. */
+int ip_parse(const char *text, uint32_t ret[4], uint16_t *ret_port);
+
+/* "192.0.2.0/24", or a plain address. *ret_bits counts from the front of the mapped address, so a
+ * /24 of IPv4 is 120. Bits behind the prefix are cleared. */
+int ip_parse_cidr(const char *text, uint32_t ret[4], unsigned int *ret_bits);
+
+bool ip_is_v4(const uint32_t address[4]);
+bool ip_in(const uint32_t address[4], const uint32_t network[4], unsigned int bits);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * who.h - the operator's name, for the latch, the lock and the audit trail
+ */
+#pragma once
+
+#include <stddef.h>
+
+/*
+ * SHIFT_OPERATOR, else the user who logged in (the audit login uid), else SUDO_USER, else this
+ * process's user. Names come from /etc/passwd alone: a directory server must not hold up a rollback.
+ * Unprintable bytes become '?'.
+ */
+void who_operator(char *ret, size_t size);

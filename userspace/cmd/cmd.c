@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "userspace/cmd/cmd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "userspace/base/file.h"
+#include "userspace/plane/state.h"
+
+void say(const char *format, ...)
+{
+	va_list ap;
+
+	fputs("shiftctl: ", stderr);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+int usage_error(const char *format, ...)
+{
+	va_list ap;
+
+	fputs("shiftctl: ", stderr);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputs("\nshiftctl help lists the commands\n", stderr);
+	return EXIT_USAGE;
+}
+
+/* Does `argument` spell `flag`? Then *ret_inline is what follows its '='. */
+static bool spells(const char *argument, const char *flag, const char **ret_inline)
+{
+	size_t n = strcspn(flag, "=?");
+
+	if (strncmp(argument, flag, n) || (argument[n] && argument[n] != '='))
+		return false;
+	*ret_inline = argument[n] ? argument + n + 1 : NULL;
+	return true;
+}
+
+int next_option(int argc, char **argv, int *at, const char *const *flags, const char **value)
+{
+	const char *a;
+
+	if (*at >= argc)
+		return -2;
+	a = argv[(*at)++];
+	*value = a;
+	if (a[0] != '-' || a[1] != '-')
+		return -1;
+	for (int i = 0; flags[i]; i++) {
+		char kind = flags[i][strlen(flags[i]) - 1];
+
+		if (!spells(a, flags[i], value))
+			continue;
+		if (kind == '=' && !*value) {
+			if (*at >= argc) {
+				usage_error("%s needs a value", a);
+				return -3;
+			}
+			*value = argv[(*at)++];
+		}
+		if (kind != '=' && kind != '?' && *value) {
+			usage_error("%s takes no value", flags[i]);
+			return -3;
+		}
+		return i;
+	}
+	usage_error("%s: there is no such option here", a);
+	return -3;
+}
+
+/* The value of a short option that may be joined to it. */
+static const char *short_value(const char *argument, int *at, int argc, char **argv)
+{
+	if (argument[2])
+		return argument + 2;
+	return *at < argc ? argv[(*at)++] : NULL;
+}
+
+int parse_options(int *argc, char **argv, struct options *ret)
+{
+	const char *env = getenv("SHIFT_CONFIG"), *value;
+	static char help[] = "help", version[] = "version";
+	struct options o = {.config = env && *env ? env : "/etc/shift/shift.yaml", .colour = -1};
+	int left = 0;
+
+	for (int i = 1; i < *argc;) {
+		char *a = argv[i++];
+
+		if (!strncmp(a, "-c", 2) || spells(a, "--config=", &value)) {
+			value = a[1] == 'c' ? short_value(a, &i, *argc, argv) : value;
+			if (!value || !*value)
+				return usage_error("%s needs a file", a);
+			o.config = value;
+			o.config_given = true;
+		} else if (!strncmp(a, "-s", 2)) {
+			o.service = short_value(a, &i, *argc, argv);
+			if (!o.service || !*o.service)
+				return usage_error("-s needs a service");
+		} else if (!strcmp(a, "--json")) {
+			o.json = true;
+		} else if (!strcmp(a, "--color") || !strcmp(a, "--color=always")) {
+			o.colour = 1;
+		} else if (!strcmp(a, "--no-color") || !strcmp(a, "--color=never")) {
+			o.colour = 0;
+		} else if (!strcmp(a, "--color=auto")) {
+			o.colour = -1;
+		} else if (!left && (!strcmp(a, "-h") || !strcmp(a, "--help"))) {
+			argv[left++] = help;
+		} else if (!left && !strcmp(a, "--version")) {
+			argv[left++] = version;
+		} else {
+			argv[left++] = a;
+		}
+	}
+	argv[left] = NULL;
+	*argc = left;
+	*ret = o;
+	return EXIT_OK;
+}
+
+bool use_colour(const struct options *o)
+{
+	if (o->colour >= 0)
+		return o->colour;
+	return isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+}
+
+int open_failed(int err)
+{
+	switch (err) {
+	case -ENOENT:
+		say("nothing is attached in this network namespace; attach with: shiftctl apply");
+		break;
+	case -EPERM:
+	case -EACCES:
+		say("the kernel refuses: this needs root (CAP_BPF and CAP_NET_ADMIN)");
+		break;
+	case -EPROTO:
+		say("the data plane that is loaded is of another version: use its own shiftctl, or "
+		    "shiftctl detach --force and apply");
+		break;
+	default:
+		say("cannot look at the data plane: %s", strerror(-err));
+		break;
+	}
+	return EXIT_FAILED;
+}
+
+int open_plane(struct plane *p)
+{
+	int err = plane_find(p);
+
+	return err ? open_failed(err) : EXIT_OK;
+}
+
+/*
+ * Only the one line: these verbs must work with a configuration that no longer parses. A file that
+ * others may write counts as none.
+ */
+bool configured_service(const struct options *o, char *ret, size_t size)
+{
+	char line[512], name[64];
+	bool found = false;
+	FILE *f;
+
+	if (file_check_safe(o->config, NULL, 0))
+		return false;
+	f = fopen(o->config, "re");
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "service: %63[A-Za-z0-9._-]", name) == 1 ||
+		    sscanf(line, "service: \"%63[A-Za-z0-9._-]\"", name) == 1 ||
+		    sscanf(line, "service: '%63[A-Za-z0-9._-]'", name) == 1)
+			found = true;
+	}
+	fclose(f);
+	if (found)
+		snprintf(ret, size, "%s", name);
+	return found;
+}
+
+/* The names of the services there are, and how many; *ret_id is the last one's. */
+static int list_services(const struct plane *p, char *names, size_t size, int *ret_id)
+{
+	size_t used = 0;
+	int n = 0;
+
+	names[0] = '\0';
+	for (uint32_t id = 0; id < SHIFT_MAX_SERVICES; id++) {
+		struct shift_service s;
+
+		if (plane_service(p, id, &s) || !(s.flags & SHIFT_SERVICE_USED))
+			continue;
+		*ret_id = (int)id;
+		n++;
+		if (used < size)
+			used += (size_t)snprintf(names + used, size - used, "%s%.*s",
+						 used ? ", " : "", SHIFT_NAME, s.name);
+	}
+	return n;
+}
+
+int choose_service(const struct plane *p, const struct options *o, struct shift_service *ret)
+{
+	char wanted[SHIFT_NAME * 2], names[512];
+	bool named = o->service != NULL;
+	int id = -1, n = list_services(p, names, sizeof(names), &id);
+
+	if (named)
+		snprintf(wanted, sizeof(wanted), "%s", o->service);
+	else
+		named = configured_service(o, wanted, sizeof(wanted));
+	if (named) {
+		id = plane_service_by_name(p, wanted);
+		if (id < 0 && n) {
+			say("no service %s is attached here; there is: %s", wanted, names);
+			return -(o->service ? EXIT_USAGE : EXIT_FAILED);
+		}
+	} else if (n > 1) {
+		return -usage_error("%d services are attached here, name one with -s: %s", n,
+				    names);
+	}
+	if (id < 0 || !n) {
+		say("no service is attached here; attach with: shiftctl apply");
+		return -EXIT_FAILED;
+	}
+	if (plane_service(p, (uint32_t)id, ret))
+		return -EXIT_FAILED;
+	return id;
+}
+
+int lock_host(int *ret_fd)
+{
+	char path[64];
+	struct stat ns;
+	int fd = -1;
+
+	*ret_fd = -1;
+	if (geteuid())
+		return EXIT_OK; /* the kernel will refuse it anyway, and says so better */
+	if (stat("/proc/self/ns/net", &ns) || (mkdir("/run/shift", 0700) && errno != EEXIST))
+		return EXIT_OK;
+	snprintf(path, sizeof(path), "/run/shift/apply-%llu.lock", (unsigned long long)ns.st_ino);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return EXIT_OK;
+	for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB); tries++) {
+		if (tries == 100) {
+			say("another apply or detach is under way in this namespace (%s)", path);
+			close(fd);
+			return EXIT_TIMEOUT;
+		}
+		usleep(100000);
+	}
+	*ret_fd = fd;
+	return EXIT_OK;
+}
+
+void unlock_host(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void record_change(const struct shift_record *r, const struct state_event *e)
+{
+	int err = state_record(r, e);
+
+	if (err)
+		say("in force, but the change is not recorded on disk (%s)%s", strerror(-err),
+		    err == -ETIMEDOUT ? "; the disk is still being waited for in the background"
+				      : "");
+}
+
+const char *authority_name(uint32_t authority)
+{
+	static const char *const names[] = {"old", "shared", "new"};
+
+	return authority < 3 ? names[authority] : "?";
+}
+
+void print_json(json_t *j)
+{
+	json_dumpf(j, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	putchar('\n');
+	json_decref(j);
+}

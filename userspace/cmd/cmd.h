@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * cmd.h - what every verb shares: options, exit codes, and finding its service
+ *
+ * A verb is one function in one file: it prints data on stdout, talk on stderr, and returns an exit
+ * code. Verbs that change control live in shiftctl and load nothing but libc and libmnl; those that
+ * read the whole configuration live in shiftctl-apply, which shiftctl starts for them.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "userspace/plane/plane.h"
+
+enum exit_code {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_REFUSED = 3,
+	EXIT_LOCKED = 4,
+	EXIT_TIMEOUT = 5,
+	EXIT_OVERTAKEN = 6,
+};
+
+struct options {
+	const char *config; /* -c, SHIFT_CONFIG or the default */
+	bool config_given;
+	const char *service; /* -s, or NULL */
+	bool json;
+	int colour; /* 1 yes, 0 no, −1: ask the terminal */
+};
+
+/*
+ * Takes the options that every command knows, wherever they stand, out of argv, and the program's
+ * name: argv[0] is then the verb. EXIT_OK, or EXIT_USAGE after saying why.
+ */
+int parse_options(int *argc, char **argv, struct options *ret);
+
+struct verb {
+	const char *name;
+	int (*run)(const struct options *o, int argc, char **argv); /* argv[0] is the verb */
+	const char *usage;
+	const char *help;
+};
+
+/*
+ * The next option of a verb. `flags` is a NULL-ended list of names: "--force", or "--reason=" for
+ * one that takes a value, or "--cut?" for one that may. Returns the place in the list, −1 for a
+ * positional argument, −2 at the end, −3 after printing a usage error. *value is the argument.
+ */
+int next_option(int argc, char **argv, int *at, const char *const *flags, const char **value);
+
+int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* "shiftctl: …" on stderr. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+bool use_colour(const struct options *o);
+
+/* Opens the plane. EXIT_OK, or the exit code after saying why not. */
+int open_plane(struct plane *p);
+/* Says why plane_find failed; EXIT_FAILED. */
+int open_failed(int err);
+
+/*
+ * The one service a command is about: -s; else the `service:` line of the configuration; else the only one
+ * there is. Its id, or −(exit code) after saying what there is.
+ */
+int choose_service(const struct plane *p, const struct options *o, struct shift_service *ret);
+
+/* The service name that the configuration file gives, by its one line; false if it cannot be had. */
+bool configured_service(const struct options *o, char *ret, size_t size);
+
+/*
+ * Only one `apply` or `detach` at a time per namespace; waits 10 s for another. EXIT_OK and a
+ * descriptor for unlock_host, or the exit code after saying who is in the way. A folder that cannot be made is
+ * no reason to fail: the descriptor is then −1.
+ */
+int lock_host(int *ret_fd);
+void unlock_host(int fd);
+
+/* The records of a change, on disk; says when that failed, and never fails the change. */
+struct state_event;
+void record_change(const struct shift_record *r, const struct state_event *e);
+
+const char *authority_name(uint32_t authority);
+
+/* Prints a JSON object and frees it. */
+struct json_t;
+void print_json(struct json_t *j);

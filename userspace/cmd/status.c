@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * status.c - `status`: what is in force, asked of the kernel
+ *
+ * A service that is asked for by name (-s, or the configuration) gets its view also when nothing is
+ * attached: then what was saved on disk is all there is. Without a name the screen shows every
+ * service of this namespace; JSON is of one, so several need a name there.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "userspace/cmd/status.h"
+#include "userspace/cmd/verbs.h"
+
+struct watch {
+	const struct options *o;
+	bool line, json;
+	struct status_view *view[2][SHIFT_MAX_SERVICES]; /* this frame's and the last one's */
+	unsigned int views[2];
+	struct status_before before[SHIFT_MAX_SERVICES];
+	int now; /* which of the two is this frame's */
+};
+
+static struct status_view *add_view(struct watch *w)
+{
+	unsigned int n = w->views[w->now];
+	struct status_view **v = &w->view[w->now][n];
+
+	if (n == SHIFT_MAX_SERVICES)
+		return NULL;
+	if (!*v)
+		*v = malloc(sizeof(**v));
+	if (*v)
+		w->views[w->now]++;
+	return *v;
+}
+
+/* The service that was asked for. It may be known on disk only, or not at all. */
+static int view_named(struct watch *w, const struct plane *p, const char *name)
+{
+	struct status_view *v = add_view(w);
+	int id = p->control ? plane_service_by_name(p, name) : -ENOENT;
+
+	if (!v)
+		return -ENOMEM;
+	if (id >= 0)
+		return status_look(p, (uint32_t)id, v);
+	status_look_saved(name, v);
+	if (p->control)
+		status_services(p, v->others, sizeof(v->others));
+	return 0;
+}
+
+static int view_all(struct watch *w, const struct plane *p)
+{
+	for (uint32_t id = 0; id < SHIFT_MAX_SERVICES; id++) {
+		struct shift_service s;
+		struct status_view *v;
+		int err;
+
+		if (plane_service(p, id, &s) || !(s.flags & SHIFT_SERVICE_USED))
+			continue;
+		v = add_view(w);
+		err = v ? status_look(p, id, v) : -ENOMEM;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Nothing is loaded and nobody named a service: every one that was saved, or an empty view. */
+static int view_saved(struct watch *w)
+{
+	char names[SHIFT_MAX_SERVICES][SHIFT_NAME];
+	int n = state_services(names, SHIFT_MAX_SERVICES);
+
+	for (int i = 0; i < n || !i; i++) {
+		struct status_view *v = add_view(w);
+
+		if (!v)
+			return -ENOMEM;
+		status_look_saved(n ? names[i] : "", v);
+	}
+	return 0;
+}
+
+static int look(struct watch *w)
+{
+	char configured[SHIFT_NAME * 2];
+	const char *name = w->o->service;
+	struct plane p;
+	int err;
+
+	w->views[w->now] = 0;
+	if (!name && configured_service(w->o, configured, sizeof(configured)))
+		name = configured;
+	err = plane_find(&p);
+	if (err && err != -ENOENT)
+		goto out;
+	if (name)
+		err = view_named(w, &p, name);
+	else
+		err = p.control ? view_all(w, &p) : view_saved(w);
+	if (!err && !w->views[w->now])
+		err = view_saved(w);
+out:
+	plane_close(&p);
+	return err;
+}
+
+/* What the last frame saw of the same service. */
+static void find_before(struct watch *w, unsigned int i)
+{
+	const struct status_view *v = w->view[w->now][i];
+	struct status_before *b = &w->before[i];
+
+	for (unsigned int n = 0; n < w->views[!w->now]; n++) {
+		const struct status_view *was = w->view[!w->now][n];
+
+		if (strcmp(was->service, v->service))
+			continue;
+		if (!b->view || was->weight != v->weight ||
+		    v->stats.connections_old < b->old_base ||
+		    v->stats.connections_new < b->new_base) {
+			b->old_base = was->stats.connections_old;
+			b->new_base = was->stats.connections_new;
+		}
+		b->view = was;
+		return;
+	}
+	b->view = NULL;
+}
+
+static int show(struct watch *w, FILE *to)
+{
+	int code = EXIT_OK;
+
+	for (unsigned int i = 0; i < w->views[w->now]; i++) {
+		const struct status_view *v = w->view[w->now][i];
+		json_t *j;
+
+		if (!v->attached)
+			code = EXIT_FAILED;
+		find_before(w, i);
+		if (w->json) {
+			j = status_json(v);
+			json_dumpf(j, to, JSON_COMPACT | JSON_REAL_PRECISION(6));
+			fputc('\n', to);
+			json_decref(j);
+		} else if (w->line) {
+			status_line(v, to);
+		} else {
+			if (i)
+				fputc('\n', to);
+			status_screen(v, &w->before[i], use_colour(w->o), to);
+		}
+	}
+	return code;
+}
+
+static int frame(void *arg, FILE *to)
+{
+	struct watch *w = arg;
+	int err, code;
+
+	err = look(w);
+	if (err)
+		return err;
+	if (w->json && w->views[w->now] > 1)
+		return -E2BIG;
+	code = show(w, to);
+	w->now = !w->now;
+	return code;
+}
+
+/* Why there is no frame, as every verb says it. */
+static int complain(const struct watch *w, int err)
+{
+	struct shift_service s;
+	struct plane p;
+	int code;
+
+	if (err != -E2BIG)
+		return open_failed(err);
+	code = open_plane(&p);
+	if (!code)
+		code = -choose_service(&p, w->o, &s);
+	plane_close(&p);
+	return code > 0 ? code : EXIT_FAILED;
+}
+
+int cmd_status(const struct options *o, int argc, char **argv)
+{
+	static const char *const flags[] = {"--watch", "--line", NULL};
+	struct watch w = {.o = o, .json = o->json};
+	bool again = false;
+	const char *value;
+	int at = 1, what, code;
+
+	while ((what = next_option(argc, argv, &at, flags, &value)) != -2) {
+		if (what == -1)
+			return usage_error("status takes no argument, not '%s'", value);
+		if (what == -3)
+			return EXIT_USAGE;
+		again |= what == 0;
+		w.line |= what == 1;
+	}
+	if (w.line && w.json)
+		return usage_error("status: --line or --json, not both");
+	if (again)
+		code = status_watch(frame, &w, !w.line && !w.json);
+	else
+		code = frame(&w, stdout);
+	if (code < 0)
+		code = complain(&w, code);
+	fflush(stdout);
+	for (unsigned int i = 0; i < SHIFT_MAX_SERVICES; i++) {
+		free(w.view[0][i]);
+		free(w.view[1][i]);
+	}
+	return code;
+}

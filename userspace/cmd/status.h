@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * status.h - what `status` saw of one service, and the ways to show it
+ *
+ * status_look.c asks the kernel and fills a view; the others turn a view into text and ask nobody.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "userspace/cmd/cmd.h"
+#include "userspace/plane/state.h"
+
+/* What is known of health. Unknown counts as usable. */
+enum status_health { STATUS_UNKNOWN = -1, STATUS_DOWN = 0, STATUS_UP = 1 };
+
+struct status_address {
+	uint32_t address[4];
+	uint16_t port;	    /* network order */
+	uint8_t protocol;   /* IPPROTO_* */
+	bool no_route;	    /* through none of its NAT addresses was there a way at the last look */
+	uint16_t backend;   /* place in status_view.backend */
+	uint32_t active;    /* flows that live now */
+};
+
+struct status_backend {
+	uint32_t id;
+	char name[SHIFT_NAME + 1];
+	uint16_t weight;
+	bool draining; /* takes nothing new */
+	enum status_health health;
+	uint32_t active;
+	struct shift_backend_stats stats;
+};
+
+struct status_interface {
+	uint32_t ifindex;
+	char name[16];
+	enum shift_hook hook; /* the one in use, or that was used */
+	bool exists;
+	bool attached; /* asked of the kernel */
+	uint64_t packets_10s;
+};
+
+struct status_view {
+	char service[SHIFT_NAME + 1]; /* "": none is known */
+	bool attached;		      /* our program runs on one interface at least */
+	bool loaded;		      /* the maps are there: what follows is the kernel's */
+	bool saved;		      /* `state` holds what was saved on disk */
+	struct state state;
+	char others[256]; /* services that are attached here when this one is not */
+
+	uint64_t taken;	 /* CLOCK_MONOTONIC ns */
+	uint64_t boot;	 /* CLOCK_BOOTTIME ns, by which deadlines are judged */
+	uint64_t real;	 /* CLOCK_REALTIME ns */
+	uint8_t affinity;
+	bool has_record; /* a control record was published */
+	struct shift_record record;
+	enum shift_source source; /* which share of the record is in force, */
+	uint16_t weight;	  /* and that share; 0 when not attached */
+
+	struct shift_service_stats stats;
+	uint64_t new_packets, new_bytes; /* of all its backends, removed ones too */
+	uint32_t active;		 /* shifted flows that live now */
+	enum status_health old_health;
+	uint64_t drops[SHIFT_VERDICTS]; /* of its interfaces; only verdicts that lose a packet */
+
+	struct status_interface interface[SHIFT_MAX_INTERFACES];
+	unsigned int interfaces;
+	struct status_backend backend[SHIFT_MAX_BACKENDS];
+	unsigned int backends;
+	struct status_address address[SHIFT_MAX_TARGETS];
+	unsigned int addresses; /* those of one backend follow one another */
+};
+
+/* What a frame before this one saw, so that there are rates. */
+struct status_before {
+	const struct status_view *view; /* NULL: this is the first frame */
+	/* Connections since the share changed, or since we began to look. */
+	uint64_t old_base, new_base;
+};
+
+/* Fills a view of a service of the plane. 0 or −errno. */
+int status_look(const struct plane *p, uint32_t service, struct status_view *ret);
+/* The view of a service that no map knows. */
+void status_look_saved(const char *service, struct status_view *ret);
+
+/* Seconds until `deadline` (boot ns), rounded up; −1: there is none, or it has passed. */
+int64_t status_seconds_left(const struct status_view *v, uint64_t deadline);
+
+/* Backends that a new connection could go to. */
+unsigned int status_usable_backends(const struct status_view *v);
+
+/* The one obvious next command, with its reason. */
+void status_next(const struct status_view *v, char *ret, size_t size);
+/* In a few words, why the service is as it is. */
+void status_state(const struct status_view *v, char *ret, size_t size);
+
+json_t *status_json(const struct status_view *v);
+void status_screen(const struct status_view *v, const struct status_before *before, bool colour,
+		   FILE *to);
+void status_line(const struct status_view *v, FILE *to);
+
+extern const char *const status_hook_names[];
+
+/* Names of the services of the plane, a comma between them. */
+void status_services(const struct plane *p, char *ret, size_t size);
+
+/* Draws `frame` (returns an exit code; below 0: cannot go on) each second until the user ends it. */
+typedef int (*status_frame)(void *arg, FILE *to);
+int status_watch(status_frame frame, void *arg, bool whole_screen);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * status_next.c - why a service is as it is, and the one obvious next command
+ *
+ * Both are decided by the first rule that fits, the most pressing first, from the view alone.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "userspace/base/text.h"
+#include "userspace/base/who.h"
+#include "userspace/cmd/status.h"
+
+/* Failed handshakes worth a warning: one in twenty, and enough of them to mean something. */
+#define FAILED_SHARE 20
+#define FAILED_LEAST 20
+
+static const uint16_t stages[] = {1000, 2500, 5000, 7500, SHIFT_WEIGHT_MAX};
+
+static const struct status_interface *bare_interface(const struct status_view *v)
+{
+	for (unsigned int i = 0; i < v->interfaces; i++) {
+		if (!v->interface[i].attached)
+			return &v->interface[i];
+	}
+	return NULL;
+}
+
+static bool backend_usable(const struct status_view *v, unsigned int i)
+{
+	const struct status_backend *b = &v->backend[i];
+
+	if (b->draining || !b->weight || b->health == STATUS_DOWN)
+		return false;
+	for (unsigned int a = 0; a < v->addresses; a++) {
+		if (v->address[a].backend == i && !v->address[a].no_route)
+			return true;
+	}
+	return false;
+}
+
+unsigned int status_usable_backends(const struct status_view *v)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < v->backends; i++)
+		n += backend_usable(v, i);
+	return n;
+}
+
+static uint64_t failed_handshakes(const struct status_view *v)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < v->backends; i++)
+		n += v->backend[i].stats.handshake_failures;
+	return n;
+}
+
+static bool many_failed(const struct status_view *v)
+{
+	uint64_t failed = failed_handshakes(v);
+
+	return failed >= FAILED_LEAST && failed * FAILED_SHARE > v->stats.connections_new;
+}
+
+/* NULL: there is no operator lock, or it is this operator's own. */
+static const char *locked_by_another(const struct status_view *v)
+{
+	char me[SHIFT_NAME];
+
+	if (!v->record.locked_at)
+		return NULL;
+	who_operator(me, sizeof(me));
+	return strncmp(me, v->record.locked_by, SHIFT_NAME) ? v->record.locked_by : NULL;
+}
+
+static uint16_t next_stage(uint16_t weight)
+{
+	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++) {
+		if (stages[i] > weight)
+			return stages[i];
+	}
+	return SHIFT_WEIGHT_MAX;
+}
+
+/* What a healthy service waits for. */
+static void next_step(const struct status_view *v, char *ret, size_t size)
+{
+	const char *other = locked_by_another(v);
+	char w[16];
+
+	if (v->weight < SHIFT_WEIGHT_MAX && other)
+		snprintf(ret, size, "wait for %.*s, who holds the lock; --force overrides it",
+			 SHIFT_NAME, other);
+	else if (v->weight < SHIFT_WEIGHT_MAX)
+		snprintf(ret, size, "shiftctl weight %s", text_weight(next_stage(v->weight), w));
+	else if (v->record.authority != SHIFT_AUTHORITY_NEW)
+		snprintf(ret, size, "shiftctl commit, once the new side may hold the true data");
+	else
+		snprintf(ret, size, "point DNS at the new addresses; this host goes on forwarding "
+				    "whoever still comes");
+}
+
+void status_next(const struct status_view *v, char *ret, size_t size)
+{
+	const struct shift_record *r = &v->record;
+	const struct status_interface *bare = bare_interface(v);
+	int64_t left = status_seconds_left(v, r->confirm_deadline);
+	char a[32], b[32];
+
+	if (!v->attached && v->others[0])
+		snprintf(ret, size, "shiftctl -s NAME status, or shiftctl apply to attach this one");
+	else if (!v->attached)
+		snprintf(ret, size, "shiftctl apply");
+	else if (bare)
+		snprintf(ret, size, "shiftctl apply (%s has no program)", bare->name);
+	else if (r->latched)
+		snprintf(ret, size, "shiftctl weight 10 --after-rollback, once the cause is known");
+	else if (left >= 0)
+		snprintf(ret, size, "shiftctl confirm (%s left, then back to %s%%)",
+			 text_duration((uint64_t)left * 1000000000, a),
+			 text_weight(r->confirm_weight, b));
+	else if (v->source == SHIFT_FROM_CONFIRM)
+		snprintf(ret, size, "shiftctl weight %s --confirm 10m, to try again",
+			 text_weight(r->weight, a));
+	else if (v->source == SHIFT_FROM_LEASE)
+		snprintf(ret, size, "shiftctl weight %s, once it is known why the daemon stopped",
+			 text_weight(r->weight, a));
+	else if (v->weight && !status_usable_backends(v))
+		snprintf(ret, size, r->authority == SHIFT_AUTHORITY_NEW
+					    ? "bring a backend back; a rollback would send users "
+					      "to stale data"
+					    : "shiftctl rollback");
+	else if (v->weight && many_failed(v))
+		snprintf(ret, size,
+			 "shiftctl status --watch: %s of %s handshakes failed since attach; if they "
+			 "still do: shiftctl rollback",
+			 text_count(failed_handshakes(v), a),
+			 text_count(v->stats.connections_new, b));
+	else
+		next_step(v, ret, size);
+}
+
+static void state_of_share(const struct status_view *v, char *ret, size_t size)
+{
+	bool committed = v->record.authority == SHIFT_AUTHORITY_NEW;
+	char a[32];
+
+	if (v->record.mode == SHIFT_MODE_SHADOW)
+		snprintf(ret, size, "shadow: decides and counts, shifts nothing");
+	else if (!v->weight)
+		snprintf(ret, size, "everything stays with this host");
+	else if (!status_usable_backends(v))
+		snprintf(ret, size, "no backend is usable, new connections %s",
+			 committed ? "cannot be shifted" : "stay with this host");
+	else if (v->weight < SHIFT_WEIGHT_MAX)
+		snprintf(ret, size, "shifting %s%%", text_weight(v->weight, a));
+	else
+		snprintf(ret, size, "everything goes to the new side%s",
+			 committed ? ", committed" : "");
+}
+
+void status_state(const struct status_view *v, char *ret, size_t size)
+{
+	const struct shift_record *r = &v->record;
+	const struct status_interface *bare = bare_interface(v);
+	int64_t left = status_seconds_left(v, r->confirm_deadline);
+	int64_t start = status_seconds_left(v, r->not_before);
+	char a[32], b[32];
+
+	if (!v->attached)
+		snprintf(ret, size, "not attached, every connection stays with this host");
+	else if (bare)
+		snprintf(ret, size, "%s has no program, its connections stay with this host",
+			 bare->name);
+	else if (r->latched && v->active)
+		snprintf(ret, size, "rolled back by %.*s, %u shifted flows finish", SHIFT_NAME,
+			 r->latched_by, v->active);
+	else if (r->latched)
+		snprintf(ret, size, "rolled back by %.*s", SHIFT_NAME, r->latched_by);
+	else if (left >= 0)
+		snprintf(ret, size, "waits for confirm, %s left, then %s%%",
+			 text_duration((uint64_t)left * 1000000000, a),
+			 text_weight(r->confirm_weight, b));
+	else if (v->source == SHIFT_FROM_CONFIRM)
+		snprintf(ret, size, "%s%% was not confirmed in time", text_weight(r->weight, a));
+	else if (v->source == SHIFT_FROM_LEASE)
+		snprintf(ret, size, "the keep-alive ended, fell from %s%%",
+			 text_weight(r->weight, a));
+	else if (start >= 0)
+		snprintf(ret, size, "%s%% in %s", text_weight(r->next_weight, a),
+			 text_duration((uint64_t)start * 1000000000, b));
+	else
+		state_of_share(v, ret, size);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * verbs.h - the functions behind the verbs; each has the shape of struct verb's `run`
+ */
+#pragma once
+
+#include "userspace/cmd/cmd.h"
+
+/* shiftctl */
+int cmd_weight(const struct options *o, int argc, char **argv);
+int cmd_confirm(const struct options *o, int argc, char **argv);
+int cmd_commit(const struct options *o, int argc, char **argv);
+int cmd_rollback(const struct options *o, int argc, char **argv);
+int cmd_lock(const struct options *o, int argc, char **argv);
+int cmd_unlock(const struct options *o, int argc, char **argv);
+int cmd_status(const struct options *o, int argc, char **argv);
+int cmd_conns(const struct options *o, int argc, char **argv);
+int cmd_history(const struct options *o, int argc, char **argv);
+int cmd_detach(const struct options *o, int argc, char **argv);
+
+/* shiftctl-apply */
+int cmd_apply(const struct options *o, int argc, char **argv);
+int cmd_explain(const struct options *o, int argc, char **argv);
+int cmd_plan(const struct options *o, int argc, char **argv);

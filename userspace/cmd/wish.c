@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "userspace/cmd/wish.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "userspace/net/resolve.h"
+
+/* Half a second under the client's next SYN, two for a RST that was lost: late packets of a
+ * connection that is over still find it. */
+#define GUARD_MS 2000
+
+static uint32_t ms32(uint64_t ms)
+{
+	return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+static void make_timeouts(const struct conf_timeouts *t, uint32_t ret[SHIFT_FLOW_STATES])
+{
+	ret[SHIFT_FLOW_FREE] = 0;
+	ret[SHIFT_FLOW_SYN_SENT] = ms32(t->tcp_half_open);
+	ret[SHIFT_FLOW_SYN_RECV] = ms32(t->tcp_half_open);
+	ret[SHIFT_FLOW_ESTABLISHED] = ms32(t->tcp_established);
+	ret[SHIFT_FLOW_CLOSING] = ms32(t->tcp_closing);
+	ret[SHIFT_FLOW_DONE] = GUARD_MS;
+	ret[SHIFT_FLOW_TIME_WAIT] = ms32(t->port_quarantine);
+	ret[SHIFT_FLOW_ABANDONED] = ms32(t->port_quarantine);
+}
+
+static struct sync_prefix prefix_of(const struct conf_address *a)
+{
+	struct sync_prefix p = {.bits = (uint8_t)(a->family == 4 ? a->prefix + 96 : a->prefix)};
+
+	memcpy(p.address, a->ip, sizeof(p.address));
+	return p;
+}
+
+int wish_make(const struct config *c, struct wish *ret, struct conf_errors *errors)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (unsigned int i = 0; i < c->n_listens; i++) {
+		const struct conf_listen *l = &c->listens[i];
+
+		if (l->protocol != IPPROTO_TCP) {
+			conf_complain(errors, false, l->address.at, "listen",
+				      "this version shifts TCP only: must be /tcp");
+			return -ENOTSUP;
+		}
+		memcpy(ret->listen[i].address, l->address.ip, sizeof(l->address.ip));
+		ret->listen[i].port = htons(l->port);
+		ret->listen[i].protocol = l->protocol;
+	}
+	if (c->hook == CONF_HOOK_XDP) {
+		conf_complain(errors, false, c->hook_at, "hook",
+			      "this version attaches to tc only: must be auto or tc");
+		return -ENOTSUP;
+	}
+	for (unsigned int i = 0; i < c->n_bypass; i++)
+		ret->bypass[i] = prefix_of(&c->bypass[i]);
+	for (unsigned int i = 0; i < c->n_nat; i++)
+		memcpy(ret->nat[i], c->nat[i].ip, sizeof(ret->nat[i]));
+	for (unsigned int i = 0; i < c->n_backends; i++) {
+		strcpy(ret->backend[i].name, c->backends[i].name);
+		ret->backend[i].weight = c->backends[i].weight;
+		ret->backend[i].port = htons(c->backends[i].port);
+	}
+	ret->sync = (struct sync_wish){.service = c->service,
+				       .affinity = c->affinity,
+				       .on_unable = c->on_unable,
+				       .listens = ret->listen,
+				       .n_listens = c->n_listens,
+				       .backends = ret->backend,
+				       .n_backends = c->n_backends,
+				       .bypass = ret->bypass,
+				       .n_bypass = c->n_bypass,
+				       .nat = (const uint32_t (*)[4])ret->nat,
+				       .n_nat = c->n_nat,
+				       .port_lo = c->port_lo,
+				       .port_hi = c->port_hi};
+	make_timeouts(&c->timeouts, ret->sync.timeout_ms);
+	return 0;
+}
+
+void wish_resolve(const struct config *c, struct wish *w, struct conf_errors *errors)
+{
+	for (unsigned int i = 0; i < c->n_backends; i++) {
+		const struct conf_backend *from = &c->backends[i];
+		struct sync_backend *to = &w->backend[i];
+		struct resolved r;
+		int err;
+
+		if (from->address.family) {
+			memcpy(to->address[to->addresses++], from->address.ip,
+			       sizeof(to->address[0]));
+			continue;
+		}
+		err = resolve_host(from->host, &r);
+		to->keep_last[0] = err || r.missing[0];
+		to->keep_last[1] = err || r.missing[1];
+		if (err)
+			conf_complain(errors, true, from->target_at, "target",
+				      "%s: %s; the addresses it had stay", from->host,
+				      err == -ENOENT ? "there is no such name" : strerror(-err));
+		for (unsigned int k = 0; !err && k < r.n && to->addresses < SYNC_ADDRESSES; k++)
+			memcpy(to->address[to->addresses++], r.address[k], sizeof(r.address[k]));
+	}
+}

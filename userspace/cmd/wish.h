@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * wish.h - from the configuration to what the data plane is asked for
+ */
+#pragma once
+
+#include "userspace/conf/config.h"
+#include "userspace/plane/sync.h"
+
+struct wish {
+	struct sync_wish sync; /* points into the rest */
+	struct sync_listen listen[CONF_MAX_LISTENS];
+	struct sync_backend backend[CONF_MAX_BACKENDS];
+	struct sync_prefix bypass[CONF_MAX_BYPASS];
+	uint32_t nat[CONF_MAX_NAT][4];
+};
+
+/*
+ * Everything but the backends' addresses. -ENOTSUP, with a complaint that names the place: the
+ * configuration asks for what this version has not.
+ */
+int wish_make(const struct config *c, struct wish *ret, struct conf_errors *errors);
+
+/*
+ * Looks the backends' names up. One that cannot be resolved keeps its last addresses (a warning).
+ */
+void wish_resolve(const struct config *c, struct wish *w, struct conf_errors *errors);

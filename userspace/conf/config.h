@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * config.h - the configuration file, read, checked and typed
+ *
+ *   struct conf_errors errors = {0};
+ *   struct config *c;
+ *   if (conf_load("/etc/shift/shift.yaml", &c, &errors))
+ *           conf_errors_print(&errors, stderr);
+ *
+ * Everything that can be said of the file alone is checked here, by one table of keys (schema.c):
+ * unknown and duplicate keys, types, ranges, units, what needs or excludes what. What depends on the
+ * host or the network is checked by plan.h. Every complaint names file:line:column, the key, what is
+ * wrong and what would be right, and all of them are found in one run.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONF_NAME	   32 /* with the final zero */
+#define CONF_HOST	   256
+#define CONF_TEXT	   512
+#define CONF_MAX_LISTENS   64
+#define CONF_MAX_IFACES	   32
+#define CONF_MAX_BYPASS	   1024
+#define CONF_MAX_NAT	   64
+#define CONF_MAX_BACKENDS  64
+#define CONF_MAX_DNS	   64
+#define CONF_MAX_RESOLVERS 64
+#define CONF_MAX_GATES	   32
+#define CONF_MAX_STAGES	   32
+#define CONF_MAX_TUNNELS   32
+
+/* Where in the file something stands, from 1; line 0: it is not in the file. */
+struct conf_at {
+	uint32_t line;
+	uint32_t column;
+};
+
+/* IPv4 is v4-mapped (::ffff:a.b.c.d), network order, as in bpf/shift.h. */
+struct conf_address {
+	struct conf_at at;
+	uint8_t family; /* 4 or 6 */
+	uint8_t prefix; /* of CIDRs: in bits of the family; 32 or 128 for a plain address */
+	uint32_t ip[4];
+};
+
+struct conf_listen {
+	struct conf_address address;
+	uint16_t port; /* host order */
+	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+};
+
+enum conf_hook { CONF_HOOK_AUTO, CONF_HOOK_TC, CONF_HOOK_XDP };
+enum conf_client_address {
+	CONF_CLIENT_UNSTATED,
+	CONF_CLIENT_HIDDEN,
+	CONF_CLIENT_PROXY_V2, /* refused for now, as is KEEP */
+	CONF_CLIENT_KEEP,
+};
+
+struct conf_backend {
+	struct conf_at at;	  /* of the entry */
+	struct conf_at target_at; /* of its target's value, as the next two */
+	struct conf_at weight_at;
+	struct conf_at client_address_at;
+	char name[CONF_NAME];
+	char host[CONF_HOST];	      /* a DNS name, or "" when `address` holds */
+	struct conf_address address;  /* family 0 with a DNS name */
+	uint16_t port;		      /* host order */
+	uint16_t weight;	      /* 0..1000 */
+	enum conf_client_address client_address;
+};
+
+struct conf_interface {
+	struct conf_at at;
+	char name[16];
+};
+
+/* All in milliseconds. */
+struct conf_timeouts {
+	uint64_t tcp_established, tcp_half_open, tcp_closing, udp, port_quarantine;
+};
+
+struct conf_dns {
+	bool given;
+	struct conf_at at;
+	char name[CONF_HOST];
+	struct conf_address old[CONF_MAX_DNS];
+	unsigned int n_old;
+	struct conf_address fresh[CONF_MAX_DNS]; /* `new` */
+	unsigned int n_fresh;
+};
+
+enum conf_gate_arm { CONF_ARM_UNSTATED, CONF_ARM_OLD, CONF_ARM_NEW, CONF_ARM_SUM };
+
+/* As far as `plan check` judges it; the ramp's own reading comes with the ramp. */
+struct conf_gate {
+	struct conf_at at;
+	struct conf_at source_at;
+	struct conf_at via_at;
+	char name[CONF_NAME];
+	char url_host[CONF_HOST]; /* of a json or prometheus source; "" otherwise */
+	char via[CONF_NAME];	  /* "" when not given */
+	enum conf_gate_arm arm;
+};
+
+/* Only what other sections name; the tunnels' own reading comes with the tunnels. */
+struct conf_tunnel {
+	struct conf_at at;
+	struct conf_at backup_at;
+	char name[CONF_NAME];
+	char backup[CONF_NAME]; /* "" when not given */
+	struct conf_interface interface; /* of a WireGuard tunnel; "" otherwise */
+};
+
+struct conf_stage {
+	struct conf_at at;
+	struct conf_at weight_at;
+	uint16_t weight; /* hundredths of a percent */
+	uint64_t hold_ms;
+};
+
+struct config {
+	char file[CONF_TEXT]; /* as it was named */
+	char service[CONF_NAME];
+	bool leader;
+	struct conf_listen listens[CONF_MAX_LISTENS];
+	unsigned int n_listens;
+	struct conf_interface interfaces[CONF_MAX_IFACES];
+	unsigned int n_interfaces;
+	enum conf_hook hook;
+	struct conf_at hook_at;
+	uint8_t affinity; /* enum shift_affinity */
+	bool bypass_given;
+	struct conf_address bypass[CONF_MAX_BYPASS];
+	unsigned int n_bypass;
+	bool authority_given;
+	uint8_t authority; /* enum shift_authority */
+	bool on_boot_restore;
+	struct conf_at nat_at;
+	struct conf_address nat[CONF_MAX_NAT];
+	unsigned int n_nat;
+	struct conf_at ports_at;
+	uint16_t port_lo, port_hi; /* inclusive, host order */
+	struct conf_backend backends[CONF_MAX_BACKENDS];
+	unsigned int n_backends;
+	uint8_t on_unable; /* enum shift_on_unable */
+	struct conf_timeouts timeouts;
+	struct conf_dns dns;
+	struct conf_gate gates[CONF_MAX_GATES];
+	unsigned int n_gates;
+	struct conf_stage stages[CONF_MAX_STAGES];
+	unsigned int n_stages;
+	struct conf_at ramp_at; /* line 0: no ramp */
+	struct conf_tunnel tunnels[CONF_MAX_TUNNELS];
+	unsigned int n_tunnels;
+	char *text;	   /* the file's bytes, for showing a line; owned */
+	size_t text_size;
+};
+
+/* Complaints, in the order of the file. A warning does not make the file unusable. */
+struct conf_error {
+	struct conf_at at;
+	bool warning;
+	char text[CONF_TEXT]; /* "backends[1].weight: must be 0..1000, is -3" */
+};
+
+#define CONF_MAX_ERRORS 64
+
+struct conf_errors {
+	char file[CONF_TEXT];
+	const struct config *config; /* for the source lines; may be NULL */
+	struct conf_error error[CONF_MAX_ERRORS];
+	unsigned int n;
+	unsigned int left_out; /* found beyond CONF_MAX_ERRORS: the last in the file are left out */
+	unsigned int n_errors; /* without the warnings, with those left out */
+	char *text; /* the file's bytes when there is no config; owned */
+	size_t text_size;
+};
+
+/*
+ * Reads a file that root may trust (base/file.h) and no larger than 1 MiB. 0 and *ret, which the
+ * caller gives to conf_free; -EPERM: others can write it; another −errno: it cannot be read; -EINVAL:
+ * it is wrong. On every failure `errors` says why, and on success it may hold warnings.
+ */
+int conf_load(const char *file, struct config **ret, struct conf_errors *errors);
+/* The same from memory, without the question whom the file belongs to (tests, fuzzing). */
+int conf_parse(const char *name, const char *text, size_t size, struct config **ret,
+	       struct conf_errors *errors);
+void conf_free(struct config *c);
+
+/* Adds a complaint; `key` may be NULL. */
+void conf_complain(struct conf_errors *errors, bool warning, struct conf_at at, const char *key,
+		   const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The number of complaints that are no warnings. */
+unsigned int conf_errors_count(const struct conf_errors *errors);
+/* "file:line:col: key: text", the line of the file and a caret, for each; "warning: " before the key
+ * where it is one. */
+void conf_errors_print(const struct conf_errors *errors, FILE *to);
+void conf_errors_free(struct conf_errors *errors);
+
+/* "203.0.113.10", "2001:db8::10"; CIDRs with their prefix. Returns ret. */
+const char *conf_address_text(const struct conf_address *a, char ret[64]);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * gate.c - the form of a gate's source and bounds
+ *
+ *   OP NUMBER[unit] [below baseline] [for DURATION | N times]
+ *
+ * What they mean is for the ramp; here they only have to be well formed.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "userspace/base/text.h"
+#include "userspace/conf/types.h"
+
+static int read_source(const struct field *f, void *ret)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+	const char *text = f->node->text;
+
+	(void)ret;
+	if (strncmp(text, "kernel.", 7) || !islower((unsigned char)text[7]) ||
+	    text[7 + strspn(text + 7, allowed)])
+		return field_must(f, "%s", f->row->want);
+	return 0;
+}
+
+const struct type type_source = {"a name such as kernel.errors", read_source};
+
+/* A member of a JSON object: "latency_p95", "latency.p95", "items.0.lag". */
+static int read_member(const struct field *f, void *ret)
+{
+	const char *text = f->node->text;
+	size_t n = strlen(text);
+
+	(void)ret;
+	if (!n || n > 255 || text[0] == '.' || text[n - 1] == '.' || strstr(text, "..") ||
+	    strpbrk(text, " \t\"'[]"))
+		return field_must(f, "%s", f->row->type->want);
+	return 0;
+}
+
+const struct type type_member = {"a member such as tps or latency.p95", read_member};
+
+static void skip_spaces(const char **text)
+{
+	while (**text == ' ')
+		(*text)++;
+}
+
+/* Takes `word` off the text if it begins with it and ends there. */
+static bool take_word(const char **text, const char *word)
+{
+	size_t n = strlen(word);
+
+	if (strncmp(*text, word, n) || ((*text)[n] && (*text)[n] != ' '))
+		return false;
+	*text += n;
+	skip_spaces(text);
+	return true;
+}
+
+static bool take_operator(const char **text)
+{
+	if (**text != '<' && **text != '>')
+		return false;
+	(*text)++;
+	if (**text == '=')
+		(*text)++;
+	skip_spaces(text);
+	return true;
+}
+
+/* 100, 0.1%, 200ms. */
+static bool take_number(const char **text)
+{
+	static const char *const units[] = {"%", "us", "ms", "s", "m", "h"};
+	size_t digits = 0;
+
+	for (; isdigit((unsigned char)**text); (*text)++)
+		digits++;
+	if (!digits || digits > 15)
+		return false;
+	if (**text == '.') {
+		(*text)++;
+		if (!isdigit((unsigned char)**text))
+			return false;
+		while (isdigit((unsigned char)**text))
+			(*text)++;
+	}
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
+		if (take_word(text, units[i]))
+			return true;
+	if (**text && **text != ' ')
+		return false;
+	skip_spaces(text);
+	return true;
+}
+
+/* How long or how often; nothing is right too. */
+static const char *take_tail(const char **text)
+{
+	char word[32];
+	uint64_t ns;
+	size_t n;
+
+	if (!**text)
+		return NULL;
+	if (take_word(text, "for")) {
+		n = strcspn(*text, " ");
+		snprintf(word, sizeof(word), "%.*s", (int)(n < 31 ? n : 31), *text);
+		if (text_parse_duration(word, &ns) || !ns)
+			return "a duration such as 5m behind `for`";
+		*text += n;
+	} else if (isdigit((unsigned char)**text)) {
+		n = strspn(*text, "0123456789");
+		if (n > 4 || !atoi(*text))
+			return "a number of 1..9999 before `times`";
+		*text += n;
+		skip_spaces(text);
+		if (!take_word(text, "times") && !take_word(text, "time"))
+			return "`for DURATION` or `N times` at the end";
+	}
+	skip_spaces(text);
+	return **text ? "OP NUMBER[unit] [below baseline] [for DURATION | N times]" : NULL;
+}
+
+static int read_bound(const struct field *f, void *ret)
+{
+	const char *text = f->node->text, *wrong;
+
+	(void)ret;
+	skip_spaces(&text);
+	if (!take_operator(&text))
+		return field_must(f, "a bound that begins with <, <=, > or >=, such as \"> 5%%\"");
+	if (!take_number(&text))
+		return field_must(f, "a number behind the sign, with no unit or with %%, us, ms, s, "
+				     "m or h, such as \"> 0.5%%\"");
+	if (take_word(&text, "below") && !take_word(&text, "baseline"))
+		return field_must(f, "`below baseline` behind the number");
+	wrong = take_tail(&text);
+	if (wrong)
+		return field_must(f, "%s", wrong);
+	return 0;
+}
+
+const struct type type_bound = {
+	"a bound such as \"> 5%\", \"> 500 for 5m\" or \"> 20% below baseline 3 times\"", read_bound};

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * net.c - names, endpoints and URLs as the configuration writes them
+ */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "userspace/conf/types.h"
+
+/* ---- names ---- */
+
+const char *host_unfit(const char *name)
+{
+	size_t length = strlen(name), label = 0;
+	bool digits = true;
+
+	if (length && name[length - 1] == '.')
+		length--;
+	if (!length || length > 253)
+		return "a DNS name of 1..253 characters";
+	for (size_t i = 0; i < length; i++) {
+		unsigned char c = (unsigned char)name[i];
+
+		if (c == '.') {
+			if (!label || name[i - 1] == '-')
+				return "a DNS name without empty labels or a '-' at a label's end";
+			label = 0;
+			digits = true;
+			continue;
+		}
+		if (!(isalnum(c) && c < 0x80) && c != '_' && !(c == '-' && label))
+			return "a DNS name of letters, digits, '-' and '.' (others as xn--)";
+		if (++label > 63)
+			return "a DNS name with labels of at most 63 characters";
+		digits = digits && isdigit(c);
+	}
+	if (digits)
+		return "an address or a DNS name";
+	return name[length - 1] == '-' ? "a DNS name without a '-' at a label's end" : NULL;
+}
+
+static int read_host(const struct field *f, void *ret)
+{
+	const char *wrong = host_unfit(f->node->text);
+
+	if (wrong)
+		return field_must(f, "%s", wrong);
+	snprintf(ret, CONF_HOST, "%s", f->node->text);
+	return 0;
+}
+
+const struct type type_host = {"a DNS name", read_host};
+
+/* ---- addresses and names with ports ---- */
+
+/* 1..65535 of digits alone, or −1. */
+static int read_port(const char *text)
+{
+	long port;
+	char *end;
+
+	if (!isdigit((unsigned char)*text) || strlen(text) > 5)
+		return -1;
+	port = strtol(text, &end, 10);
+	return *end || port < 1 || port > 65535 ? -1 : (int)port;
+}
+
+/* The host's end and, behind it, ":PORT" or nothing. */
+static const char *split(const char *text, struct endpoint *ret, const char **ret_port)
+{
+	const char *end;
+
+	if (*text == '[') {
+		end = strchr(++text, ']');
+		if (!end || (end[1] && end[1] != ':'))
+			return "an IPv6 address in brackets, then a colon and the port";
+		*ret_port = end + 1;
+	} else {
+		end = strrchr(text, ':');
+		if (end && strchr(text, ':') != end)
+			end = NULL; /* two colons: an IPv6 address */
+		if (!end)
+			end = text + strlen(text);
+		*ret_port = end;
+	}
+	if ((size_t)(end - text) >= sizeof(ret->host))
+		return "an address or DNS name, shorter than this";
+	snprintf(ret->host, sizeof(ret->host), "%.*s", (int)(end - text), text);
+	return NULL;
+}
+
+const char *endpoint_parse(const char *text, struct endpoint *ret)
+{
+	const char *port, *wrong = split(text, ret, &port);
+	bool bracket = *text == '[';
+
+	if (wrong)
+		return wrong;
+	ret->port = -1;
+	if (*port) {
+		ret->port = read_port(port + 1);
+		if (ret->port < 0)
+			return "an address or name and a port of 1..65535";
+	}
+	memset(&ret->address, 0, sizeof(ret->address));
+	if (address_parse(ret->host, &ret->address)) {
+		if (bracket != (ret->address.family == 6))
+			return bracket ? "an IPv4 address without brackets"
+				       : "an IPv6 address in brackets, such as "
+					 "\"[2001:db8::10]:443\"";
+		return NULL;
+	}
+	if (bracket || strchr(ret->host, ':'))
+		return "an IPv6 address in brackets and a port, such as \"[2001:db8::10]:443\"";
+	return host_unfit(ret->host);
+}
+
+static int read_endpoint(const struct field *f, void *ret)
+{
+	const char *text = f->node->text, *wrong;
+	struct endpoint e;
+
+	(void)ret;
+	/* Without a port an IPv6 address may stand alone. */
+	if (!(f->row->flags & ROW_NEED_PORT) && address_parse(text, &e.address))
+		return 0;
+	wrong = endpoint_parse(text, &e);
+	if (wrong)
+		return field_must(f, "%s", wrong);
+	if (e.port < 0 && f->row->flags & ROW_NEED_PORT)
+		return field_bad(f, "needs a port, such as %s:443", text);
+	if (!e.address.family && f->row->flags & ROW_NO_NAME)
+		return field_must(f, "an address, not a name");
+	return 0;
+}
+
+const struct type type_endpoint = {"an address or name, with a port behind a colon", read_endpoint};
+
+/* ---- URLs ---- */
+
+/* Metadata services hand out credentials to whoever asks from this host. */
+static bool is_metadata(const struct endpoint *e)
+{
+	static const char *const names[] = {"metadata", "metadata.google.internal",
+					    "instance-data.ec2.internal", "fd00:ec2::254"};
+	uint32_t v4 = ntohl(e->address.ip[3]);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcasecmp(e->host, names[i]))
+			return true;
+	/* 168.63.129.16 is Azure's, 100.100.100.200 Alibaba's. */
+	return e->address.family == 4 && (v4 == 0xa83f8110 || v4 == 0x646464c8);
+}
+
+/* NULL, or what it must be. */
+static const char *url_parse(const char *text, struct endpoint *ret)
+{
+	const char *host = strstr(text, "://"), *path, *unfit;
+	char authority[CONF_HOST + 16];
+	size_t n;
+
+	if (!host || (strncmp(text, "http://", 7) && strncmp(text, "https://", 8)))
+		return "a URL that begins with https:// or http://";
+	host += 3;
+	n = strcspn(host, "/?#");
+	path = host + n;
+	if (!n || n >= sizeof(authority))
+		return "a URL with a host, such as https://api.example/q/health";
+	snprintf(authority, sizeof(authority), "%.*s", (int)n, host);
+	if (strchr(authority, '@'))
+		return "a URL without user and password: secrets are never in this file";
+	if (strpbrk(path, " \"<>\\^`{|}#"))
+		return "a URL with spaces and the like written as %20, and without '#'";
+	unfit = endpoint_parse(authority, ret);
+	if (unfit)
+		return "a URL with a DNS name, an address or [v6] as host, and a port of 1..65535";
+	unfit = ret->address.family ? address_unfit(&ret->address) : NULL;
+	if ((unfit && strcmp(unfit, "the loopback")) || is_metadata(ret))
+		return "a URL of a host: no link-local, multicast or metadata address";
+	return NULL;
+}
+
+static int read_url(const struct field *f, void *ret)
+{
+	struct endpoint e;
+	const char *wrong = url_parse(f->node->text, &e);
+
+	if (wrong)
+		return field_must(f, "%s", wrong);
+	snprintf(ret, CONF_HOST, "%s", e.host);
+	return 0;
+}
+
+const struct type type_url = {"a URL such as https://api.example/q/health", read_url};
+
+/* ---- resolvers ---- */
+
+static int read_resolver(const struct field *f, void *ret)
+{
+	static const char *const plain[] = {"udp://", "tcp://", "tls://"};
+	const char *text = f->node->text, *wrong = NULL;
+	struct endpoint e;
+	bool tls = false;
+
+	(void)ret;
+	if (!strncmp(text, "https://", 8)) {
+		wrong = url_parse(text, &e);
+		return wrong ? field_must(f, "%s", wrong) : 0;
+	}
+	for (size_t i = 0; i < 3; i++) {
+		if (strncmp(text, plain[i], 6))
+			continue;
+		text += 6;
+		tls = i == 2;
+		break;
+	}
+	if (strstr(text, "://"))
+		return field_must(f, "%s", f->row->type->want);
+	if (address_parse(text, &e.address))
+		return 0;
+	wrong = endpoint_parse(text, &e);
+	if (wrong)
+		return field_must(f, "%s", wrong);
+	/* A name would have to be resolved by a resolver; TLS needs one for its certificate. */
+	if (!e.address.family && !tls)
+		return field_must(f, "an address, not a name");
+	return 0;
+}
+
+const struct type type_resolver = {
+	"ADDRESS, ADDRESS:PORT, tcp://ADDRESS, tls://ADDRESS or https://HOST/PATH", read_resolver};

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "userspace/net/netlink.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+
+int netlink_exchange(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
+{
+	char answer[32768];
+	struct mnl_socket *s;
+	ssize_t n;
+	int err = 0;
+
+	s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!s)
+		return -errno;
+	if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(s, request, request->nlmsg_len) < 0) {
+		err = -errno;
+		mnl_socket_close(s);
+		return err;
+	}
+	do {
+		n = mnl_socket_recvfrom(s, answer, sizeof(answer));
+		if (n < 0) {
+			err = -errno;
+			break;
+		}
+		err = mnl_cb_run(answer, (size_t)n, request->nlmsg_seq,
+				 mnl_socket_get_portid(s), cb, arg);
+		if (err < 0)
+			err = -errno;
+	} while (err > 0);
+	mnl_socket_close(s);
+	return err;
+}

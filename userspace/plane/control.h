@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * control.h - reading and publishing control records (the protocol is in bpf/shift.h)
+ *
+ * Nothing here waits: no lock, no disk, no allocation. A change is one compare-and-swap of 8 bytes in
+ * memory shared with the kernel, 0.2 ns of work and a cache line. Several processes may change the
+ * record at once; each learns whether it won.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "bpf/shift.h"
+
+/* The record in force and the head it was read under. 0, or -ENOENT: none was published yet. */
+int control_get(const struct shift_control *c, struct shift_record *ret, uint64_t *ret_head);
+
+/*
+ * Publishes `next` in place of what `head` named. The generation is filled in here. 0; -EAGAIN:
+ * somebody else published since; -EBUSY: 31 writers are at work.
+ */
+int control_publish(struct shift_control *c, uint64_t head, const struct shift_record *next);
+
+/*
+ * Read, let `edit` change a copy, publish; again whenever somebody was faster. `edit` returns 0 to
+ * publish, 1 to leave all as it is, or an error, which is returned. Before and after are what the
+ * winning round saw; `*r` is zero in the first ever round.
+ */
+typedef int (*control_edit)(struct shift_record *r, void *arg);
+int control_change(struct shift_control *c, control_edit edit, void *arg,
+		   struct shift_record *ret_before, struct shift_record *ret_after);
+
+/* Nanoseconds of CLOCK_BOOTTIME and CLOCK_REALTIME. */
+uint64_t control_boot_ns(void);
+uint64_t control_real_ns(void);

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "userspace/plane/plane.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "userspace/net/tc.h"
+#include "userspace/plane/bpfsys.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+#define TCX_MAX 64
+
+const char *const plane_map_names[PLANE_MAPS] = {
+	[PLANE_CONTROL] = "shift_control",   [PLANE_GLOBALS] = "shift_globals",
+	[PLANE_PORTS] = "shift_ports",	     [PLANE_SERVICES] = "shift_services",
+	[PLANE_ENTRY] = "shift_entry",	     [PLANE_LISTENS] = "shift_listens",
+	[PLANE_CLIENTS] = "shift_clients",   [PLANE_DIRTY] = "shift_dirty",
+	[PLANE_TABLES] = "shift_tables",     [PLANE_BACKENDS] = "shift_backends",
+	[PLANE_TARGETS] = "shift_targets",   [PLANE_REPLIES] = "shift_replies",
+	[PLANE_CURSORS] = "shift_cursors",   [PLANE_SLOTS] = "shift_slots",
+	[PLANE_FLOWS] = "shift_flows",	     [PLANE_SYNS] = "shift_syns",
+	[PLANE_IFSTATS] = "shift_ifstats",   [PLANE_SVCSTATS] = "shift_svcstats",
+	[PLANE_BESTATS] = "shift_bestats",  
+};
+
+int plane_namespace(uint64_t *ret_id, bool *ret_first)
+{
+	struct stat mine, first;
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+	int s;
+
+	if (stat("/proc/self/ns/net", &mine))
+		return -errno;
+	*ret_first = !stat("/proc/1/ns/net", &first) && first.st_ino == mine.st_ino &&
+		     first.st_dev == mine.st_dev;
+	*ret_id = mine.st_ino;
+	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (s < 0)
+		return 0;
+	if (!getsockopt(s, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) && cookie)
+		*ret_id = cookie;
+	close(s);
+	return 0;
+}
+
+static bool is_bpffs(const char *path)
+{
+	struct statfs fs;
+
+	return !statfs(path, &fs) && (uint32_t)fs.f_type == BPF_FS_MAGIC;
+}
+
+/*
+ * `ip netns exec` mounts a fresh /sys over the one that carries bpffs; process 1 still sees it. The
+ * folder's name is the inode, for people, and the cookie, because inodes are used again.
+ */
+int plane_pin_dir(char *ret, size_t size)
+{
+	const char *root;
+	struct stat mine;
+	uint64_t id;
+	bool first;
+	int err;
+
+	if (is_bpffs("/sys/fs/bpf"))
+		root = "/sys/fs/bpf";
+	else if (is_bpffs("/proc/1/root/sys/fs/bpf"))
+		root = "/proc/1/root/sys/fs/bpf";
+	else
+		return -ENOENT;
+	err = plane_namespace(&id, &first);
+	if (err)
+		return err;
+	if (stat("/proc/self/ns/net", &mine))
+		return -errno;
+	if (id == mine.st_ino && !first) /* no cookie: a name that outlives the namespace lies */
+		return -ENOENT;
+	snprintf(ret, size, "%s/shift/%llu-%llu", root, (unsigned long long)mine.st_ino,
+		 (unsigned long long)(first ? 0 : id));
+	return 0;
+}
+
+int plane_maps_of_program(int prog_fd, int map[PLANE_MAPS])
+{
+	uint32_t ids[BPFSYS_MAX_MAPS];
+	struct bpf_prog_info info;
+	int n = bpfsys_prog_info(prog_fd, &info, ids);
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n && i < BPFSYS_MAX_MAPS; i++) {
+		struct bpf_map_info m;
+		int fd = bpfsys_map_by_id(ids[i]), which;
+
+		if (fd < 0)
+			return fd;
+		for (which = 0; which < PLANE_MAPS; which++) {
+			if (!bpfsys_map_info(fd, &m) && !strcmp(m.name, plane_map_names[which]))
+				break;
+		}
+		if (which < PLANE_MAPS && map[which] < 0)
+			map[which] = fd;
+		else
+			close(fd);
+	}
+	return 0;
+}
+
+static int open_ours(uint32_t id)
+{
+	struct bpf_prog_info info;
+	int fd = bpfsys_prog_by_id(id);
+
+	if (fd < 0)
+		return fd;
+	if (bpfsys_prog_info(fd, &info, NULL) < 0 || strcmp(info.name, "shift_ingress")) {
+		close(fd);
+		return -ENOENT;
+	}
+	return fd;
+}
+
+int plane_attachment(uint32_t ifindex, struct plane_attachment *ret)
+{
+	uint32_t ids[TCX_MAX], id = 0;
+	int n = bpfsys_tcx_query(ifindex, ids, TCX_MAX);
+	int fd;
+
+	ret->ifindex = ifindex;
+	ret->hook = SHIFT_HOOK_NONE;
+	ret->prog_fd = -1;
+	if (n == -EPERM)
+		return n;
+	for (int i = 0; i < n && i < TCX_MAX; i++) {
+		fd = open_ours(ids[i]);
+		if (fd < 0)
+			continue;
+		ret->hook = SHIFT_HOOK_TCX;
+		ret->prog_id = ids[i];
+		ret->prog_fd = fd;
+		return 0;
+	}
+	if (tc_find(ifindex, &id) || !id)
+		return 0;
+	fd = open_ours(id);
+	if (fd < 0)
+		return fd == -EPERM ? fd : 0;
+	ret->hook = SHIFT_HOOK_CLSACT;
+	ret->prog_id = id;
+	ret->prog_fd = fd;
+	return 0;
+}
+
+/* Takes the attachment up if our program is there. 1: it is; 0: it is not; or −errno. */
+static int look_at(struct plane *p, uint32_t ifindex, const char *name)
+{
+	struct plane_attachment *a = &p->at[p->attachments];
+	int err;
+
+	if (p->attachments == SHIFT_MAX_INTERFACES)
+		return 0;
+	err = plane_attachment(ifindex, a);
+	if (err || a->hook == SHIFT_HOOK_NONE)
+		return err;
+	snprintf(a->name, sizeof(a->name), "%s", name);
+	p->attachments++;
+	return 1;
+}
+
+/* On a host with many containers asking every interface takes longer than a rollback may. */
+static int find_everywhere(struct plane *p)
+{
+	struct if_nameindex *all = if_nameindex();
+	int err = 0;
+
+	if (!all)
+		return -errno;
+	for (int i = 0; all[i].if_index && err >= 0; i++)
+		err = look_at(p, all[i].if_index, all[i].if_name);
+	if_freenameindex(all);
+	return err < 0 ? err : 0;
+}
+
+/* The interfaces that the first one's record names. */
+static int find_listed(struct plane *p, const struct shift_globals *g)
+{
+	int err = 0;
+
+	for (int i = 0; i < SHIFT_MAX_INTERFACES && err >= 0; i++) {
+		const struct shift_interface *f = &g->interface[i];
+
+		if (f->ifindex && f->ifindex != p->at[0].ifindex)
+			err = look_at(p, f->ifindex, f->name);
+	}
+	return err < 0 ? err : 0;
+}
+
+static void forget_maps(struct plane *p)
+{
+	for (int i = 0; i < PLANE_MAPS; i++) {
+		if (p->map[i] >= 0)
+			close(p->map[i]);
+		p->map[i] = -1;
+	}
+}
+
+static int find_pinned(struct plane *p)
+{
+	char dir[128], path[192];
+	int err = plane_pin_dir(dir, sizeof(dir));
+
+	if (err)
+		return err;
+	for (int i = 0; i < PLANE_MAPS; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, plane_map_names[i]);
+		p->map[i] = bpfsys_obj_get(path);
+		if (p->map[i] < 0)
+			return p->map[i];
+	}
+	return 0;
+}
+
+int plane_map_control(struct plane *p)
+{
+	void *m = mmap(NULL, sizeof(struct shift_control) * SHIFT_MAX_SERVICES,
+		       PROT_READ | PROT_WRITE, MAP_SHARED, p->map[PLANE_CONTROL], 0);
+
+	if (m == MAP_FAILED)
+		return -errno;
+	p->control = m;
+	return 0;
+}
+
+/* By the pins' record to the interfaces, and by a program found there to the maps it really uses. */
+static int find_by_pins(struct plane *p)
+{
+	struct shift_globals g;
+	int err = find_pinned(p), found = 0;
+
+	if (!err)
+		err = plane_globals(p, &g);
+	for (int i = 0; !err && i < SHIFT_MAX_INTERFACES && !found; i++) {
+		if (!g.interface[i].ifindex)
+			continue;
+		found = look_at(p, g.interface[i].ifindex, g.interface[i].name);
+		if (found < 0)
+			err = found;
+	}
+	return err;
+}
+
+/* The maps of the program that is attached, whatever the pins say. */
+static int adopt_program(struct plane *p)
+{
+	struct shift_globals g;
+	int err;
+
+	forget_maps(p);
+	err = plane_maps_of_program(p->at[0].prog_fd, p->map);
+	if (!err && p->map[PLANE_GLOBALS] < 0)
+		err = -EPROTO;
+	if (!err)
+		err = plane_globals(p, &g);
+	return err ? err : find_listed(p, &g);
+}
+
+int plane_find(struct plane *ret)
+{
+	struct bpf_map_info info;
+	int err, pinned;
+
+	memset(ret, 0, sizeof(*ret));
+	for (int i = 0; i < PLANE_MAPS; i++)
+		ret->map[i] = -1;
+	pinned = find_by_pins(ret);
+	if (pinned == -EPERM || pinned == -EACCES)
+		return pinned;
+	err = ret->attachments ? 0 : find_everywhere(ret);
+	if (!err && ret->attachments)
+		err = adopt_program(ret);
+	else if (!err)
+		err = pinned;
+	if (!err && (ret->map[PLANE_CONTROL] < 0 ||
+		     bpfsys_map_info(ret->map[PLANE_CONTROL], &info) ||
+		     info.value_size != sizeof(struct shift_control)))
+		err = -EPROTO;
+	if (!err)
+		err = plane_map_control(ret);
+	if (!err && ret->control[0].abi && ret->control[0].abi != SHIFT_ABI)
+		err = -EPROTO;
+	if (err)
+		forget_maps(ret);
+	return err;
+}
+
+void plane_close(struct plane *p)
+{
+	if (p->control)
+		munmap(p->control, sizeof(struct shift_control) * SHIFT_MAX_SERVICES);
+	p->control = NULL;
+	forget_maps(p);
+	for (int i = 0; i < p->attachments; i++)
+		close(p->at[i].prog_fd);
+	p->attachments = 0;
+}
+
+int plane_globals(const struct plane *p, struct shift_globals *ret)
+{
+	uint32_t zero = 0;
+
+	return bpfsys_lookup(p->map[PLANE_GLOBALS], &zero, ret);
+}
+
+int plane_service(const struct plane *p, uint32_t id, struct shift_service *ret)
+{
+	return bpfsys_lookup(p->map[PLANE_SERVICES], &id, ret);
+}
+
+int plane_service_by_name(const struct plane *p, const char *name)
+{
+	for (uint32_t id = 0; id < SHIFT_MAX_SERVICES; id++) {
+		struct shift_service s;
+
+		if (!plane_service(p, id, &s) && s.flags & SHIFT_SERVICE_USED &&
+		    !strncmp(s.name, name, sizeof(s.name)))
+			return (int)id;
+	}
+	return -ENOENT;
+}
+
+uint32_t plane_tick(const struct shift_globals *g)
+{
+	struct timespec t;
+	uint64_t ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	ns = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec - g->clock_ns;
+	return (uint32_t)((g->clock_jiffies + ns / 1000 * g->hz / 1000000) >> SHIFT_TICK_SHIFT);
+}

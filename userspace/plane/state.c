@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "userspace/plane/state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "userspace/base/who.h"
+#include "userspace/plane/control.h"
+#include "userspace/plane/plane.h"
+
+#define WAIT_MS 40
+#define LIMIT	65536 /* bytes of a state file */
+
+static const char *const authority_names[] = {"old", "shared", "new"};
+
+int state_dir(char *ret, size_t size)
+{
+	const char *root = getenv("SHIFT_STATE");
+	struct stat ns;
+	uint64_t id;
+	bool first;
+	int err = plane_namespace(&id, &first), n;
+
+	if (err)
+		return err;
+	if (!root || !*root)
+		root = "/var/lib/shift";
+	if (first) {
+		n = snprintf(ret, size, "%s", root);
+	} else {
+		if (stat("/proc/self/ns/net", &ns))
+			return -errno;
+		n = snprintf(ret, size, "%s/netns-%llu-%llu", root, (unsigned long long)ns.st_ino,
+			     (unsigned long long)id);
+	}
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+static int make_dir(char *path)
+{
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(path, 0755) && errno != EEXIST) {
+			*slash = '/';
+			return -errno;
+		}
+		*slash = '/';
+	}
+	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+}
+
+static void boot_id(char ret[64])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	ret[0] = '\0';
+	if (!f)
+		return;
+	if (fgets(ret, 64, f))
+		ret[strcspn(ret, "\n")] = '\0';
+	fclose(f);
+}
+
+static void copy_text(char *to, size_t size, const json_t *from)
+{
+	if (json_is_string(from))
+		snprintf(to, size, "%s", json_string_value(from));
+}
+
+static uint8_t authority_of(const json_t *j)
+{
+	const char *name = json_string_value(j);
+
+	for (unsigned int i = 0; name && i < 3; i++) {
+		if (!strcmp(name, authority_names[i]))
+			return (uint8_t)i;
+	}
+	return SHIFT_AUTHORITY_SHARED;
+}
+
+int state_load(const char *service, struct state *ret)
+{
+	char dir[256], path[320], boot[64];
+	const char *boot_then;
+	struct state s = {0};
+	json_t *j;
+	int err = state_dir(dir, sizeof(dir));
+
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "%s/%s.json", dir, service);
+	if (access(path, F_OK))
+		return -errno;
+	j = json_load_file(path, 0, NULL);
+	if (!json_is_object(j) || !json_is_integer(json_object_get(j, "epoch"))) {
+		json_decref(j);
+		return -EBADMSG;
+	}
+	s.epoch = (uint64_t)json_integer_value(json_object_get(j, "epoch"));
+	s.weight = (uint16_t)json_integer_value(json_object_get(j, "weight"));
+	if (s.weight > SHIFT_WEIGHT_MAX)
+		s.weight = 0;
+	s.authority = authority_of(json_object_get(j, "authority"));
+	s.authority_before = authority_of(json_object_get(j, "authority_before"));
+	s.latched = json_is_true(json_object_get(j, "latched"));
+	s.latched_at = (uint64_t)json_integer_value(json_object_get(j, "latched_at"));
+	copy_text(s.latched_by, sizeof(s.latched_by), json_object_get(j, "latched_by"));
+	s.locked_at = (uint64_t)json_integer_value(json_object_get(j, "locked_at"));
+	copy_text(s.locked_by, sizeof(s.locked_by), json_object_get(j, "locked_by"));
+	copy_text(s.lock_reason, sizeof(s.lock_reason), json_object_get(j, "lock_reason"));
+	boot_id(boot);
+	boot_then = json_string_value(json_object_get(j, "boot_id"));
+	s.this_boot = boot_then && !strcmp(boot_then, boot);
+	json_decref(j);
+	*ret = s;
+	return 0;
+}
+
+int state_services(char ret[][SHIFT_NAME], int max)
+{
+	char dir[256];
+	struct dirent *e;
+	int n = 0;
+	DIR *d;
+
+	if (state_dir(dir, sizeof(dir)))
+		return 0;
+	d = opendir(dir);
+	while (d && n < max && (e = readdir(d))) {
+		size_t length = strlen(e->d_name);
+
+		if (length <= 5 || length - 5 >= SHIFT_NAME || strcmp(e->d_name + length - 5, ".json"))
+			continue;
+		snprintf(ret[n++], SHIFT_NAME, "%.*s", (int)(length - 5), e->d_name);
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+void state_to_record(const struct state *s, struct shift_record *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->epoch = s->epoch;
+	ret->weight = s->weight;
+	ret->threshold = shift_weight_threshold(s->weight);
+	ret->authority = s->authority;
+	ret->authority_before = s->authority_before;
+	ret->latched = s->latched;
+	ret->latched_at = s->latched_at;
+	memcpy(ret->latched_by, s->latched_by, sizeof(ret->latched_by));
+	ret->locked_at = s->locked_at;
+	memcpy(ret->locked_by, s->locked_by, sizeof(ret->locked_by));
+	memcpy(ret->lock_reason, s->lock_reason, sizeof(ret->lock_reason));
+}
+
+static int write_all(int fd, const char *text, size_t size)
+{
+	while (size) {
+		ssize_t n = write(fd, text, size);
+
+		if (n < 0)
+			return -errno;
+		text += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* A weight that was never confirmed is not one to come back to. */
+static uint16_t weight_to_keep(const struct shift_record *r)
+{
+	if (r->confirm_deadline)
+		return r->confirm_weight;
+	return r->weight;
+}
+
+static char *state_text(const char *service, const struct shift_record *r)
+{
+	char boot[64], *text;
+	json_t *j;
+
+	boot_id(boot);
+	j = json_pack("{s:i, s:s, s:I, s:i, s:s, s:s, s:b, s:s, s:I, s:s, s:s, s:I, s:s}", "schema", 1,
+		      "service", service, "epoch", (json_int_t)r->epoch, "weight",
+		      (int)weight_to_keep(r), "authority", authority_names[r->authority % 3],
+		      "authority_before", authority_names[r->authority_before % 3],
+		      "latched", (int)r->latched, "latched_by", r->latched_by, "latched_at",
+		      (json_int_t)r->latched_at, "locked_by", r->locked_by, "lock_reason",
+		      r->lock_reason, "locked_at", (json_int_t)r->locked_at, "boot_id", boot);
+	if (!j)
+		return NULL;
+	text = json_dumps(j, JSON_INDENT(1));
+	json_decref(j);
+	return text;
+}
+
+/* Under a lock of the folder, so that of two writers the later epoch stays. */
+static int save_in(const char *dir, const char *service, const struct shift_record *r)
+{
+	char path[320], fresh[336];
+	struct state was;
+	char *text;
+	int err, fd, lock;
+
+	snprintf(path, sizeof(path), "%s/%s.json", dir, service);
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lock < 0)
+		return -errno;
+	if (flock(lock, LOCK_EX)) {
+		err = -errno;
+		close(lock);
+		return err;
+	}
+	err = 0;
+	if (!state_load(service, &was) && was.epoch > r->epoch)
+		goto out;
+	text = state_text(service, r);
+	fd = text ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+	err = !text ? -ENOMEM : fd < 0 ? -errno : write_all(fd, text, strlen(text));
+	if (fd >= 0 && close(fd) && !err)
+		err = -errno;
+	if (!err && rename(fresh, path))
+		err = -errno;
+	if (err)
+		unlink(fresh);
+	free(text);
+out:
+	close(lock);
+	return err;
+}
+
+int state_save(const char *service, const struct shift_record *r)
+{
+	char dir[256];
+	int err = state_dir(dir, sizeof(dir));
+
+	if (!err)
+		err = make_dir(dir);
+	return err ? err : save_in(dir, service, r);
+}
+
+static int append_history(const char *dir, const struct shift_record *r,
+			  const struct state_event *e)
+{
+	char path[320], who[SHIFT_NAME], when[64], *text, *line;
+	time_t now = time(NULL);
+	struct tm tm;
+	json_t *j;
+	int fd, err;
+
+	who_operator(who, sizeof(who));
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	j = json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:s?, s:s?}", "schema", 1, "time",
+		      when, "who", who, "verb", e->verb, "service", e->service, "epoch",
+		      (json_int_t)r->epoch, "from", e->from / 100.0, "to", e->to / 100.0, "reason",
+		      e->reason, "detail", e->detail);
+	if (!j)
+		return -EINVAL;
+	text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	json_decref(j);
+	if (!text)
+		return -ENOMEM;
+	if (asprintf(&line, "%s\n", text) < 0)
+		line = NULL;
+	free(text);
+	if (!line)
+		return -ENOMEM;
+	snprintf(path, sizeof(path), "%s/history.jsonl", dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	err = fd < 0 ? -errno : write_all(fd, line, strlen(line));
+	if (fd >= 0 && close(fd) && !err)
+		err = -errno;
+	free(line);
+	return err;
+}
+
+static int record_here(const struct shift_record *r, const struct state_event *e)
+{
+	char dir[256];
+	int err = state_dir(dir, sizeof(dir)), err2;
+
+	if (!err)
+		err = make_dir(dir);
+	if (err)
+		return err;
+	err = save_in(dir, e->service, r);
+	err2 = append_history(dir, r, e);
+	return err ? err : err2;
+}
+
+/* The child keeps none of our descriptors: whoever waits for our output must not wait for the disk. */
+static void be_apart(int keep)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	for (int fd = 0; fd < 3; fd++) {
+		if (null >= 0)
+			dup2(null, fd);
+		else
+			close(fd);
+	}
+	for (int fd = 3; fd < 64; fd++) {
+		if (fd != keep)
+			close(fd);
+	}
+}
+
+int state_record(const struct shift_record *r, const struct state_event *e)
+{
+	struct pollfd p = {.events = POLLIN};
+	int pipefd[2], err = -ETIMEDOUT;
+	pid_t child;
+
+	if (pipe2(pipefd, O_CLOEXEC))
+		return -errno;
+	child = fork();
+	if (child < 0) {
+		err = -errno;
+		close(pipefd[0]);
+		close(pipefd[1]);
+		return err;
+	}
+	if (!child) {
+		be_apart(pipefd[1]);
+		signal(SIGPIPE, SIG_IGN);
+		err = record_here(r, e);
+		if (write(pipefd[1], &err, sizeof(err)) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	close(pipefd[1]);
+	p.fd = pipefd[0];
+	if (poll(&p, 1, WAIT_MS) > 0 && read(pipefd[0], &err, sizeof(err)) != sizeof(err))
+		err = -EIO;
+	close(pipefd[0]);
+	waitpid(child, NULL, WNOHANG);
+	return err;
+}

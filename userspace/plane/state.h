@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * state.h - what survives the kernel: the persisted copy of control and the audit trail
+ *
+ * In /var/lib/shift (SHIFT_STATE overrides), or for a network namespace other than process 1's in
+ * its netns-INODE-COOKIE folder there, because another namespace's service is another service.
+ * SERVICE.json is the copy, replaced whole; history.jsonl has one line per change, only appended.
+ *
+ * A change of control is recorded by a child process after it is in force: a disk that is full,
+ * read-only or hangs can delay and fail nothing but the record itself.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/shift.h"
+
+struct state {
+	uint64_t epoch;
+	uint16_t weight; /* to be restored: in force, or the fallback of an unconfirmed change */
+	uint8_t authority;
+	uint8_t authority_before; /* what `commit --undo` goes back to */
+	bool latched;
+	uint64_t latched_at;
+	char latched_by[SHIFT_NAME];
+	uint64_t locked_at;
+	char locked_by[SHIFT_NAME];
+	char lock_reason[SHIFT_REASON];
+	bool this_boot; /* saved since this host booted */
+};
+
+/* What happened, for the history. */
+struct state_event {
+	const char *verb;
+	const char *service;
+	const char *reason; /* may be NULL */
+	const char *detail; /* may be NULL: what else the line should say */
+	uint16_t from, to;  /* weights */
+};
+
+/* The folder, not made. -ENAMETOOLONG or what reading the namespace gave. */
+int state_dir(char *ret, size_t size);
+
+/* 0; -ENOENT: nothing saved; -EBADMSG: the file is damaged. */
+int state_load(const char *service, struct state *ret);
+
+/* The names of the services with a saved copy; how many, at most `max`. */
+int state_services(char ret[][SHIFT_NAME], int max);
+
+/* The record that a saved copy stands for, as it was published last. */
+void state_to_record(const struct state *s, struct shift_record *ret);
+
+/* Writes both in a child and waits for it 100 ms at most. 0, -ETIMEDOUT, or why it failed. */
+int state_record(const struct shift_record *r, const struct state_event *e);
+
+/* The copy alone, here and now. */
+int state_save(const char *service, const struct shift_record *r);

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * sync.c - the order of things: a picture of the kernel's tables is taken, changed in memory, and
+ * each change is written at once, in an order in which every intermediate state is a right one.
+ */
+#include "userspace/plane/sync_picture.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "userspace/base/text.h"
+#include "userspace/plane/bpfsys.h"
+#include "userspace/plane/control.h"
+#include "userspace/plane/flows.h"
+#include "userspace/plane/maglev.h"
+#include "userspace/plane/telemetry.h"
+
+void sync_tell(struct picture *s, const char *format, ...)
+{
+	char line[256];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	s->result.changes++;
+	if (s->note)
+		s->note(line, s->arg);
+}
+
+void sync_grace(void)
+{
+	/* MEMBARRIER_CMD_GLOBAL is synchronize_rcu(), and programs run inside RCU. */
+	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(50000);
+}
+
+static int count_holder(const struct flow_seen *f, void *arg)
+{
+	struct picture *s = arg;
+
+	s->held_target[f->target]++;
+	if (f->f->listen < SHIFT_MAX_LISTENS)
+		s->held_listen[f->f->listen]++;
+	if (f->f->backend < SHIFT_MAX_BACKENDS)
+		s->held_backend[f->f->backend]++;
+	if (f->f->service < SHIFT_MAX_SERVICES)
+		s->held_service[f->f->service]++;
+	return 0;
+}
+
+int sync_count_holders(struct picture *s)
+{
+	memset(s->held_listen, 0, sizeof(s->held_listen));
+	memset(s->held_backend, 0, sizeof(s->held_backend));
+	memset(s->held_target, 0, sizeof(s->held_target));
+	memset(s->held_service, 0, sizeof(s->held_service));
+	return flows_each(s->p, -1, plane_tick(&s->g), count_holder, s);
+}
+
+static int read_array(int fd, void *to, size_t size, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		int err = bpfsys_lookup(fd, &i, (char *)to + i * size);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int take_picture(struct picture *s)
+{
+	const int *map = s->p->map;
+	int err = plane_globals(s->p, &s->g);
+
+	if (!err)
+		err = read_array(map[PLANE_LISTENS], s->listen, sizeof(*s->listen),
+				 SHIFT_MAX_LISTENS);
+	if (!err)
+		err = read_array(map[PLANE_BACKENDS], s->backend, sizeof(*s->backend),
+				 SHIFT_MAX_BACKENDS);
+	if (!err)
+		err = read_array(map[PLANE_TARGETS], s->target, sizeof(*s->target),
+				 SHIFT_MAX_TARGETS);
+	return err ? err : sync_count_holders(s);
+}
+
+int sync_put(struct picture *s, enum plane_map map, uint32_t id, const void *value)
+{
+	return bpfsys_update(s->p->map[map], &id, value);
+}
+
+uint8_t sync_family(const uint32_t address[4])
+{
+	return !address[0] && !address[1] && address[2] == htonl(0xffff) ? 4 : 6;
+}
+
+/* ---- the service --------------------------------------------------------------------------- */
+
+static uint32_t ticks(const struct shift_globals *g, uint64_t ms)
+{
+	uint64_t t = (ms * g->hz / 1000) >> SHIFT_TICK_SHIFT;
+
+	return t > 0x7fffffff ? 0x7fffffff : (uint32_t)t + 1;
+}
+
+static int choose_service_id(struct picture *s)
+{
+	struct shift_service svc;
+
+	s->service = plane_service_by_name(s->p, s->w->service);
+	if (s->service >= 0)
+		return 0;
+	for (uint32_t id = 0; id < SHIFT_MAX_SERVICES; id++) {
+		if (plane_service(s->p, id, &svc) || svc.flags & SHIFT_SERVICE_USED ||
+		    s->held_service[id])
+			continue;
+		s->service = (int)id;
+		s->result.fresh = true;
+		return 0;
+	}
+	sync_tell(s, "there are %d services in this namespace already", SHIFT_MAX_SERVICES);
+	return -ENOSPC;
+}
+
+/* Every rank may have flows under another one now: so all are looked up. */
+static int mark_all_dirty(struct picture *s, int value)
+{
+	size_t size = SHIFT_RANKS;
+	char *m = mmap(NULL, size * SHIFT_MAX_SERVICES, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       s->p->map[PLANE_DIRTY], 0);
+
+	if (m == MAP_FAILED)
+		return -errno;
+	memset(m + size * (size_t)s->service, value, size);
+	munmap(m, size * SHIFT_MAX_SERVICES);
+	return 0;
+}
+
+static int write_service(struct picture *s)
+{
+	struct shift_service was = {0}, svc = {0};
+	uint32_t id = (uint32_t)s->service;
+	int err;
+
+	plane_service(s->p, id, &was);
+	svc.flags = SHIFT_SERVICE_USED;
+	if (s->w->n_bypass || was.flags & SHIFT_SERVICE_CLIENTS)
+		svc.flags |= SHIFT_SERVICE_CLIENTS;
+	svc.seed = maglev_name_hash(s->w->service, 0);
+	svc.affinity = s->w->affinity;
+	svc.on_unable = s->w->on_unable;
+	/* A SYN is repeated for 63 s (tcp_syn_retries 6), and then the client waits as long again. */
+	svc.syn_memory = ticks(&s->g, 128000);
+	for (int i = 0; i < SHIFT_FLOW_STATES; i++)
+		svc.timeout[i] = ticks(&s->g, s->w->timeout_ms[i]);
+	snprintf(svc.name, sizeof(svc.name), "%s", s->w->service);
+	if (s->result.fresh) {
+		err = telemetry_clear_service(s->p, id);
+		if (!err)
+			err = mark_all_dirty(s, 0);
+		if (err)
+			return err;
+	} else if (svc.seed != was.seed || svc.affinity != was.affinity) {
+		err = mark_all_dirty(s, 1);
+		if (err)
+			return err;
+	}
+	if (!memcmp(&was, &svc, sizeof(svc)))
+		return 0;
+	if (!s->result.fresh)
+		sync_tell(s, "~ service %s: timeouts, affinity or on_unable", s->w->service);
+	return sync_put(s, PLANE_SERVICES, id, &svc);
+}
+
+/*
+ * While no flow lives and nothing is shifted, the ranks may be forgotten, so that the old arm's
+ * packets need no look-up again. For this moment nothing new is taken.
+ */
+static int forget_dirty(struct picture *s)
+{
+	struct shift_record r;
+	struct shift_service svc;
+	uint64_t head;
+	int err;
+
+	if (s->held_service[s->service] || s->result.fresh ||
+	    control_get(&s->p->control[s->service], &r, &head) ||
+	    shift_record_weight(&r, control_boot_ns()) || r.not_before)
+		return 0;
+	err = plane_service(s->p, (uint32_t)s->service, &svc);
+	if (err)
+		return err;
+	svc.flags |= SHIFT_SERVICE_DRAIN;
+	err = sync_put(s, PLANE_SERVICES, (uint32_t)s->service, &svc);
+	if (err)
+		return err;
+	sync_grace();
+	err = sync_count_holders(s);
+	if (!err && !s->held_service[s->service])
+		err = mark_all_dirty(s, 0);
+	svc.flags &= (uint8_t)~SHIFT_SERVICE_DRAIN;
+	return sync_put(s, PLANE_SERVICES, (uint32_t)s->service, &svc) ?: err;
+}
+
+/* ---- listeners ----------------------------------------------------------------------------- */
+
+static int write_entry(struct picture *s, uint32_t id, bool present)
+{
+	struct shift_listen_key key = {.port = s->listen[id].port,
+				       .protocol = s->listen[id].protocol};
+	int err;
+
+	memcpy(key.address, s->listen[id].address, sizeof(key.address));
+	if (present)
+		return bpfsys_update(s->p->map[PLANE_ENTRY], &key, &id);
+	err = bpfsys_delete(s->p->map[PLANE_ENTRY], &key);
+	return err == -ENOENT ? 0 : err;
+}
+
+static int want_listen(struct picture *s, const struct sync_listen *l)
+{
+	struct shift_listen next = {.port = l->port,
+				    .protocol = l->protocol,
+				    .service = (uint8_t)s->service,
+				    .flags = SHIFT_LISTEN_USED};
+	uint32_t id, free_id = 0;
+	struct shift_service other;
+	char a[64];
+	int err;
+
+	memcpy(next.address, l->address, sizeof(next.address));
+	text_address(l->address, l->port, a);
+	for (id = 1; id < SHIFT_MAX_LISTENS; id++) {
+		const struct shift_listen *is = &s->listen[id];
+
+		if (!(is->flags & SHIFT_LISTEN_USED)) {
+			if (!free_id && !s->held_listen[id])
+				free_id = id;
+			continue;
+		}
+		if (is->port != l->port || is->protocol != l->protocol ||
+		    memcmp(is->address, l->address, sizeof(is->address)))
+			continue;
+		if (is->service != s->service) {
+			if (plane_service(s->p, is->service, &other))
+				return -EIO;
+			sync_tell(s, "%s is listened on by service %.*s already", a, SHIFT_NAME,
+			     other.name);
+			return -EEXIST;
+		}
+		break;
+	}
+	if (id == SHIFT_MAX_LISTENS)
+		id = free_id;
+	if (!id) {
+		sync_tell(s, "no room for %s: %d listeners at most", a, SHIFT_MAX_LISTENS - 1);
+		return -ENOSPC;
+	}
+	s->wanted_listen[id] = true;
+	if (!memcmp(&next, &s->listen[id], sizeof(next)))
+		return 0;
+	sync_tell(s, "+ listen %s", a);
+	s->listen[id] = next;
+	err = sync_put(s, PLANE_LISTENS, id, &next);
+	return err ? err : write_entry(s, id, true);
+}
+
+/* The union over all services, what drains included. */
+static int write_ports(struct picture *s)
+{
+	struct shift_ports *ports = calloc(1, sizeof(*ports));
+	int err;
+
+	if (!ports)
+		return -ENOMEM;
+	for (int i = 1; i < SHIFT_MAX_LISTENS; i++) {
+		uint16_t port = ntohs(s->listen[i].port);
+
+		if (s->listen[i].flags & SHIFT_LISTEN_USED)
+			ports->listen[port >> 6] |= 1ull << (port & 63);
+	}
+	for (int i = 1; i < SHIFT_MAX_TARGETS; i++) {
+		const struct shift_target *t = &s->target[i];
+
+		for (uint32_t k = 0; t->flags & SHIFT_TARGET_USED && k < t->ports; k++) {
+			uint32_t port = t->port_lo + k;
+
+			ports->nat[port >> 6 & 1023] |= 1ull << (port & 63);
+		}
+	}
+	err = sync_put(s, PLANE_PORTS, 0, ports);
+	free(ports);
+	return err;
+}
+
+/* ---- clients ------------------------------------------------------------------------------- */
+
+static int sync_bypass(struct picture *s)
+{
+	struct shift_client_key key, next, stale[64];
+	int fd = s->p->map[PLANE_CLIENTS], err;
+	unsigned int n_stale;
+
+	for (unsigned int i = 0; i < s->w->n_bypass; i++) {
+		uint32_t action = SHIFT_CLIENT_BYPASS;
+
+		key = (struct shift_client_key){.prefixlen = 32u + s->w->bypass[i].bits,
+						.service = (uint32_t)s->service};
+		memcpy(key.address, s->w->bypass[i].address, sizeof(key.address));
+		err = bpfsys_update(fd, &key, &action);
+		if (err)
+			return err;
+	}
+	do { /* those that are no longer wanted, a batch at a time: deleting moves the walk */
+		n_stale = 0;
+		for (err = bpfsys_next_key(fd, NULL, &next); !err && n_stale < 64;
+		     err = bpfsys_next_key(fd, &key, &next)) {
+			uint32_t action;
+			bool wanted = false;
+
+			key = next;
+			if (key.service != (uint32_t)s->service ||
+			    bpfsys_lookup(fd, &key, &action) || action != SHIFT_CLIENT_BYPASS)
+				continue;
+			for (unsigned int i = 0; i < s->w->n_bypass; i++)
+				wanted |= key.prefixlen == 32u + s->w->bypass[i].bits &&
+					  !memcmp(key.address, s->w->bypass[i].address,
+						  sizeof(key.address));
+			if (!wanted)
+				stale[n_stale++] = key;
+		}
+		for (unsigned int i = 0; i < n_stale; i++)
+			bpfsys_delete(fd, &stale[i]);
+	} while (n_stale == 64);
+	return 0;
+}
+
+/* ---- what leaves --------------------------------------------------------------------------- */
+
+static bool target_wanted(const struct picture *s, uint32_t id)
+{
+	for (int b = 0; b < SHIFT_MAX_BACKENDS; b++) {
+		const struct shift_backend *is = &s->backend[b];
+
+		if (!(is->flags & SHIFT_BACKEND_USED) || is->flags & SHIFT_BACKEND_DRAIN)
+			continue;
+		for (int f = 0; f < 2; f++) {
+			for (int i = 0; i < is->targets[f]; i++) {
+				if (is->target[f][i] == id)
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
+static int drain_unwanted(struct picture *s)
+{
+	char a[64];
+	int err = 0;
+
+	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS && !err; id++) {
+		struct shift_listen *l = &s->listen[id];
+
+		if (!(l->flags & SHIFT_LISTEN_USED) || l->service != s->service ||
+		    s->wanted_listen[id] || l->flags & SHIFT_LISTEN_DRAIN)
+			continue;
+		l->flags |= SHIFT_LISTEN_DRAIN;
+		sync_tell(s, "- listen %s", text_address(l->address, l->port, a));
+		err = sync_put(s, PLANE_LISTENS, id, l);
+	}
+	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS && !err; id++) {
+		struct shift_backend *b = &s->backend[id];
+
+		if (!(b->flags & SHIFT_BACKEND_USED) || b->service != s->service ||
+		    s->wanted_backend[id] || b->flags & SHIFT_BACKEND_DRAIN)
+			continue;
+		b->flags |= SHIFT_BACKEND_DRAIN;
+		sync_tell(s, "- backend %.*s", SHIFT_NAME, b->name);
+		err = sync_put(s, PLANE_BACKENDS, id, b);
+	}
+	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !err; id++) {
+		struct shift_target *t = &s->target[id];
+		uint8_t flags = t->flags & (uint8_t)~SHIFT_TARGET_DRAIN;
+
+		if (!(t->flags & SHIFT_TARGET_USED))
+			continue;
+		if (!target_wanted(s, id))
+			flags |= SHIFT_TARGET_DRAIN;
+		if (flags == t->flags)
+			continue;
+		t->flags = flags;
+		err = sync_put(s, PLANE_TARGETS, id, t);
+	}
+	return err;
+}
+
+/* Frees what drains and is held by no flow. A run that saw it before it drained may still insert
+ * one: so a grace period lies between draining and counting. */
+static int free_drained(struct picture *s)
+{
+	int err;
+
+	sync_grace();
+	err = sync_count_holders(s);
+	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !err; id++) {
+		if (!(s->target[id].flags & SHIFT_TARGET_DRAIN))
+			continue;
+		if (s->held_target[id])
+			s->result.draining++;
+		else
+			err = sync_free_target(s, id);
+	}
+	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS && !err; id++) {
+		if (!(s->backend[id].flags & SHIFT_BACKEND_DRAIN) ||
+		    s->backend[id].service != s->service)
+			continue;
+		if (s->held_backend[id]) {
+			s->result.draining++;
+			continue;
+		}
+		memset(&s->backend[id], 0, sizeof(s->backend[id]));
+		err = sync_put(s, PLANE_BACKENDS, id, &s->backend[id]);
+	}
+	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS && !err; id++) {
+		if (!(s->listen[id].flags & SHIFT_LISTEN_DRAIN) ||
+		    s->listen[id].service != s->service)
+			continue;
+		if (s->held_listen[id]) {
+			s->result.draining++;
+			continue;
+		}
+		err = write_entry(s, id, false);
+		memset(&s->listen[id], 0, sizeof(s->listen[id]));
+		if (!err)
+			err = sync_put(s, PLANE_LISTENS, id, &s->listen[id]);
+	}
+	return err;
+}
+
+/* ---- in order ------------------------------------------------------------------------------ */
+
+static int sync_in_order(struct picture *s)
+{
+	int err = take_picture(s);
+
+	if (!err)
+		err = choose_service_id(s);
+	if (!err)
+		err = write_service(s);
+	for (unsigned int i = 0; i < s->w->n_backends && !err; i++)
+		err = sync_backend(s, &s->w->backends[i]);
+	if (!err)
+		err = sync_tables(s);
+	if (!err)
+		err = sync_bypass(s);
+	if (!err)
+		err = write_ports(s);
+	for (unsigned int i = 0; i < s->w->n_listens && !err; i++)
+		err = want_listen(s, &s->w->listens[i]);
+	if (!err)
+		err = write_ports(s);
+	if (!err)
+		err = drain_unwanted(s);
+	if (!err)
+		err = free_drained(s);
+	if (!err)
+		err = write_ports(s);
+	return err ? err : forget_dirty(s);
+}
+
+int sync_service(struct plane *p, const struct sync_wish *w, sync_way_fn way, sync_note_fn note,
+		 void *arg, struct sync_result *ret)
+{
+	struct picture *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->p = p;
+	s->w = w;
+	s->way = way;
+	s->note = note;
+	s->arg = arg;
+	err = sync_in_order(s);
+	s->result.service = s->service;
+	*ret = s->result;
+	free(s);
+	return err;
+}
+
+int sync_remove_service(struct plane *p, int service)
+{
+	struct picture *s = calloc(1, sizeof(*s));
+	struct shift_service none = {0};
+	struct sync_wish nothing = {.service = ""};
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->p = p;
+	s->w = &nothing;
+	s->service = service;
+	err = take_picture(s);
+	/* First nothing leads to it any more, then its flows are forgotten, then all is free. */
+	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS && !err; id++) {
+		if (s->listen[id].flags & SHIFT_LISTEN_USED && s->listen[id].service == service)
+			err = write_entry(s, id, false);
+	}
+	if (!err)
+		err = sync_put(s, PLANE_SERVICES, (uint32_t)service, &none);
+	if (!err)
+		err = drain_unwanted(s);
+	sync_grace();
+	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !err; id++) {
+		if (s->target[id].flags & SHIFT_TARGET_USED)
+			err = sync_forget_flows(s, id, service);
+	}
+	if (!err)
+		err = sync_tables(s);
+	if (!err)
+		err = sync_bypass(s);
+	if (!err)
+		err = free_drained(s);
+	if (!err)
+		err = write_ports(s);
+	free(s);
+	return err;
+}
+
+uint32_t sync_capacity(const struct sync_wish *w)
+{
+	uint64_t total = 0, ports = (uint64_t)(w->port_hi - w->port_lo) + 1;
+	uint32_t rounded = 65536;
+
+	for (unsigned int i = 0; i < w->n_backends; i++) {
+		for (unsigned int a = 0; a < w->backends[i].addresses; a++) {
+			for (unsigned int n = 0; n < w->n_nat; n++) {
+				if (sync_family(w->nat[n]) == sync_family(w->backends[i].address[a]))
+					total += ports;
+			}
+		}
+	}
+	while (rounded < total && rounded < 1u << 22)
+		rounded *= 2;
+	return rounded;
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * sync_backends.c - backends, their targets with the arrays of flow records, and the Maglev tables
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "userspace/base/text.h"
+#include "userspace/plane/bpfsys.h"
+#include "userspace/plane/control.h"
+#include "userspace/plane/flows.h"
+#include "userspace/plane/maglev.h"
+#include "userspace/plane/sync_picture.h"
+#include "userspace/plane/telemetry.h"
+
+#define PORTS_PER_SHARD 64
+
+/* ---- targets ------------------------------------------------------------------------------- */
+
+static struct shift_reply_key reply_key(const struct shift_target *t)
+{
+	struct shift_reply_key key = {.port = t->port, .protocol = t->protocol};
+
+	memcpy(key.address, t->address, sizeof(key.address));
+	memcpy(key.nat, t->nat, sizeof(key.nat));
+	return key;
+}
+
+static uint32_t find_target(const struct picture *s, const struct shift_target *like)
+{
+	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS; id++) {
+		const struct shift_target *t = &s->target[id];
+
+		if (t->flags & SHIFT_TARGET_USED && t->port == like->port &&
+		    t->protocol == like->protocol &&
+		    !memcmp(t->address, like->address, sizeof(t->address)) &&
+		    !memcmp(t->nat, like->nat, sizeof(t->nat)))
+			return id;
+	}
+	return 0;
+}
+
+static uint8_t shards_for(uint32_t members)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	uint32_t n = members / PORTS_PER_SHARD;
+
+	if (cpus > 0 && n > (uint32_t)cpus)
+		n = (uint32_t)cpus;
+	if (n > SHIFT_MAX_SHARDS)
+		n = SHIFT_MAX_SHARDS;
+	return n ? (uint8_t)n : 1;
+}
+
+static int make_target(struct picture *s, struct shift_target *t, uint32_t *ret_id)
+{
+	struct shift_reply_key key = reply_key(t);
+	char a[64];
+	uint32_t id;
+	int slots, err;
+
+	for (id = 1; id < SHIFT_MAX_TARGETS; id++) {
+		if (!(s->target[id].flags & SHIFT_TARGET_USED) && !s->held_target[id])
+			break;
+	}
+	if (id == SHIFT_MAX_TARGETS) {
+		sync_tell(s, "no room for %s: %d targets (backend address and NAT address) at most",
+		     text_address(t->address, t->port, a), SHIFT_MAX_TARGETS - 1);
+		return -ENOSPC;
+	}
+	bpfsys_lift_memory_limit();
+	slots = bpfsys_create_array("shift_records", sizeof(struct shift_flow), t->ports,
+				    BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	if (slots < 0)
+		return slots;
+	err = sync_put(s, PLANE_SLOTS, id, &slots);
+	close(slots);
+	for (uint32_t i = 0; i < SHIFT_MAX_SHARDS && !err; i++) {
+		/* Not always the same ports first after a restart: the backend may remember them. */
+		struct shift_cursor c = {.hand = (uint32_t)shift_mix(control_boot_ns() + i)};
+
+		err = sync_put(s, PLANE_CURSORS, id * SHIFT_MAX_SHARDS + i, &c);
+	}
+	if (!err)
+		err = sync_put(s, PLANE_TARGETS, id, t);
+	if (!err)
+		err = bpfsys_update(s->p->map[PLANE_REPLIES], &key, &id);
+	if (err)
+		return err;
+	s->target[id] = *t;
+	*ret_id = id;
+	return 0;
+}
+
+/* Does the forward table lead the record's client to it? Then no longer. */
+static void forget_flow(struct picture *s, uint32_t target, uint32_t index,
+			const struct shift_flow *f)
+{
+	struct shift_flow_key key = {.client_port = f->client_port, .listen = f->listen};
+	struct shift_flow_ref ref;
+	int fd = s->p->map[PLANE_FLOWS];
+
+	memcpy(key.client, f->client, sizeof(key.client));
+	if (!bpfsys_lookup(fd, &key, &ref) && ref.target == target && ref.index == index &&
+	    ref.generation == f->generation)
+		bpfsys_delete(fd, &key);
+}
+
+int sync_forget_flows(struct picture *s, uint32_t target, int service)
+{
+	uint32_t now = plane_tick(&s->g);
+	struct flows_array a;
+	int err = flows_map(s->p, target, &a);
+
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	for (uint32_t i = 0; i < a.count; i++) {
+		struct shift_flow *f = &a.flow[i];
+
+		if (f->state == SHIFT_FLOW_FREE ||
+		    (f->service != service && shift_flow_holds(f, now)))
+			continue;
+		forget_flow(s, target, i, f);
+		f->state = SHIFT_FLOW_FREE;
+	}
+	flows_unmap(&a);
+	return 0;
+}
+
+int sync_free_target(struct picture *s, uint32_t id)
+{
+	struct shift_reply_key key = reply_key(&s->target[id]);
+	int err = sync_forget_flows(s, id, -1);
+
+	if (!err)
+		err = bpfsys_delete(s->p->map[PLANE_REPLIES], &key);
+	if (!err || err == -ENOENT)
+		err = bpfsys_delete(s->p->map[PLANE_SLOTS], &id);
+	if (err && err != -ENOENT)
+		return err;
+	memset(&s->target[id], 0, sizeof(s->target[id]));
+	return sync_put(s, PLANE_TARGETS, id, &s->target[id]);
+}
+
+/* Frees a target so that it can be made anew. 1: flows hold it. */
+static int let_go(struct picture *s, uint32_t id)
+{
+	uint8_t flags = s->target[id].flags;
+	int err;
+
+	if (s->held_target[id])
+		return 1;
+	s->target[id].flags |= SHIFT_TARGET_DRAIN;
+	err = sync_put(s, PLANE_TARGETS, id, &s->target[id]);
+	if (err)
+		return err;
+	sync_grace(); /* whoever saw it before it drained has inserted his flow by now */
+	err = sync_count_holders(s);
+	if (err)
+		return err;
+	if (!s->held_target[id])
+		return sync_free_target(s, id);
+	s->target[id].flags = flags;
+	return 1;
+}
+
+/* The target of one backend address and NAT address, made or brought up to date. */
+static int want_target(struct picture *s, const struct sync_backend *b, uint16_t backend,
+		       unsigned int place, const uint32_t nat[4], uint32_t *ret_id)
+{
+	struct shift_target t = {.port = b->port,
+				 .port_lo = s->w->port_lo,
+				 .ports = (uint32_t)(s->w->port_hi - s->w->port_lo) + 1,
+				 .protocol = IPPROTO_TCP,
+				 .flags = SHIFT_TARGET_USED,
+				 .backend = backend};
+	struct sync_way way = {0};
+	char a[64], c[64];
+	uint32_t id;
+	int err;
+
+	memcpy(t.address, b->address[place], sizeof(t.address));
+	memcpy(t.nat, nat, sizeof(t.nat));
+	t.family = sync_family(t.address);
+	for (unsigned int i = 0; i < b->addresses; i++) {
+		if (sync_family(b->address[i]) != t.family)
+			continue;
+		if (i < place)
+			t.phase++;
+		t.stride++;
+	}
+	s->way(t.address, t.nat, &way);
+	t.ifindex = way.ifindex;
+	t.mtu = way.mtu;
+	if (!way.ifindex) {
+		t.flags |= SHIFT_TARGET_NO_ROUTE;
+		s->result.no_route++;
+	}
+	t.shards = shards_for(t.ports / t.stride);
+	id = find_target(s, &t);
+	if (id && (s->target[id].port_lo != t.port_lo || s->target[id].ports != t.ports)) {
+		err = let_go(s, id);
+		if (err < 0)
+			return err;
+		if (!err) {
+			id = 0;
+		} else {
+			sync_tell(s,
+				  "! %s from %s keeps NAT ports %u-%u while flows hold some (%u): "
+				  "apply again when they have ended",
+				  text_address(t.address, t.port, a), text_address(t.nat, 0, c),
+				  s->target[id].port_lo,
+				  s->target[id].port_lo + s->target[id].ports - 1,
+				  s->held_target[id]);
+			t.port_lo = s->target[id].port_lo;
+			t.ports = s->target[id].ports;
+			t.shards = shards_for(t.ports / t.stride);
+		}
+	}
+	if (!id)
+		return make_target(s, &t, ret_id);
+	*ret_id = id;
+	t.backend = s->target[id].backend; /* another service's, perhaps: whose it was first */
+	if (!memcmp(&t, &s->target[id], sizeof(t)))
+		return 0;
+	s->target[id] = t;
+	return sync_put(s, PLANE_TARGETS, id, &t);
+}
+
+/* ---- backends ------------------------------------------------------------------------------ */
+
+static int find_backend(const struct picture *s, const char *name)
+{
+	for (int id = 0; id < SHIFT_MAX_BACKENDS; id++) {
+		const struct shift_backend *b = &s->backend[id];
+
+		if (b->flags & SHIFT_BACKEND_USED && b->service == s->service &&
+		    !strncmp(b->name, name, sizeof(b->name)))
+			return id;
+	}
+	return -ENOENT;
+}
+
+static int new_backend(struct picture *s, const struct sync_backend *b)
+{
+	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS; id++) {
+		if (s->backend[id].flags & SHIFT_BACKEND_USED || s->held_backend[id])
+			continue;
+		memset(&s->backend[id], 0, sizeof(s->backend[id]));
+		if (telemetry_clear_backend(s->p, id))
+			return -EIO;
+		return (int)id;
+	}
+	sync_tell(s, "no room for backend %s: %d backends at most", b->name, SHIFT_MAX_BACKENDS);
+	return -ENOSPC;
+}
+
+/* The addresses it has now, for a name that cannot be resolved at the moment. */
+static void last_addresses(const struct picture *s, const struct shift_backend *was,
+			   struct sync_backend *b)
+{
+	for (int family = 0; family < 2; family++) {
+		if (!b->keep_last[family])
+			continue;
+		for (unsigned int i = 0; i < was->targets[family]; i++) {
+			const struct shift_target *t = &s->target[was->target[family][i]];
+			bool known = false;
+
+			for (unsigned int k = 0; k < b->addresses; k++)
+				known |= !memcmp(b->address[k], t->address, sizeof(t->address));
+			if (!known && b->addresses < SYNC_ADDRESSES)
+				memcpy(b->address[b->addresses++], t->address, sizeof(t->address));
+		}
+	}
+}
+
+static int want_targets(struct picture *s, const struct sync_backend *b, uint16_t id,
+			struct shift_backend *next)
+{
+	for (unsigned int place = 0; place < b->addresses; place++) {
+		uint8_t family = sync_family(b->address[place]);
+		int f = family == 6;
+
+		for (unsigned int n = 0; n < s->w->n_nat; n++) {
+			uint32_t target;
+			int err;
+
+			if (sync_family(s->w->nat[n]) != family)
+				continue;
+			if (next->targets[f] == SHIFT_BACKEND_TARGETS) {
+				sync_tell(s,
+				     "no room: backend %s has more than %d pairs of address and "
+				     "NAT address",
+				     b->name, SHIFT_BACKEND_TARGETS);
+				return -ENOSPC;
+			}
+			err = want_target(s, b, id, place, s->w->nat[n], &target);
+			if (err)
+				return err;
+			next->target[f][next->targets[f]++] = (uint16_t)target;
+		}
+	}
+	return 0;
+}
+
+static void tell_backend(struct picture *s, const char *sign, const struct sync_backend *b)
+{
+	char list[200] = "", a[64];
+	size_t used = 0;
+
+	for (unsigned int i = 0; i < b->addresses && used < sizeof(list); i++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used, " %s",
+					 text_address(b->address[i], b->port, a));
+	sync_tell(s, "%s backend %s weight %u:%s", sign, b->name, b->weight, list);
+}
+
+int sync_backend(struct picture *s, const struct sync_backend *wish)
+{
+	struct sync_backend b = *wish;
+	struct shift_backend next;
+	int id = find_backend(s, b.name), err;
+	bool fresh = id < 0;
+
+	if (fresh) {
+		id = new_backend(s, &b);
+		if (id < 0)
+			return id;
+	}
+	next = s->backend[id];
+	last_addresses(s, &next, &b);
+	snprintf(next.name, sizeof(next.name), "%s", b.name);
+	next.flags = SHIFT_BACKEND_USED;
+	next.service = (uint8_t)s->service;
+	next.weight = b.weight;
+	memset(next.targets, 0, sizeof(next.targets));
+	memset(next.target, 0, sizeof(next.target));
+	err = want_targets(s, &b, (uint16_t)id, &next);
+	if (err)
+		return err;
+	s->wanted_backend[id] = true;
+	if (!fresh && !memcmp(&next, &s->backend[id], sizeof(next)))
+		return 0;
+	tell_backend(s, fresh ? "+" : "~", &b);
+	s->backend[id] = next;
+	return sync_put(s, PLANE_BACKENDS, (uint32_t)id, &next);
+}
+
+int sync_tables(struct picture *s)
+{
+	for (int family = 0; family < 2; family++) {
+		struct maglev_backend part[SHIFT_MAX_BACKENDS];
+		struct shift_table was, table;
+		uint32_t key = (uint32_t)s->service * 2 + (uint32_t)family;
+		unsigned int n = 0;
+		int err;
+
+		for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS; id++) {
+			if (s->wanted_backend[id] && s->backend[id].targets[family])
+				part[n++] = (struct maglev_backend){s->backend[id].name,
+								    (uint16_t)id,
+								    s->backend[id].weight};
+		}
+		err = maglev_fill(part, n, &table);
+		if (err)
+			return err;
+		if (!bpfsys_lookup(s->p->map[PLANE_TABLES], &key, &was) &&
+		    !memcmp(&was, &table, sizeof(table)))
+			continue;
+		err = sync_put(s, PLANE_TABLES, key, &table);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * sync_picture.h - what the parts of sync share: the kernel's tables as they were last seen or written
+ */
+#pragma once
+
+#include "userspace/plane/sync.h"
+
+struct picture {
+	struct plane *p;
+	const struct sync_wish *w;
+	sync_way_fn way;
+	sync_note_fn note;
+	void *arg;
+	struct sync_result result;
+	struct shift_globals g;
+	int service;
+	struct shift_listen listen[SHIFT_MAX_LISTENS];
+	struct shift_backend backend[SHIFT_MAX_BACKENDS];
+	struct shift_target target[SHIFT_MAX_TARGETS];
+	bool wanted_listen[SHIFT_MAX_LISTENS];
+	bool wanted_backend[SHIFT_MAX_BACKENDS];
+	/* Flows that hold a port, by what they refer to. */
+	uint32_t held_listen[SHIFT_MAX_LISTENS];
+	uint32_t held_backend[SHIFT_MAX_BACKENDS];
+	uint32_t held_target[SHIFT_MAX_TARGETS];
+	uint32_t held_service[SHIFT_MAX_SERVICES];
+};
+
+/* A line for people. */
+void sync_tell(struct picture *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Counts the held_… arrays anew. */
+int sync_count_holders(struct picture *s);
+
+int sync_put(struct picture *s, enum plane_map map, uint32_t id, const void *value);
+uint8_t sync_family(const uint32_t address[4]); /* 4 or 6 */
+
+/* ---- sync_backends.c ---- */
+
+/* Makes or updates one backend with its targets. */
+int sync_backend(struct picture *s, const struct sync_backend *wish);
+/* The Maglev tables of the service, over the backends that are wanted. */
+int sync_tables(struct picture *s);
+/* Frees a target that takes nothing new; its flows, if any, are forgotten. */
+int sync_free_target(struct picture *s, uint32_t id);
+/* Takes the forward entries of records away and frees these: all of a target that hold no port, and
+ * those of `service` (−1: of none) that do. */
+int sync_forget_flows(struct picture *s, uint32_t target, int service);

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * telemetry.c - reading the counters
+ *
+ * One look-up of a per-CPU map gives the value of every possible CPU, one after the other, each
+ * rounded up to 8 bytes. Every counter is a u64 that only its CPU adds to, so the sum is a moment's
+ * truth to within the packets that pass while it is taken.
+ */
+#include "userspace/plane/telemetry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "userspace/plane/bpfsys.h"
+
+#define POSSIBLE "/sys/devices/system/cpu/possible"
+
+/* The kernel writes as many values as it pleases: without the list, room for any kernel's. */
+#define MOST_CPUS 8192
+
+unsigned int telemetry_count_cpus(const char *list)
+{
+	unsigned int count = 0, next = 0;
+
+	for (;;) {
+		unsigned long first, last;
+		char *end;
+
+		if (*list < '0' || *list > '9')
+			return 0;
+		first = last = strtoul(list, &end, 10);
+		if (*end == '-') {
+			list = end + 1;
+			if (*list < '0' || *list > '9')
+				return 0;
+			last = strtoul(list, &end, 10);
+		}
+		if (first < next || last < first || last >= MOST_CPUS)
+			return 0;
+		next = (unsigned int)last + 1;
+		count += (unsigned int)(last - first) + 1;
+		if (!*end || *end == '\n')
+			return count;
+		if (*end != ',')
+			return 0;
+		list = end + 1;
+	}
+}
+
+static unsigned int possible_cpus(void)
+{
+	static unsigned int count;
+	char list[1024];
+	FILE *f;
+
+	if (count)
+		return count;
+	f = fopen(POSSIBLE, "re");
+	if (f) {
+		if (fgets(list, sizeof(list), f))
+			count = telemetry_count_cpus(list);
+		fclose(f);
+	}
+	if (!count)
+		count = MOST_CPUS;
+	return count;
+}
+
+/* The values of all CPUs in one array, which the caller frees. */
+static int read_cpus(int map_fd, uint32_t key, size_t size, void **ret)
+{
+	void *values = calloc(possible_cpus(), size);
+	int err;
+
+	if (!values)
+		return -ENOMEM;
+	err = bpfsys_lookup(map_fd, &key, values);
+	if (err) {
+		free(values);
+		return err;
+	}
+	*ret = values;
+	return 0;
+}
+
+/* Sums a value that is nothing but u64. */
+static int sum_cpus(int map_fd, uint32_t key, void *ret, size_t size)
+{
+	size_t words = size / sizeof(uint64_t);
+	uint64_t *values, *sum = ret;
+	void *all;
+	int err = read_cpus(map_fd, key, size, &all);
+
+	if (err)
+		return err;
+	values = all;
+	memset(ret, 0, size);
+	for (unsigned int cpu = 0; cpu < possible_cpus(); cpu++) {
+		for (size_t i = 0; i < words; i++)
+			sum[i] += values[cpu * words + i];
+	}
+	free(all);
+	return 0;
+}
+
+_Static_assert(sizeof(struct shift_service_stats) % 8 == 0, "summed as u64");
+_Static_assert(sizeof(struct shift_backend_stats) % 8 == 0, "summed as u64");
+_Static_assert(sizeof(struct shift_if_stats) % 8 == 0, "lies in steps of 8 bytes");
+
+int telemetry_service(const struct plane *p, uint32_t service, struct shift_service_stats *ret)
+{
+	return sum_cpus(p->map[PLANE_SVCSTATS], service, ret, sizeof(*ret));
+}
+
+int telemetry_backend(const struct plane *p, uint32_t backend, struct shift_backend_stats *ret)
+{
+	return sum_cpus(p->map[PLANE_BESTATS], backend, ret, sizeof(*ret));
+}
+
+/*
+ * The window of `now` has only begun, so ten seconds reach back over it, some whole ones, and a
+ * part of one more. Ages are counted in as many bits as a tick leaves for the number of a window.
+ */
+double telemetry_window_packets(const struct shift_if_stats *s, uint32_t window_shift, uint32_t hz,
+				uint32_t now)
+{
+	uint32_t shift = window_shift > SHIFT_TICK_SHIFT ? window_shift - SHIFT_TICK_SHIFT : 0;
+	uint32_t ticks = 1u << shift, mask = ~0u >> shift, current = now >> shift;
+	double begun = (double)(now & (ticks - 1)) / ticks;
+	double wanted = 10.0 * hz / (1u << SHIFT_TICK_SHIFT) / ticks - begun, sum = 0;
+
+	for (int i = 0; i < SHIFT_WINDOWS; i++) {
+		uint32_t age = (current - s->window[i]) & mask;
+		double share = wanted - age + 1; /* of the window's time that is not too old */
+
+		if (age == 0 || age == mask) /* the kernel's clock may be a moment ahead of ours */
+			share = 1;
+		if (share > 0)
+			sum += s->packets[i] * (share < 1 ? share : 1);
+	}
+	return sum;
+}
+
+int telemetry_interface(const struct plane *p, const struct shift_globals *g, uint32_t slot,
+			struct telemetry_interface *ret)
+{
+	uint32_t now = plane_tick(g);
+	const struct shift_if_stats *values;
+	double packets = 0;
+	void *all;
+	int err = read_cpus(p->map[PLANE_IFSTATS], slot, sizeof(*values), &all);
+
+	if (err)
+		return err;
+	values = all;
+	memset(ret, 0, sizeof(*ret));
+	for (unsigned int cpu = 0; cpu < possible_cpus(); cpu++) {
+		for (int i = 0; i < SHIFT_VERDICTS; i++)
+			ret->verdict[i] += values[cpu].verdict[i];
+		packets += telemetry_window_packets(&values[cpu], g->window_shift, g->hz, now);
+	}
+	ret->packets_10s = (uint64_t)(packets + 0.5);
+	free(all);
+	return 0;
+}
+
+double telemetry_quantile_ms(const __u64 histogram[SHIFT_HISTOGRAM], double quantile)
+{
+	static const uint32_t edges[SHIFT_HISTOGRAM] = SHIFT_HISTOGRAM_EDGES;
+	uint64_t total = 0, below = 0;
+	double rank;
+
+	for (int i = 0; i <= SHIFT_HISTOGRAM_STEPS; i++)
+		total += histogram[i];
+	if (!total)
+		return -1;
+	rank = quantile * (double)total;
+	for (int i = 0; i < SHIFT_HISTOGRAM_STEPS; i++) {
+		double low = i ? edges[i - 1] : 0;
+
+		if (histogram[i] && (double)(below + histogram[i]) >= rank) {
+			double inside = (rank - (double)below) / (double)histogram[i];
+
+			return (low + (edges[i] - low) * inside) / 100;
+		}
+		below += histogram[i];
+	}
+	return TELEMETRY_OVERFLOW_MS;
+}
+
+static int clear_cpus(int map_fd, uint32_t key, size_t size)
+{
+	void *zeros = calloc(possible_cpus(), size);
+	int err = zeros ? bpfsys_update(map_fd, &key, zeros) : -ENOMEM;
+
+	free(zeros);
+	return err;
+}
+
+int telemetry_clear_service(const struct plane *p, uint32_t service)
+{
+	return clear_cpus(p->map[PLANE_SVCSTATS], service, sizeof(struct shift_service_stats));
+}
+
+int telemetry_clear_backend(const struct plane *p, uint32_t backend)
+{
+	return clear_cpus(p->map[PLANE_BESTATS], backend, sizeof(struct shift_backend_stats));
+}
+
+int telemetry_clear_interface(const struct plane *p, uint32_t slot)
+{
+	return clear_cpus(p->map[PLANE_IFSTATS], slot, sizeof(struct shift_if_stats));
+}

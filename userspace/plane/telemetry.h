@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * telemetry.h - the data plane's counters, summed over the CPUs
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "userspace/plane/plane.h"
+
+/* What an interface's program saw. */
+struct telemetry_interface {
+	uint64_t verdict[SHIFT_VERDICTS];
+	uint64_t packets_10s;
+};
+
+/* All return 0 or −errno. */
+int telemetry_service(const struct plane *p, uint32_t service, struct shift_service_stats *ret);
+int telemetry_backend(const struct plane *p, uint32_t backend, struct shift_backend_stats *ret);
+/* `slot` is the interface's place in shift_globals.interface. */
+int telemetry_interface(const struct plane *p, const struct shift_globals *g, uint32_t slot,
+			struct telemetry_interface *ret);
+
+/* The quantile (0..1) of a handshake histogram in ms, interpolated inside its bucket; −1: empty. */
+double telemetry_quantile_ms(const __u64 histogram[SHIFT_HISTOGRAM], double quantile);
+
+/* The bucket after the last edge has no end: a quantile in it is given as that edge. */
+#define TELEMETRY_OVERFLOW_MS 10000.0
+
+/* Packets of the last 10 s at tick `now`: whole windows, and of the oldest its share. */
+double telemetry_window_packets(const struct shift_if_stats *s, uint32_t window_shift, uint32_t hz,
+				uint32_t now);
+
+/* How many CPUs a list such as "0-3,8" names; 0: it is none. */
+unsigned int telemetry_count_cpus(const char *list);
+
+/* Clears the counters of a service or backend whose id is used anew. */
+int telemetry_clear_service(const struct plane *p, uint32_t service);
+int telemetry_clear_backend(const struct plane *p, uint32_t backend);
+int telemetry_clear_interface(const struct plane *p, uint32_t slot);

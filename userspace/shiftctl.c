@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * shiftctl.c - the command: options, a table of verbs, and the way to those of shiftctl-apply
+ *
+ * What an operator types in a hurry is in this small binary. The verbs that read the whole
+ * configuration or load programs need libraries that take longer to load than a rollback to act;
+ * they are in shiftctl-apply, which takes this process's place.
+ */
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "userspace/cmd/cmd.h"
+#include "userspace/cmd/verbs.h"
+
+#ifndef SHIFT_VERSION
+#define SHIFT_VERSION "0.1"
+#endif
+
+static int elsewhere(const struct options *o, int argc, char **argv);
+static int help(const struct options *o, int argc, char **argv);
+static int version(const struct options *o, int argc, char **argv);
+
+static char **whole; /* argv as it was given */
+
+static const struct verb verbs[] = {
+	{"apply", elsewhere, "apply [--dry-run] [--allow-...]",
+	 "load or replace the data plane to match the configuration"},
+	{"detach", cmd_detach, "detach [--force] [--reason TEXT]", "take the data plane away"},
+	{"weight", cmd_weight,
+	 "weight [N [--confirm 10m] [--reason TEXT] [--dry-run] [--force] [--after-rollback]]",
+	 "print or set the share of new connections that goes to the clouds"},
+	{"confirm", cmd_confirm, "confirm", "keep what a --confirm set"},
+	{"rollback", cmd_rollback, "rollback [--cut[=RATE]] [--reason TEXT]",
+	 "share 0 now, and no raise until --after-rollback"},
+	{"commit", cmd_commit, "commit [--undo] [--reason TEXT] [--force]",
+	 "the new side holds the true data from here"},
+	{"status", cmd_status, "status [--watch] [--line]", "everything on one screen"},
+	{"lock", cmd_lock, "lock [--reason TEXT] [--force]", "refuse others' changes"},
+	{"unlock", cmd_unlock, "unlock [--force]", "allow them again"},
+	{"explain", elsewhere, "explain CLIENT[:PORT] [--to ADDRESS:PORT]",
+	 "which arm and backend a client gets, and why"},
+	{"conns", cmd_conns,
+	 "conns [--backend NAME] [--client CIDR] [--state NAME] [--limit N] [--count]",
+	 "the shifted connections"},
+	{"history", cmd_history, "history [--limit N] [--since 2h]", "who changed what, and why"},
+	{"plan", elsewhere, "plan check [--rate N/s] [--bandwidth N] [--allow-...]",
+	 "judge the configuration and print the plan"},
+	{"help", help, "help [COMMAND]", "this"},
+	{"version", version, "version", "the version"},
+};
+
+#define N_VERBS (sizeof(verbs) / sizeof(*verbs))
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < N_VERBS; i++) {
+		if (!strcmp(verbs[i].name, name))
+			return &verbs[i];
+	}
+	return NULL;
+}
+
+static int help(const struct options *o, int argc, char **argv)
+{
+	(void)o;
+	if (argc > 1) {
+		const struct verb *v = find_verb(argv[1]);
+
+		if (!v)
+			return usage_error("there is no command '%s'", argv[1]);
+		printf("shiftctl %s\n  %s\n", v->usage, v->help);
+		return EXIT_OK;
+	}
+	printf("usage: shiftctl [-c FILE] [-s SERVICE] [--json] [--color|--no-color] COMMAND\n\n");
+	for (size_t i = 0; i < N_VERBS; i++)
+		printf("  %-9s %s\n", verbs[i].name, verbs[i].help);
+	printf("\nshiftctl help COMMAND shows its options. Exit codes: 0 done, 1 failed, 2 usage or "
+	       "configuration,\n3 refused by a safety rule, 4 locked by another, 5 timed out, 6 "
+	       "overtaken by a rollback.\n");
+	return EXIT_OK;
+}
+
+static int version(const struct options *o, int argc, char **argv)
+{
+	(void)o;
+	(void)argc;
+	(void)argv;
+	printf("shiftctl %s\n", SHIFT_VERSION);
+	return EXIT_OK;
+}
+
+/* shiftctl-apply lies beside this binary, or in ../libexec/shift. */
+static int elsewhere(const struct options *o, int argc, char **argv)
+{
+	static const char *const places[] = {"", "/../libexec/shift"};
+	char self[PATH_MAX], path[PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *dir;
+
+	(void)o;
+	(void)argc;
+	if (n < 0) {
+		say("cannot find my own place: /proc is not mounted");
+		return EXIT_FAILED;
+	}
+	self[n] = '\0';
+	dir = dirname(self);
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		snprintf(path, sizeof(path), "%s%s/shiftctl-apply", dir, places[i]);
+		execv(path, whole);
+	}
+	say("%s: shiftctl-apply is not installed beside %s", argv[0], dir);
+	return EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	const struct verb *v;
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+	int code;
+
+	if (!copy)
+		return EXIT_FAILED;
+	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	whole = argv;
+	code = parse_options(&argc, copy, &o);
+	if (code)
+		return code;
+	if (argc < 1)
+		return usage_error("which command?");
+	v = find_verb(copy[0]);
+	if (!v)
+		return usage_error("there is no command '%s'", copy[0]);
+	code = v->run(&o, argc, copy);
+	if (fflush(stdout) || ferror(stdout)) {
+		say("cannot write the answer: %s", strerror(errno));
+		return code ? code : EXIT_FAILED;
+	}
+	return code;
+}

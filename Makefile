@@ -25,9 +25,10 @@ COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	sync.c sync_backends.c attach.c pins.c)
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
 	$(addprefix userspace/cmd/,weight.c rollback.c conns.c history.c detach.c)
-HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c userspace/shiftctl_apply.c \
+HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
+	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c) \
-	$(addprefix userspace/cmd/,apply.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
+	$(addprefix userspace/cmd/,apply.c apply_attach.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -62,6 +63,9 @@ $(B)/tests/%.o: tests/%.c Makefile
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(B)/spawn: $(B)/tools/spawn.o
+	$(CC) $(LDFLAGS) -o $@ $^
 
 # ---- the kernel's side ----
 
@@ -115,7 +119,7 @@ check:
 
 bench:
 	@tools/deps build bench
-	@$(MAKE) --no-print-directory -s -j$$(nproc) all
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn
 	@tools/bench
 
 matrix: tests

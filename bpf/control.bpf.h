@@ -4,17 +4,7 @@
  */
 #pragma once
 
-#include "bpf/maps.bpf.h"
-
-/* What a decision needs of the record that is in force. */
-struct control {
-	__u64 epoch;
-	__u64 cut_epoch;
-	__u32 threshold; /* deadlines applied */
-	__u8 mode;
-	__u8 authority;
-	__u8 latched;
-};
+#include "bpf/visit.bpf.h"
 
 static __always_inline struct shift_record *control_record(struct shift_control *c, __u64 *ret_head)
 {
@@ -29,42 +19,49 @@ static __always_inline struct shift_record *control_record(struct shift_control 
 	return (struct shift_record *)c + index;
 }
 
-static __always_inline int record_is(const struct shift_record *r, __u64 head)
+/* A copy of what the program reads, and whether it is whole. */
+static __always_inline int copy_record(__u64 words[SHIFT_RECORD_WORDS],
+				       const struct shift_record *r, __u64 head)
 {
-	return *(volatile const __u64 *)&r->generation == head >> SHIFT_INDEX_BITS;
+	const volatile __u64 *from = (const volatile __u64 *)r;
+
+#pragma unroll
+	for (int i = 0; i < SHIFT_RECORD_WORDS; i++)
+		words[i] = from[i];
+	return words[0] == head >> SHIFT_INDEX_BITS &&
+	       (words[0] & SHIFT_CHECK_MASK) ==
+		       shift_record_check(words, words[0] >> SHIFT_CHECK_BITS);
 }
 
 /*
  * The whole record for a new flow. False: there is none, or writers went round all records while we
- * looked, three times over; then nothing is shifted.
+ * looked, three times over; then nothing is shifted. (A function, for its stack.)
  */
-static __always_inline int control_read(__u32 service, struct control *ret)
+static __noinline int control_read(__u32 service, struct control *ret)
 {
 	struct shift_control *c = bpf_map_lookup_elem(&shift_control, &service);
 
 	if (!c)
 		return 0;
-#pragma unroll
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < 3; i++) {
-		struct shift_record *r;
-		__u64 head, now = 0;
+		__u64 words[SHIFT_RECORD_WORDS], head, now = 0;
+		const struct shift_record *copy = (const void *)words, *r;
 
 		r = control_record(c, &head);
 		if (!r)
 			return 0;
-		if (!record_is(r, head))
+		if (!copy_record(words, r, head))
 			continue;
-		if (shift_record_timed(r))
+		if (shift_record_timed(copy))
 			now = bpf_ktime_get_boot_ns();
-		ret->epoch = r->epoch;
-		ret->cut_epoch = r->cut_epoch;
-		ret->threshold = shift_record_threshold(r, now);
-		ret->mode = r->mode;
-		ret->authority = r->authority;
-		ret->latched = r->latched;
-		barrier();
-		if (record_is(r, head))
-			return 1;
+		ret->epoch = copy->epoch;
+		ret->cut_epoch = copy->cut_epoch;
+		ret->threshold = shift_record_threshold(copy, now);
+		ret->mode = copy->mode;
+		ret->authority = copy->authority;
+		ret->latched = copy->latched;
+		return 1;
 	}
 	return 0;
 }
@@ -79,7 +76,7 @@ static __always_inline __u64 control_cut_epoch(__u32 service)
 	if (!c)
 		return 0;
 	r = control_record(c, &head);
-	if (!r || !record_is(r, head))
+	if (!r || *(volatile __u64 *)&r->generation != head >> SHIFT_INDEX_BITS)
 		return 0;
 	return *(volatile __u64 *)&r->cut_epoch;
 }

@@ -24,18 +24,6 @@
 #define TARGET_TRIES  8
 #define PORT_TRIES    4 /* that the host itself holds */
 
-struct decision {
-	enum shift_verdict verdict; /* FORWARD: the rest holds */
-	__u32 fallback;
-	__u32 backend;
-	__u32 target;
-	__u32 index;
-	__u32 client_action;
-	__u8 local_socket; /* as in struct shift_explanation */
-	__u8 shadow;	   /* would have been shifted */
-	struct control control;
-};
-
 /* The name of a SYN in the memory: its tuple and initial sequence number. */
 static __always_inline __u64 syn_hash(const struct packet *p)
 {
@@ -57,6 +45,7 @@ __noinline int syn_memory(__u64 hash, __u32 ttl, __u32 now, __u32 how)
 
 	if (!line)
 		return 0;
+#pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < SHIFT_SYN_WAYS; i++) {
 		__u32 age = now - line->tick[i];
 
@@ -79,9 +68,10 @@ __noinline int syn_memory(__u64 hash, __u32 ttl, __u32 now, __u32 how)
 	return 0;
 }
 
-static __always_inline int syn_left_local(const struct visit *v, __u32 how)
+static __always_inline int syn_left_local(const struct visit *v, const struct shift_service *svc,
+					  __u32 how)
 {
-	return syn_memory(syn_hash(&v->p), v->svc->syn_memory, v->now, how);
+	return syn_memory(syn_hash(&v->p), svc->syn_memory, v->now, how);
 }
 
 /* Does the host itself hold a socket of this tuple that is more than a listener? */
@@ -115,11 +105,13 @@ static __always_inline int local_socket(struct __sk_buff *skb, const __u32 src[4
 static __always_inline __u32 client_action(const struct packet *p, __u32 service)
 {
 	struct shift_client_key key = {.prefixlen = 160, .service = service};
-	__u32 *action;
+	struct shift_client *c;
 
 	__builtin_memcpy(key.address, p->src, sizeof(key.address));
-	action = bpf_map_lookup_elem(&shift_clients, &key);
-	return action ? *action : 0;
+	c = bpf_map_lookup_elem(&shift_clients, &key);
+	if (!c || (c->until && bpf_ktime_get_boot_ns() >= c->until))
+		return 0;
+	return c->action;
 }
 
 static __always_inline int backend_usable(__u32 id, __u64 *now)
@@ -170,7 +162,8 @@ __noinline int pick_backend(__u32 table, __u64 hash)
 	return -1;
 }
 
-/* The host's own connection to the same backend would lose its answers. (A function, for its stack.) */
+/* The host's own connection to the same backend would lose its answers. (A function, for its
+ * stack.) */
 static __noinline int port_in_use(struct __sk_buff *skb, const struct shift_target *t, __u32 index)
 {
 	return local_socket(skb, t->address, t->nat, t->port, bpf_htons(t->port_lo + index),
@@ -203,44 +196,49 @@ __noinline int try_target(struct __sk_buff *skb, __u32 id, __u32 now)
 /*
  * One of the backend's targets with a free port: the hash says where to begin, so that a client
  * keeps its address while ports last. Nothing free: the verdict is a fallback, for the last reason
- * met.
+ * met. (The loop is written so that clang leaves 5.10's verifier no back edge it refuses.)
  */
-static __always_inline void pick_target(struct __sk_buff *skb, const struct visit *v,
-					struct decision *d)
+static __noinline int pick_target(struct __sk_buff *skb, struct visit *v)
 {
+	struct decision *d = &v->d;
 	struct shift_backend *b = bpf_map_lookup_elem(&shift_backends, &d->backend);
 	int index = ~SHIFT_FALLBACK_NO_BACKEND;
 	__u32 n, place;
 
 	if (!b)
-		return;
+		return -1;
 	n = b->targets[v->p.v6 & 1];
 	if (n > SHIFT_BACKEND_TARGETS)
 		n = SHIFT_BACKEND_TARGETS;
 	place = ((v->hash >> 16 & 0xffff) * n) >> 16;
+#pragma clang loop unroll(full)
 	for (__u32 i = 0; i < TARGET_TRIES; i++) {
-		if (i >= n)
-			break;
-		if (place >= n)
-			place = 0;
-		d->target = b->target[v->p.v6 & 1][place & (SHIFT_BACKEND_TARGETS - 1)];
-		index = try_target(skb, d->target, v->now);
-		if (index >= 0) {
-			d->index = index;
-			return;
+		__u32 at = place + i;
+
+		if (at >= n)
+			at -= n;
+		if (i < n && index < 0) {
+			d->target = b->target[v->p.v6 & 1][at & (SHIFT_BACKEND_TARGETS - 1)];
+			index = try_target(skb, d->target, v->now);
 		}
-		place++;
+		asm volatile("" : "+r"(place));
+	}
+	if (index >= 0) {
+		d->index = index;
+		return 0;
 	}
 	d->verdict = SHIFT_PASS_FALLBACK;
 	d->fallback = ~index;
+	return -1;
 }
 
 /* Fills the record of a port that flow_take_port gave and leads the client's tuple to it. */
-static __always_inline int flow_insert(struct __sk_buff *skb, const struct visit *v,
-				       const struct decision *d)
+static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
+				  const struct shift_service *svc)
 {
-	struct shift_flow *f = flow_slot(d->target, d->index);
+	const struct decision *d = &v->d;
 	const struct packet *p = &v->p;
+	struct shift_flow *f = flow_slot(d->target, d->index);
 	__u32 rank = shift_hash_rank(v->hash);
 	struct shift_flow_key key;
 	struct shift_flow_ref ref;
@@ -249,8 +247,10 @@ static __always_inline int flow_insert(struct __sk_buff *skb, const struct visit
 		return -1;
 	if (f->state != SHIFT_FLOW_FREE && f->state != SHIFT_FLOW_ABANDONED) {
 		if (f->state == SHIFT_FLOW_SYN_SENT) {
-			struct shift_backend_stats *s = backend_stats(f->backend);
+			struct shift_backend_stats *s;
+			__u32 backend = f->backend;
 
+			s = backend_stats(backend);
 			if (s)
 				s->handshake_failures++;
 		}
@@ -262,25 +262,29 @@ static __always_inline int flow_insert(struct __sk_buff *skb, const struct visit
 	__builtin_memcpy(f->client, p->src, sizeof(f->client));
 	f->client_port = p->sport;
 	f->listen = v->listen;
+	f->up = 0;
+	f->down = 0;
+	f->cut = 0;
 	f->flags = 0;
-	f->backend = d->backend;
 	f->client_ack = 0;
 	f->backend_ack = 0;
 	f->bytes_up = 0;
 	f->bytes_down = 0;
 	f->ifindex = skb->ifindex;
-	f->rank = rank;
+	f->backend = d->backend;
 	f->service = v->service;
-	f->cut = 0;
 	f->epoch = d->control.epoch;
 	f->born = bpf_ktime_get_ns();
 	f->client_isn = p->seq;
 	f->backend_isn = 0;
 	f->client_fin = 0;
 	f->backend_fin = 0;
+	f->rank = rank;
 	f->protocol = p->protocol;
 	f->syn_retransmits = 0;
-	f->expires = v->now + v->svc->timeout[SHIFT_FLOW_SYN_SENT];
+	f->syn_tick = 0;
+	f->syn_bytes = 0;
+	f->expires = v->now + svc->timeout[SHIFT_FLOW_SYN_SENT];
 	barrier();
 	f->state = SHIFT_FLOW_SYN_SENT;
 
@@ -296,17 +300,19 @@ static __always_inline int flow_insert(struct __sk_buff *skb, const struct visit
 }
 
 /*
- * The decision for a SYN that no live flow answers: an arm and, for the new one, a backend. `keep`
- * remembers a SYN that stays local.
+ * The decision for a SYN that no live flow answers, in v->d: an arm and, for the new one, a
+ * backend. `keep` remembers a SYN that stays local.
  */
-static __noinline int decide(struct __sk_buff *skb, const struct visit *v, struct decision *d,
-			     int keep)
+static __noinline int decide(struct __sk_buff *skb, struct visit *v,
+			     const struct shift_service *svc, int keep)
 {
 	const struct packet *p = &v->p;
+	struct decision *d = &v->d;
 	int wanted = 0, id;
 
+	__builtin_memset(d, 0, sizeof(*d));
 	d->verdict = SHIFT_PASS_BYPASS;
-	if (v->svc->flags & SHIFT_SERVICE_CLIENTS)
+	if (svc->flags & SHIFT_SERVICE_CLIENTS)
 		d->client_action = client_action(p, v->service);
 	if (d->client_action == SHIFT_CLIENT_BYPASS)
 		return 0;
@@ -317,9 +323,11 @@ static __noinline int decide(struct __sk_buff *skb, const struct visit *v, struc
 		if (d->client_action == SHIFT_CLIENT_OLD || d->client_action == SHIFT_CLIENT_PEER)
 			wanted = 0;
 	}
+	if (p->ttl <= 1) /* it would die on the way; the host itself can take it */
+		wanted = 0;
 	d->verdict = SHIFT_PASS_LOCAL_REPEAT;
 	d->local_socket = 2;
-	if (syn_left_local(v, !keep ? SYN_LOOK : wanted ? SYN_TOUCH : SYN_KEEP))
+	if (syn_left_local(v, svc, !keep ? SYN_LOOK : wanted ? SYN_TOUCH : SYN_KEEP))
 		return 0;
 	d->local_socket = 0;
 	d->verdict = SHIFT_PASS_LOCAL_SYN;
@@ -336,7 +344,7 @@ static __noinline int decide(struct __sk_buff *skb, const struct visit *v, struc
 	}
 	d->verdict = SHIFT_PASS_FALLBACK;
 	d->fallback = SHIFT_FALLBACK_NO_BACKEND;
-	id = pick_backend(v->service * 2 + p->v6, v->hash);
+	id = pick_backend(v->service * 2 + (p->v6 & 1), v->hash);
 	if (id < 0)
 		return 0;
 	d->backend = id;

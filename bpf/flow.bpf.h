@@ -11,11 +11,18 @@
  * long a finished one rests: the side that sends the first FIN keeps TIME_WAIT (RFC 9293, 3.6), so
  * after the backend's the port must outlast it, after the client's or a RST a short guard is
  * enough.
+ *
+ * What a packet claims is believed only as far as a stranger who cannot see the connection could
+ * not have sent it (RFC 5961): a RST ends a flow at once only with the very number that is
+ * expected; a RST or FIN far from it changes nothing here, and the end it goes to will judge it.
  */
 #pragma once
 
 #include "bpf/parse.bpf.h"
 #include "bpf/stats.bpf.h"
+
+#define RST_WINDOW (1u << 24)
+#define FIN_WINDOW (1u << 26) /* more bytes than that are seldom under way */
 
 static __always_inline int rank_dirty(__u32 service, __u32 rank)
 {
@@ -48,22 +55,29 @@ static __always_inline void flow_key(struct shift_flow_key *key, const struct pa
 }
 
 /* The live record of the client's tuple. The forward entry is a hint; the record is the truth. */
-static __always_inline struct shift_flow *flow_find(const struct packet *p, __u16 listen, __u32 now,
-						    __u32 *ret_target, __u32 *ret_index)
+static __always_inline struct shift_flow *flow_find(struct visit *v)
 {
+	const struct packet *p = &v->p;
+	union {
+		struct shift_flow_ref ref;
+		__u64 whole;
+	} r;
 	struct shift_flow_key key;
-	struct shift_flow_ref *ref;
 	struct shift_flow *f;
+	__u64 *entry;
 
-	flow_key(&key, p, listen);
-	ref = bpf_map_lookup_elem(&shift_flows, &key);
-	if (!ref)
+	flow_key(&key, p, v->listen);
+	entry = bpf_map_lookup_elem(&shift_flows, &key);
+	if (!entry && growing)
+		entry = bpf_map_lookup_elem(&shift_flows_was, &key);
+	if (!entry)
 		return NULL;
-	*ret_target = ref->target;
-	*ret_index = ref->index;
-	f = flow_slot(ref->target, ref->index);
-	if (!f || f->generation != ref->generation || f->state == SHIFT_FLOW_ABANDONED ||
-	    !shift_flow_holds(f, now) || f->client_port != p->sport || f->listen != listen ||
+	r.whole = *(volatile __u64 *)entry; /* at once: the entry may be used anew meanwhile */
+	v->target = r.ref.target;
+	v->index = r.ref.index;
+	f = flow_slot(v->target, v->index);
+	if (!f || f->generation != r.ref.generation || f->state == SHIFT_FLOW_ABANDONED ||
+	    !shift_flow_holds(f, v->now) || f->client_port != p->sport || f->listen != v->listen ||
 	    f->client[3] != p->src[3])
 		return NULL;
 	return f;
@@ -77,81 +91,97 @@ static __always_inline void flow_state(struct shift_flow *f, const struct shift_
 	f->expires = now + svc->timeout[state & 7];
 }
 
+static __always_inline void forget_entry(void *map, const struct shift_flow_key *key,
+					 const struct shift_flow *f, __u32 target, __u32 index)
+{
+	struct shift_flow_ref *ref = bpf_map_lookup_elem(map, key);
+
+	if (ref && ref->target == target && ref->index == index && ref->generation == f->generation)
+		bpf_map_delete_elem(map, key);
+}
+
 /* Takes the forward entry away if it still leads to this record. */
-static __always_inline void flow_forget(const struct shift_flow *f, __u32 target, __u32 index)
+static __noinline int flow_forget(const struct shift_flow *f, __u32 target, __u32 index)
 {
 	struct shift_flow_key key;
-	struct shift_flow_ref *ref;
 
 	__builtin_memcpy(key.client, f->client, sizeof(key.client));
 	key.client_port = f->client_port;
 	key.listen = f->listen;
-	ref = bpf_map_lookup_elem(&shift_flows, &key);
-	if (ref && ref->target == target && ref->index == index && ref->generation == f->generation)
-		bpf_map_delete_elem(&shift_flows, &key);
+	forget_entry(&shift_flows, &key, f, target, index);
+	if (growing)
+		forget_entry(&shift_flows_was, &key, f, target, index);
+	return 0;
 }
 
 /* The old host has this connection from now on; the port rests as if the backend had it in
  * TIME_WAIT. */
 static __always_inline void flow_abandon(struct shift_flow *f, const struct shift_service *svc,
-					 __u32 target, __u32 index, __u32 now)
+					 const struct visit *v)
 {
-	flow_forget(f, target, index);
-	flow_state(f, svc, SHIFT_FLOW_ABANDONED, now);
+	flow_forget(f, v->target, v->index);
+	flow_state(f, svc, SHIFT_FLOW_ABANDONED, v->now);
 }
 
-/*
- * Both FINs seen and acknowledged: over. `acked` are the last acknowledgements of each side.
- */
+/* Both FINs seen and acknowledged: over. */
 static __always_inline int flow_closed(const struct shift_flow *f)
 {
-	const __u8 fins = SHIFT_FLOW_CLIENT_FIN | SHIFT_FLOW_BACKEND_FIN;
-
-	return (f->flags & fins) == fins && (__s32)(f->backend_ack - f->client_fin) >= 0 &&
+	return f->up & f->down & SHIFT_SEEN_FIN && (__s32)(f->backend_ack - f->client_fin) >= 0 &&
 	       (__s32)(f->client_ack - f->backend_fin) >= 0;
 }
 
-/* The state after a packet that was no SYN: one place for both directions. */
-static __always_inline __u8 flow_next(const struct shift_flow *f, int rst, int rst_exact)
+/* The state of an established flow after a packet that was no RST. */
+static __always_inline __u8 flow_next(const struct shift_flow *f)
 {
-	if (rst)
-		return rst_exact ? SHIFT_FLOW_DONE : SHIFT_FLOW_CLOSING;
-	if (f->flags & SHIFT_FLOW_RESET && f->state == SHIFT_FLOW_DONE)
-		return SHIFT_FLOW_DONE;
+	if (f->state >= SHIFT_FLOW_DONE)
+		return f->state;
 	if (flow_closed(f))
-		return f->flags & SHIFT_FLOW_BACKEND_TW ? SHIFT_FLOW_TIME_WAIT : SHIFT_FLOW_DONE;
-	if (f->flags & (SHIFT_FLOW_CLIENT_FIN | SHIFT_FLOW_BACKEND_FIN))
-		return SHIFT_FLOW_CLOSING;
-	return SHIFT_FLOW_ESTABLISHED;
+		return f->down & SHIFT_SEEN_FIN_FIRST ? SHIFT_FLOW_TIME_WAIT : SHIFT_FLOW_DONE;
+	return (f->up | f->down) & SHIFT_SEEN_FIN ? SHIFT_FLOW_CLOSING : SHIFT_FLOW_ESTABLISHED;
 }
 
-/* A client's packet other than a SYN; counts a reset after the handshake. */
+/* A RST with number `ahead` past what its receiver expects; counts a reset once. */
+static __always_inline void flow_reset(struct shift_flow *f, const struct shift_service *svc,
+				       struct shift_backend_stats *stats, __u8 *seen, __u32 ahead,
+				       __u32 now)
+{
+	if (ahead > RST_WINDOW || f->state >= SHIFT_FLOW_DONE)
+		return;
+	if (stats && !(*seen & SHIFT_SEEN_RST))
+		stats->resets++;
+	if (!(*seen & SHIFT_SEEN_RST))
+		*seen |= SHIFT_SEEN_RST;
+	/* Perhaps only data is under way before it: then nothing follows. If something does, it was
+	 * not obeyed, and the flow goes on. */
+	flow_state(f, svc, ahead ? SHIFT_FLOW_CLOSING : SHIFT_FLOW_DONE, now);
+}
+
+/* A client's packet other than a SYN. */
 static __always_inline void flow_from_client(struct shift_flow *f, const struct packet *p,
 					     const struct shift_service *svc,
 					     struct shift_backend_stats *stats, __u32 now)
 {
-	int rst = p->flags & TCP_RST, exact = 0;
-	__u8 state = f->state;
-
-	if (rst && state == SHIFT_FLOW_SYN_SENT) {
-		/* It answers what an older connection of the backend's said; the SYN comes again. */
+	if (f->state <= SHIFT_FLOW_SYN_RECV) {
+		/* In SYN_SENT a RST answers what an older connection of the backend's said, and the
+		 * SYN comes again; what has no ACK says nothing. */
+		if (p->flags & TCP_RST && f->state == SHIFT_FLOW_SYN_RECV &&
+		    p->seq == f->backend_ack)
+			flow_state(f, svc, SHIFT_FLOW_DONE, now);
+		if (!(p->flags & TCP_ACK) || p->flags & TCP_RST)
+			return;
+	}
+	if (p->flags & TCP_RST) {
+		flow_reset(f, svc, stats, &f->up, p->seq - f->backend_ack, now);
 		return;
 	}
-	if (rst) {
-		/* Only the exact number ends a connection at once (RFC 5961, 3.2). */
-		exact = state == SHIFT_FLOW_SYN_RECV || p->seq == f->backend_ack;
-		if (stats && !(f->flags & SHIFT_FLOW_RESET) && state > SHIFT_FLOW_SYN_RECV)
-			stats->resets++;
-		f->flags |= SHIFT_FLOW_RESET;
-	} else {
-		if (p->flags & TCP_ACK && f->client_ack != p->ack)
-			f->client_ack = p->ack;
-		if (p->flags & TCP_FIN) {
-			f->client_fin = p->seq + p->payload + 1;
-			f->flags |= SHIFT_FLOW_CLIENT_FIN;
-		}
+	if (p->flags & TCP_ACK && f->client_ack != p->ack)
+		f->client_ack = p->ack;
+	if (p->flags & TCP_FIN && !(f->up & SHIFT_SEEN_FIN) &&
+	    p->seq - f->backend_ack <= FIN_WINDOW) {
+		f->client_fin = p->seq + p->payload + 1;
+		f->up |= SHIFT_SEEN_FIN;
 	}
-	flow_state(f, svc, flow_next(f, rst, exact), now);
+	flow_state(f, svc, flow_next(f), now);
 }
 
 /* The backend's SYN-ACK, or its refusal; anything else is left to the client to judge. */
@@ -159,18 +189,16 @@ static __always_inline void flow_handshake(struct shift_flow *f, const struct pa
 					   const struct shift_service *svc,
 					   struct shift_backend_stats *stats, __u32 now)
 {
+	if (!(p->flags & TCP_ACK) || p->ack - f->client_isn - 1 > 0xffff)
+		return; /* no answer to this SYN (its data included) */
 	if (p->flags & TCP_RST) {
-		if (!(p->flags & TCP_ACK) || p->ack - f->client_isn - 1 > 0xffff)
-			return;
 		if (stats)
 			stats->handshake_failures++;
-		f->flags |= SHIFT_FLOW_RESET;
+		f->down |= SHIFT_SEEN_RST;
 		flow_state(f, svc, SHIFT_FLOW_DONE, now);
 		return;
 	}
-	if ((p->flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK))
-		return;
-	if (p->ack - f->client_isn - 1 > 0xffff) /* not an answer to this SYN (its data included) */
+	if (!(p->flags & TCP_SYN))
 		return;
 	f->backend_isn = p->seq;
 	f->backend_ack = p->ack;
@@ -187,44 +215,44 @@ static __always_inline void flow_from_backend(struct shift_flow *f, const struct
 					      const struct shift_service *svc,
 					      struct shift_backend_stats *stats, __u32 now)
 {
-	int rst = p->flags & TCP_RST, exact = 0;
-
 	if (f->state == SHIFT_FLOW_SYN_SENT ||
 	    (f->state == SHIFT_FLOW_SYN_RECV && p->flags & (TCP_SYN | TCP_RST))) {
 		flow_handshake(f, p, svc, stats, now);
 		return;
 	}
-	if (rst) {
-		exact = p->seq == f->client_ack;
-		if (stats && !(f->flags & SHIFT_FLOW_RESET))
-			stats->resets++;
-		f->flags |= SHIFT_FLOW_RESET;
-	} else {
-		if (p->flags & TCP_ACK && f->backend_ack != p->ack)
-			f->backend_ack = p->ack;
-		if (p->flags & TCP_FIN && !(f->flags & SHIFT_FLOW_BACKEND_FIN)) {
-			/* Not having the client's FIN yet, it closes first, or at the same time. */
-			if (!(f->flags & SHIFT_FLOW_CLIENT_FIN) ||
-			    (__s32)(p->ack - f->client_fin) < 0)
-				f->flags |= SHIFT_FLOW_BACKEND_TW;
-			f->flags |= SHIFT_FLOW_BACKEND_FIN;
-			f->backend_fin = p->seq + p->payload + 1;
-		}
-		if (f->state == SHIFT_FLOW_SYN_RECV) {
-			/* Data before the handshake's last packet reached us: it went another way.
-			 */
-			f->expires = now + svc->timeout[SHIFT_FLOW_SYN_RECV];
-			return;
-		}
+	if (p->flags & TCP_RST) {
+		flow_reset(f, svc, stats, &f->down, p->seq - f->client_ack, now);
+		return;
 	}
-	flow_state(f, svc, flow_next(f, rst, exact), now);
+	if (p->flags & TCP_ACK && f->backend_ack != p->ack)
+		f->backend_ack = p->ack;
+	if (p->flags & TCP_FIN && !(f->down & SHIFT_SEEN_FIN) &&
+	    p->seq - f->client_ack <= FIN_WINDOW) {
+		__u8 seen = SHIFT_SEEN_FIN;
+
+		/* Not having the client's FIN yet, it closes first, or at the same time. */
+		if (!(f->up & SHIFT_SEEN_FIN) || (__s32)(p->ack - f->client_fin) < 0)
+			seen |= SHIFT_SEEN_FIN_FIRST;
+		f->backend_fin = p->seq + p->payload + 1;
+		f->down |= seen;
+	}
+	if (f->state == SHIFT_FLOW_SYN_RECV) {
+		/* Data before the handshake's last packet: TCP Fast Open. */
+		f->expires = now + svc->timeout[SHIFT_FLOW_SYN_RECV];
+		return;
+	}
+	flow_state(f, svc, flow_next(f), now);
 }
+
+/* A failed search goes on elsewhere: 0.618 of a round further, so that a long run of busy ports is
+ * left in few steps. */
+#define GOLDEN(members) (((members)*40503u) >> 16)
 
 /*
  * A port of one shard for a new flow, as its index, or -1: `members` of the target's ports,
- * `stride` apart. The hand moves past the port it gives, under the shard's lock; if somebody else
- * moved it while we looked, this shard gives none. So two CPUs never hold the same port, and the
- * lock covers two instructions.
+ * `stride` apart. The hand moves past the port it gives, under the shard's lock, and the record is
+ * made to hold its port for a tick or two; if somebody else moved the hand while we looked, this
+ * shard gives none. So two CPUs never hold the same port.
  *
  * This and the next are global functions, so that the verifier reads each once.
  */
@@ -233,16 +261,16 @@ __noinline int flow_take_of_shard(__u32 cursor, __u32 from_members, __u32 stride
 {
 	struct shift_hand *h = bpf_map_lookup_elem(&shift_cursors, &cursor);
 	__u32 from = from_members >> 16, members = from_members & 0xffff;
-	__u32 hand, place, index = 0, moved = SHIFT_PROBES;
+	struct shift_flow *f = NULL;
+	__u32 hand, place, index = 0, moved;
 	int found = 0;
 
 	if (!h || !members)
 		return -1;
 	hand = *(volatile __u32 *)&h->hand;
 	place = hand % members;
+	moved = SHIFT_PROBES + GOLDEN(members);
 	for (__u32 k = 0; k < SHIFT_PROBES; k++) {
-		struct shift_flow *f;
-
 		index = (stride_phase & 0xffff) + (from + place) * (stride_phase >> 16);
 		f = flow_slot(target, index);
 		if (f && !shift_flow_holds(f, now)) {
@@ -254,15 +282,23 @@ __noinline int flow_take_of_shard(__u32 cursor, __u32 from_members, __u32 stride
 			place = 0;
 	}
 	bpf_spin_lock(&h->lock);
-	if (h->hand == hand)
+	if (h->hand == hand) {
 		h->hand = hand + moved;
-	else
+		if (found && f) {
+			f->expires = now + 2;
+			if (f->state == SHIFT_FLOW_FREE)
+				f->state = SHIFT_FLOW_ABANDONED;
+		}
+	} else {
 		found = 0;
+	}
 	bpf_spin_unlock(&h->lock);
 	return found ? (int)index : -1;
 }
 
-/* The same of a target: this CPU's shard first, then the others'. */
+#define TAKE_AGAIN 2 /* rounds after every shard was asked once */
+
+/* The same of a target: this CPU's shard first, then the others', and round again. */
 __noinline int flow_take_port(__u32 target, __u32 ports, __u32 stride_phase, __u32 shards,
 			      __u32 now)
 {
@@ -273,7 +309,7 @@ __noinline int flow_take_port(__u32 target, __u32 ports, __u32 stride_phase, __u
 	if (!shards || !stride || phase >= ports)
 		return -1;
 	members = (ports - phase + stride - 1) / stride;
-	for (__u32 i = 0; i < SHIFT_MAX_SHARDS; i++, shard++) {
+	for (__u32 i = 0; i < SHIFT_MAX_SHARDS + TAKE_AGAIN; i++, shard++) {
 		__u32 this = shard % shards;
 		__u32 from = this * members / shards;
 		__u32 size = (this + 1) * members / shards - from;
@@ -283,7 +319,7 @@ __noinline int flow_take_port(__u32 target, __u32 ports, __u32 stride_phase, __u
 					   from << 16 | (size & 0xffff), stride_phase, target, now);
 		if (index >= 0)
 			return index;
-		if (i + 1 >= shards && shards > 1)
+		if (i + 1 >= shards + (size > SHIFT_PROBES ? TAKE_AGAIN : 0))
 			break;
 	}
 	return -1;

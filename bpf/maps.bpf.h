@@ -16,6 +16,7 @@
 const volatile __u32 iface_slot;   /* place in shift_globals.interface and shift_ifstats */
 const volatile __u32 window_shift; /* jiffies >> this is about a second */
 const volatile __u32 l3_offset = 14;
+const volatile __u32 growing; /* see shift_flows_was */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -65,7 +66,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, SHIFT_MAX_CLIENTS);
 	__type(key, struct shift_client_key);
-	__type(value, __u32); /* enum shift_client_action */
+	__type(value, struct shift_client);
 } shift_clients SEC(".maps");
 
 /* A rank's byte is 1 once a flow of it was ever shifted; see flow.bpf.h. */
@@ -145,6 +146,14 @@ struct {
 	__type(value, struct shift_flow_ref);
 } shift_flows SEC(".maps");
 
+/* The smaller forward table that `apply` is growing out of; with `growing` it is looked at, too. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct shift_flow_key);
+	__type(value, struct shift_flow_ref);
+} shift_flows_was SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SHIFT_SYN_LINES);
@@ -154,7 +163,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, SHIFT_MAX_INTERFACES);
+	__uint(max_entries, SHIFT_IFSTATS_PLACES);
 	__type(key, __u32);
 	__type(value, struct shift_if_stats);
 } shift_ifstats SEC(".maps");

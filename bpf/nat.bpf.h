@@ -14,13 +14,6 @@
 
 #include "bpf/parse.bpf.h"
 
-struct ends {
-	__u32 src[4];
-	__u32 dst[4];
-	__u16 sport;
-	__u16 dport;
-};
-
 static __always_inline __u32 fold32(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);

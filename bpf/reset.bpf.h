@@ -18,13 +18,6 @@
 
 #define RESET_TTL 64
 
-struct reset {
-	struct ends ends;
-	__u32 seq; /* host order */
-	__u32 ack;
-	__u8 flags; /* TCP_RST, perhaps TCP_ACK */
-};
-
 static __always_inline __u32 sum_words(const __u32 *words, int n)
 {
 	__u64 sum = 0;

@@ -9,9 +9,10 @@
  * Control. One element of `shift_control` per service: a header and 31 records. A record is written
  * once, whole, and never changed while it is the current one; it becomes current by one 8-byte
  * compare-and-swap of `head` = {index, generation}. A writer that saw an older generation loses.
- * A reader takes head, then the record head names, then looks whether the record still carries
- * head's generation; a record is not reused before 30 later changes, so a second look is rare and
- * three failed looks mean "no record": nothing is shifted.
+ * A generation is a count and 24 bits that check what the program reads of the record, so a reader
+ * who copies the record that head names can tell whether he got it whole. A record is not reused
+ * before 30 later changes: a second look is rare, and three failed looks mean "no record": nothing
+ * is shifted.
  *
  * Flows. One record of 128 bytes per (target, port): the port *is* the record's place, so a reply
  * finds its flow by index, without a hash. Forward, a hash leads from the client's tuple to
@@ -35,6 +36,7 @@
 #define SHIFT_MAX_TARGETS     1024 /* id 0 is never used */
 #define SHIFT_MAX_LISTENS     256  /* id 0 is never used */
 #define SHIFT_MAX_INTERFACES  32
+#define SHIFT_MAX_FLOWS	      4194304
 #define SHIFT_MAX_CLIENTS     16384 /* prefixes in the client table: bypass, pins, peers */
 #define SHIFT_MAX_SHARDS      8
 #define SHIFT_PROBES	      32 /* ports looked at per shard for one new flow */
@@ -66,14 +68,16 @@ enum shift_lease_action {
 	SHIFT_LEASE_FALLBACK = 1, /* an expired lease lowers the share to lease_threshold */
 };
 
-#define SHIFT_RECORDS	 31 /* places 1..31 */
-#define SHIFT_INDEX_BITS 5
-#define SHIFT_INDEX_MASK ((1u << SHIFT_INDEX_BITS) - 1)
+#define SHIFT_RECORDS	   31 /* places 1..31 */
+#define SHIFT_CHECK_BITS   24
+#define SHIFT_CHECK_MASK   ((1u << SHIFT_CHECK_BITS) - 1)
+#define SHIFT_RECORD_WORDS 9 /* 64-bit words that the program reads and the check covers */
+#define SHIFT_INDEX_BITS   5
+#define SHIFT_INDEX_MASK   ((1u << SHIFT_INDEX_BITS) - 1)
 
-/* What the program reads of a record is in its first 64 bytes; the rest is for people. */
+/* What the program reads of a record is in its first 72 bytes; the rest is for people. */
 struct shift_record {
-	__u64 generation; /* the head it was published under, >> SHIFT_INDEX_BITS; 0: being written
-			   */
+	__u64 generation; /* head >> SHIFT_INDEX_BITS when it was published; 0: being written */
 	__u64 epoch;	 /* counts changes; a fleet store may supply it, then it may jump forward */
 	__u32 threshold; /* 0..65536: ranks below it go to the new arm */
 	__u8 mode;	 /* enum shift_mode */
@@ -107,7 +111,8 @@ struct shift_record {
 
 struct shift_control {
 	__u64 head;		     /* generation << SHIFT_INDEX_BITS | index; 0: no record yet */
-	__u64 claims[SHIFT_RECORDS]; /* [i]: 0, or who is writing record i+1 (plane/control.c) */
+	__u64 claims[SHIFT_RECORDS]; /* [i]: 0, or somebody is writing record i+1 (plane/control.c)
+				      */
 	__u32 abi;
 	__u8 spare[252];
 	struct shift_record record[SHIFT_RECORDS]; /* record i+1 is record[i] */
@@ -149,7 +154,10 @@ struct shift_service {
 	__u8 pad;
 	__u32 syn_memory;		  /* ticks that a SYN left local is remembered */
 	__u32 timeout[SHIFT_FLOW_STATES]; /* ticks without a packet, by state */
-	__u8 pad2[16];
+	__u32 timeout_udp;
+	__u32 timeout_second; /* ticks of a second, rounded down: a client's SYNs lie that far apart
+			       */
+	__u8 pad2[8];
 	char name[SHIFT_NAME];
 	__u8 spare[160];
 };
@@ -195,7 +203,19 @@ struct shift_client_key {
 	__u32 address[4];
 };
 
-/* ---- backends and targets ----------------------------------------------------------------- */
+struct shift_client {
+	__u32 action; /* enum shift_client_action */
+	__u32 set_uid;
+	__u64 set_at; /* CLOCK_REALTIME ns; 0: by the configuration */
+	__u64 until;  /* 0, or boot ns after which the entry means nothing */
+	__u8 spare[8];
+};
+
+/* ---- backends and targets -----------------------------------------------------------------
+ *
+ * Userspace writes these whole, so the program keeps nothing of its own in their spare bytes: what
+ * it counts or finds out of a backend or target belongs into a map beside them.
+ */
 
 #define SHIFT_BACKEND_USED  0x01
 #define SHIFT_BACKEND_DRAIN 0x02 /* takes no new flow */
@@ -267,12 +287,16 @@ struct shift_reply_key {
 
 /* ---- flows -------------------------------------------------------------------------------- */
 
-#define SHIFT_FLOW_TO_OLD      0x01 /* direction: set where the new side sends to the old */
-#define SHIFT_FLOW_RELAY       0x02 /* owned by the relay */
-#define SHIFT_FLOW_CLIENT_FIN  0x04
-#define SHIFT_FLOW_BACKEND_FIN 0x08
-#define SHIFT_FLOW_BACKEND_TW  0x10 /* the backend closed first or at once: it keeps TIME_WAIT */
-#define SHIFT_FLOW_RESET       0x20 /* a RST ended it */
+/* flags */
+#define SHIFT_FLOW_TO_OLD 0x01 /* direction: set where the new side sends to the old */
+#define SHIFT_FLOW_RELAY  0x02 /* owned by the relay */
+#define SHIFT_FLOW_CUT	  0x04 /* `rollback --cut` told both ends */
+
+/* up, down: what was seen from the client, from the backend. A byte each, because the two
+ * directions run on two CPUs at once. */
+#define SHIFT_SEEN_FIN	     0x01
+#define SHIFT_SEEN_RST	     0x02
+#define SHIFT_SEEN_FIN_FIRST 0x04 /* down: it closed first or at once, so it keeps TIME_WAIT */
 
 /* The first cache line is all that a packet of an established flow touches. */
 struct shift_flow {
@@ -281,17 +305,18 @@ struct shift_flow {
 	__u16 listen;
 	__u32 generation; /* of this record; a forward entry of another one is stale */
 	__u8 state;
-	__u8 flags;
-	__u16 backend;
+	__u8 up;
+	__u8 down;
+	__u8 cut;	   /* written by a paced `rollback --cut` only: reset this flow */
 	__u32 expires;	   /* tick after which the port may be taken again */
 	__u32 client_ack;  /* last acknowledgement by the client: what a RST to it must carry */
 	__u32 backend_ack; /* the same of the backend */
 	__u64 bytes_up;	   /* client to backend, IP length */
 	__u64 bytes_down;
 	__u32 ifindex; /* where the client is */
-	__u16 rank;
+	__u16 backend;
 	__u8 service;
-	__u8 cut; /* written by a paced `rollback --cut` only: reset this flow */
+	__u8 flags;
 
 	__u64 epoch; /* of the control under which it began */
 	__u64 born;  /* ktime ns of its SYN */
@@ -299,9 +324,13 @@ struct shift_flow {
 	__u32 backend_isn;
 	__u32 client_fin; /* number after the client's FIN */
 	__u32 backend_fin;
+	__u16 rank;
 	__u8 protocol;
 	__u8 syn_retransmits;
-	__u8 spare[30];
+	/* Of the last SYN that asked a living flow to begin anew: when, and bytes_down by then. */
+	__u32 syn_tick;
+	__u64 syn_bytes;
+	__u8 spare[16];
 };
 
 struct shift_flow_key {
@@ -414,9 +443,14 @@ struct shift_if_stats {
 	__u64 verdict[32];
 	__u32 window[SHIFT_WINDOWS];
 	__u32 packets[SHIFT_WINDOWS];
+	__u8 scratch[384]; /* the program's working memory for the packet at hand, more than its
+			      stack */
 };
 
 /* ---- the namespace's own record ----------------------------------------------------------- */
+
+/* One more place than there are interfaces, for runs without a packet. */
+#define SHIFT_IFSTATS_PLACES (SHIFT_MAX_INTERFACES + 1)
 
 enum shift_hook { SHIFT_HOOK_NONE = 0, SHIFT_HOOK_TCX, SHIFT_HOOK_CLSACT, SHIFT_HOOK_XDP };
 
@@ -427,6 +461,7 @@ struct shift_interface {
 	__u16 services;	  /* bit i: service i lists this interface */
 	char name[16];
 	__u8 mac[8];
+	__u8 spare[32];
 };
 
 struct shift_globals {
@@ -440,8 +475,9 @@ struct shift_globals {
 	__u64 build; /* of the object that was loaded last */
 	struct {
 		__u16 lo, hi;
-	} reserved[SHIFT_MAX_SERVICES]; /* [service]: added to ip_local_reserved_ports; 0: nothing */
-	__u8 spare[16];
+	} reserved[SHIFT_MAX_SERVICES]; /* [service]: added to ip_local_reserved_ports; 0: nothing
+					 */
+	__u8 spare[80];
 	struct shift_interface interface[SHIFT_MAX_INTERFACES];
 };
 
@@ -469,6 +505,14 @@ _Static_assert(sizeof(struct shift_listen_key) == 20, "listen key");
 _Static_assert(sizeof(struct shift_client_key) == 24, "client key");
 _Static_assert(sizeof(struct shift_backend) == 376, "backend");
 _Static_assert(sizeof(struct shift_target) == 128, "target");
+_Static_assert(sizeof(struct shift_client) == 32, "client");
+_Static_assert(sizeof(struct shift_cursor) == 8, "cursor");
+_Static_assert(sizeof(struct shift_table) == 2 + 2 * SHIFT_TABLE + 2 + 2 * SHIFT_TABLE_LIST,
+	       "table");
+_Static_assert(sizeof(struct shift_ports) == 16384, "ports");
+_Static_assert(sizeof(struct shift_syn_line) == 64, "syn line");
+_Static_assert(sizeof(struct shift_interface) == 64, "interface");
+_Static_assert(sizeof(struct shift_globals) == 48 + 64 + 80 + 64 * SHIFT_MAX_INTERFACES, "globals");
 _Static_assert(sizeof(struct shift_reply_key) == 36, "reply key");
 _Static_assert(sizeof(struct shift_flow) == 128, "flow");
 _Static_assert(__builtin_offsetof(struct shift_flow, epoch) == 64, "flow hot part");
@@ -476,7 +520,7 @@ _Static_assert(sizeof(struct shift_flow_key) == 20, "flow key");
 _Static_assert(sizeof(struct shift_flow_ref) == 8, "flow ref");
 _Static_assert(sizeof(struct shift_service_stats) == 256, "service stats");
 _Static_assert(sizeof(struct shift_backend_stats) == 640, "backend stats");
-_Static_assert(sizeof(struct shift_if_stats) == 384, "if stats");
+_Static_assert(sizeof(struct shift_if_stats) == 768, "if stats");
 _Static_assert(sizeof(struct shift_explanation) == 64, "explanation");
 
 /* ---- what both sides compute alike ---------------------------------------------------------- */
@@ -485,6 +529,24 @@ _Static_assert(sizeof(struct shift_explanation) == 64, "explanation");
 static inline __u32 shift_weight_threshold(__u32 weight)
 {
 	return (weight * SHIFT_THRESHOLD_MAX + SHIFT_WEIGHT_MAX / 2) / SHIFT_WEIGHT_MAX;
+}
+
+/* The check of a record: of its words but the generation's own, and of the generation's count. */
+static inline __u32 shift_record_check(const __u64 words[SHIFT_RECORD_WORDS], __u64 count)
+{
+	__u64 h = count * 0x9e3779b97f4a7c15ull;
+
+	for (int i = 1; i < SHIFT_RECORD_WORDS; i++) {
+		h = (h ^ words[i]) * 0xbf58476d1ce4e5b9ull;
+		h ^= h >> 32;
+	}
+	return h & SHIFT_CHECK_MASK;
+}
+
+/* The generation under which a record is to be published, when the head before had `count`. */
+static inline __u64 shift_record_generation(const struct shift_record *r, __u64 count)
+{
+	return count << SHIFT_CHECK_BITS | shift_record_check((const __u64 *)r, count);
 }
 
 /* Is any deadline set, so that the clock has to be read? */

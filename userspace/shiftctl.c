@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static const struct verb verbs[] = {
 	{"explain", elsewhere, "explain CLIENT[:PORT] [--to ADDRESS:PORT]",
 	 "which arm and backend a client gets, and why"},
 	{"conns", cmd_conns,
-	 "conns [--backend NAME] [--client CIDR] [--state NAME] [--limit N] [--count]",
+	 "conns [--backend NAME] [--client CIDR] [--state NAME] [--limit N] [--count] [--old-epoch]",
 	 "the shifted connections"},
 	{"history", cmd_history, "history [--limit N] [--since 2h]", "who changed what, and why"},
 	{"plan", elsewhere, "plan check [--rate N/s] [--bandwidth N] [--allow-...]",
@@ -127,6 +128,7 @@ int main(int argc, char **argv)
 
 	if (!copy)
 		return EXIT_FAILED;
+	signal(SIGPIPE, SIG_IGN); /* who reads our words may go; what we do goes on */
 	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
 	whole = argv;
 	code = parse_options(&argc, copy, &o);

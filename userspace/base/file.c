@@ -3,12 +3,13 @@
  * file.c - the walk to a file, one component at a time
  *
  * A path is followed by hand: every component is opened without following it, what was opened is
- * looked at, and only then is the next name looked up in it. So each answer is about the very object
- * that is used, and nobody can swap a folder between the look and the use. Symbolic links are read
- * and spliced into what is left of the path; they count as components, with an owner of their own.
+ * looked at, and only then is the next name looked up in it. So each answer is about the very
+ * object that is used, and nobody can swap a folder between the look and the use. Symbolic links
+ * are read and spliced into what is left of the path; they count as components, with an owner of
+ * their own.
  *
- * A folder with the sticky bit may be writable by all: others can add names there, but not take away
- * or replace what is not theirs, and what they add is refused because it is theirs.
+ * A folder with the sticky bit may be writable by all: others can add names there, but not take
+ * away or replace what is not theirs, and what they add is refused because it is theirs.
  */
 #include "userspace/base/file.h"
 
@@ -22,9 +23,10 @@
 #include <unistd.h>
 
 #define MAX_LINKS 40 /* as the kernel's own limit */
+#define TRIES	  5
 
 struct trail {
-	int folder;		/* the folder reached; −1 before the start */
+	int folder;		 /* the folder reached; −1 before the start */
 	char rest[2 * PATH_MAX]; /* what is still to be walked */
 	char done[2 * PATH_MAX]; /* what was, for the message */
 	int links;
@@ -126,8 +128,8 @@ static int follow(struct trail *t, int link)
 }
 
 /*
- * The last name once more, to be read; what comes out must be what was looked at. O_NONBLOCK: a pipe
- * put in its place must not hold us up before fstat tells.
+ * The last name once more, to be read; what comes out must be what was looked at. O_NONBLOCK: a
+ * pipe put in its place must not hold us up before fstat tells.
  */
 static int open_file(struct trail *t, const char *name, const struct stat *seen)
 {
@@ -189,29 +191,42 @@ static int step(struct trail *t, const char *name, bool wanted, int *ret_fd)
 	return 1;
 }
 
-static int walk(const char *path, bool secret, bool wanted, char *why, size_t size)
+static int walk_once(const char *path, bool wanted, struct trail *t)
 {
-	struct trail t = {.folder = -1, .secret = secret, .why = size ? why : NULL, .size = size};
 	char name[NAME_MAX + 1], here[PATH_MAX] = "";
 	int fd = -1, err;
 
-	if (t.why)
-		why[0] = '\0';
 	if (!path[0])
 		return -ENOENT;
 	if (path[0] != '/' && !getcwd(here, sizeof(here)))
 		return -errno;
-	if (snprintf(t.rest, sizeof(t.rest), "%s/%s", here, path) >= (int)sizeof(t.rest))
+	if (snprintf(t->rest, sizeof(t->rest), "%s/%s", here, path) >= (int)sizeof(t->rest))
 		return -ENAMETOOLONG;
-	err = start(&t);
+	err = start(t);
 	if (!err)
 		err = 1;
-	while (err > 0 && next_name(&t, name, &err))
-		err = step(&t, name, wanted, &fd);
+	while (err > 0 && next_name(t, name, &err))
+		err = step(t, name, wanted, &fd);
 	if (err > 0)
-		err = refuse(&t, -EINVAL, "is no regular file");
-	move_to(&t, -1);
+		err = refuse(t, -EINVAL, "is no regular file");
+	move_to(t, -1);
 	return err ? err : wanted ? fd : 0;
+}
+
+/* A file that is being replaced by its owner may be gone between two looks: look again. */
+static int walk(const char *path, bool secret, bool wanted, char *why, size_t size)
+{
+	int result = -EAGAIN;
+
+	for (int i = 0; i < TRIES && result == -EAGAIN; i++) {
+		struct trail t = {
+			.folder = -1, .secret = secret, .why = size ? why : NULL, .size = size};
+
+		if (t.why)
+			why[0] = '\0';
+		result = walk_once(path, wanted, &t);
+	}
+	return result;
 }
 
 int file_check_safe(const char *path, char *why, size_t size)

@@ -53,20 +53,44 @@ const char *screen_bytes(uint64_t n, char ret[16])
 	return ret;
 }
 
+/* Bytes of the printable character that `text` begins with; 0: it is none. U+0080 to U+009F, which
+ * UTF-8 gives two bytes, steer terminals as bytes below a space do. */
+static size_t printable(const char *text)
+{
+	const unsigned char *c = (const unsigned char *)text;
+	size_t n = *c < 0x80   ? 1
+		   : *c < 0xc2 ? 0
+		   : *c < 0xe0 ? 2
+		   : *c < 0xf0 ? 3
+		   : *c < 0xf5 ? 4
+			       : 0;
+
+	if (n == 1)
+		return *c >= ' ' && *c < 0x7f;
+	for (size_t i = 1; i < n; i++) {
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return *c == 0xc2 && c[1] < 0xa0 ? 0 : n;
+}
+
 const char *screen_clean(const char *text, char *ret, size_t size)
 {
-	size_t n = 0;
+	size_t used = 0;
 
-	for (; *text && n + 1 < size; text++) {
-		unsigned char c = (unsigned char)*text;
-		bool control = c < ' ' || c == 0x7f;
+	while (*text) {
+		size_t n = printable(text), take = n ? n : 1;
 
-		/* U+0080 to U+009F steer a terminal too: C2 80 to C2 9F. */
-		if (c == 0xc2 && (unsigned char)text[1] < 0xa0)
-			control = true;
-		ret[n++] = control ? '?' : *text;
+		if (used + take >= size)
+			break;
+		if (n)
+			memcpy(ret + used, text, n);
+		else
+			ret[used] = '?';
+		used += take;
+		text += take;
 	}
-	ret[n] = '\0';
+	ret[used] = '\0';
 	return ret;
 }
 
@@ -202,10 +226,12 @@ static unsigned int gap_of(const struct table *t)
 
 unsigned int table_width(const struct table *t)
 {
-	unsigned int sum = t->columns ? gap_of(t) * (t->columns - 1) : 0;
+	unsigned int sum = 0;
 
-	for (unsigned int i = 0; i < t->columns; i++)
-		sum += t->width[i];
+	for (unsigned int i = 0; i < t->columns; i++) {
+		if (t->width[i])
+			sum += t->width[i] + (sum ? gap_of(t) : 0);
+	}
 	return sum;
 }
 
@@ -227,7 +253,8 @@ static void print_row(const struct table *t, char *row, FILE *to)
 		}
 		if (!t->right[i])
 			spaces += pad;
-		spaces += gap_of(t);
+		if (t->width[i]) /* a column in which nothing stands takes no room */
+			spaces += gap_of(t);
 		i++;
 	}
 }

@@ -32,7 +32,8 @@ unsigned int screen_rows(void);
 /* "812 B", "1.2 KiB", "3.4 GiB". */
 const char *screen_bytes(uint64_t n, char ret[16]);
 
-/* A copy in which nothing can steer a terminal: every unprintable byte is '?'. UTF-8 stays. */
+/* A copy in which nothing can steer a terminal: every byte that is no part of a printable UTF-8
+ * character is '?'. */
 const char *screen_clean(const char *text, char *ret, size_t size);
 
 /* The text in a colour (SCREEN_*), or as it is if `colour` is false. */

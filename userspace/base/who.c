@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "userspace/base/screen.h"
+
 static int name_of(uid_t uid, char *ret, size_t size)
 {
 	struct passwd *p;
@@ -40,23 +42,36 @@ static int login_uid(uid_t *ret)
 	return 1;
 }
 
+/* A name from the environment, or NULL. */
+static const char *named(const char *variable)
+{
+	const char *name = getenv(variable);
+
+	return name && *name ? name : NULL;
+}
+
+void who_without_disk(char *ret, size_t size)
+{
+	const char *name = named("SHIFT_OPERATOR");
+
+	if (!name)
+		name = named("SUDO_USER");
+	if (name)
+		screen_clean(name, ret, size);
+	else
+		snprintf(ret, size, "uid %u", getuid());
+}
+
 void who_operator(char *ret, size_t size)
 {
-	const char *name = getenv("SHIFT_OPERATOR");
 	uid_t uid;
 
-	if (name && *name) {
-		snprintf(ret, size, "%s", name);
+	if (named("SHIFT_OPERATOR")) {
+		who_without_disk(ret, size);
 	} else if (login_uid(&uid)) {
 		if (!name_of(uid, ret, size))
 			snprintf(ret, size, "uid %u", uid);
-	} else if ((name = getenv("SUDO_USER")) && *name) {
-		snprintf(ret, size, "%s", name);
-	} else if (!name_of(getuid(), ret, size)) {
-		snprintf(ret, size, "uid %u", getuid());
-	}
-	for (char *c = ret; *c; c++) {
-		if (*c < ' ' || *c > '~')
-			*c = '?';
+	} else if (named("SUDO_USER") || !name_of(getuid(), ret, size)) {
+		who_without_disk(ret, size);
 	}
 }

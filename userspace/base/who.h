@@ -12,3 +12,6 @@
  * Unprintable bytes become '?'.
  */
 void who_operator(char *ret, size_t size);
+
+/* The same without looking at any file: the environment's name, or "uid N". */
+void who_without_disk(char *ret, size_t size);

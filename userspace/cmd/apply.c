@@ -3,9 +3,9 @@
  * apply.c - makes this host's data plane what the configuration says
  *
  * The order is the promise: everything that can be refused is looked at before anything is changed;
- * then the maps, then control (only where there is none yet), then the programs, which replace their
- * predecessors in one step. A first apply that fails on the way takes everything away again; a later one leaves
- * the programs that ran, on maps that are right for them.
+ * then the maps, then control (only where there is none yet), then the programs, which replace
+ * their predecessors in one step. A first apply that fails on the way takes everything away again;
+ * a later one leaves the programs that ran, on maps that are right for them.
  *
  * Never changed here: the share, the latch, authority and the epoch of a service that is already
  * attached. Where there is no state in the kernel (first apply, reboot, detach), `on_boot` and what
@@ -14,48 +14,26 @@
 #include <errno.h>
 #include <jansson.h>
 #include <net/if.h>
-#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "userspace/base/text.h"
 #include "userspace/base/who.h"
-#include "userspace/cmd/cmd.h"
+#include "userspace/cmd/apply.h"
 #include "userspace/cmd/verbs.h"
-#include "userspace/cmd/wish.h"
-#include "userspace/conf/config.h"
 #include "userspace/net/reserve.h"
 #include "userspace/net/route.h"
 #include "userspace/plane/attach.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
-#include "userspace/plane/flows.h"
 #include "userspace/plane/load.h"
 #include "userspace/plane/pins.h"
 #include "userspace/plane/state.h"
-#include "userspace/plane/sync.h"
 
-#define FEW_PORTS 4096
-
-struct apply {
-	const struct options *o;
-	const struct config *conf;
-	struct wish *wish;
-	struct plane p;
-	struct shift_globals g;
-	struct sync_result sync;
-	bool first; /* nothing was attached or pinned here */
-	struct shift_record record; /* in force at the end */
-	bool published;
-	json_t *lines; /* of --json */
-};
-
-static void note(const char *line, void *arg)
+void apply_note(const char *line, void *arg)
 {
 	struct apply *a = arg;
 
@@ -65,7 +43,7 @@ static void note(const char *line, void *arg)
 		printf("  %s\n", line);
 }
 
-static int failed(const char *what, int err)
+int apply_failed(const char *what, int err)
 {
 	const char *more = load_complaint();
 
@@ -120,7 +98,7 @@ static int set_clock(struct apply *a)
 	return 0;
 }
 
-static int write_globals(struct apply *a)
+int apply_write_globals(struct apply *a)
 {
 	uint32_t zero = 0;
 
@@ -131,17 +109,20 @@ static int write_globals(struct apply *a)
 static int open_maps(struct apply *a)
 {
 	int err = plane_find(&a->p);
+	uint32_t capacity;
 	uint64_t netns = 0;
 	bool first_ns;
 
 	if (err && err != -ENOENT)
 		return open_failed(err);
 	a->first = err == -ENOENT;
-	err = load_maps(&a->p, sync_capacity(&a->wish->sync));
+	capacity = sync_capacity(&a->p, &a->wish->sync);
+	err = load_maps(&a->p, capacity);
 	if (err)
-		return failed("cannot make the maps", err);
+		return apply_failed("cannot make the maps", err);
 	if (!a->first)
-		return plane_globals(&a->p, &a->g) ? failed("cannot read the maps", -EIO) : EXIT_OK;
+		return plane_globals(&a->p, &a->g) ? apply_failed("cannot read the maps", -EIO)
+						   : EXIT_OK;
 	err = plane_map_control(&a->p);
 	if (!err)
 		err = set_clock(a);
@@ -149,12 +130,12 @@ static int open_maps(struct apply *a)
 		err = plane_namespace(&netns, &first_ns);
 	a->g.netns = netns;
 	a->g.abi = SHIFT_ABI;
-	a->g.flow_capacity = sync_capacity(&a->wish->sync);
+	a->g.flow_capacity = capacity;
 	for (int i = 0; i < SHIFT_MAX_SERVICES && !err; i++)
 		a->p.control[i].abi = SHIFT_ABI;
 	if (!err)
-		err = write_globals(a);
-	return err ? failed("cannot set the maps up", err) : EXIT_OK;
+		err = apply_write_globals(a);
+	return err ? apply_failed("cannot set the maps up", err) : EXIT_OK;
 }
 
 /* ---- control ------------------------------------------------------------------------------- */
@@ -181,11 +162,10 @@ static int first_edit(struct shift_record *r, void *arg)
 		if (!restore)
 			r->weight = 0;
 		snprintf(f->why, sizeof(f->why), "%s",
-			 r->latched	? "rolled back before"
-			 : !restore	? "on_boot: zero"
-			 : f->conf->on_boot_restore
-				 ? "on_boot: restore"
-				 : "restored: authority is new");
+			 r->latched		    ? "rolled back before"
+			 : !restore		    ? "on_boot: zero"
+			 : f->conf->on_boot_restore ? "on_boot: restore"
+						    : "restored: authority is new");
 	} else {
 		r->authority = f->conf->authority;
 		snprintf(f->why, sizeof(f->why), "the first time");
@@ -212,148 +192,48 @@ static int set_control(struct apply *a)
 	who_operator(f.who, sizeof(f.who));
 	err = state_load(a->conf->service, &f.saved);
 	f.has_saved = !err;
-	if (err == -EBADMSG)
-		say("the saved state of %s is damaged: weight 0, authority as configured",
-		    a->conf->service);
-	err = control_change(c, first_edit, &f, NULL, &a->record);
+	if (err && err != -ENOENT && !a->ignore_saved) {
+		say("refused: the saved state of %s cannot be read (%s), and whether the new side "
+		    "holds the true data is not known; weight 0 and the configured authority with "
+		    "--ignore-saved-state",
+		    a->conf->service, err == -EBADMSG ? "it is damaged" : strerror(-err));
+		return EXIT_REFUSED;
+	}
+	err = control_change(c, first_edit, &f, false, NULL, &a->record);
 	if (err)
-		return failed("cannot publish control", err);
+		return apply_failed("cannot publish control", err);
 	a->published = true;
 	snprintf(line, sizeof(line), "weight %s%% (%s), authority %s",
 		 text_weight(a->record.weight, w), f.why, authority_name(a->record.authority));
-	note(line, a);
+	apply_note(line, a);
 	return EXIT_OK;
 }
 
-/* ---- interfaces ---------------------------------------------------------------------------- */
-
-static int find_slot(struct apply *a, uint32_t ifindex, const char *name)
+/* A rollback that came while nothing was attached yet has only the disk to speak through. */
+static int latch_edit(struct shift_record *r, void *arg)
 {
-	int free_slot = -1;
+	const struct state *s = arg;
 
-	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
-		struct shift_interface *f = &a->g.interface[i];
-
-		/* The same name again is an interface that was made anew. */
-		if (f->ifindex == ifindex || (f->ifindex && !strcmp(f->name, name)))
-			return i;
-		if (!f->ifindex && free_slot < 0)
-			free_slot = i;
-	}
-	return free_slot;
-}
-
-static int device(const char *name, uint16_t *ret_type, uint8_t ret_mac[8])
-{
-	struct ifreq r = {0};
-	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
-
-	if (s < 0)
-		return -errno;
-	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
-	if (ioctl(s, SIOCGIFHWADDR, &r))
-		err = -errno;
-	close(s);
-	if (err)
-		return err;
-	*ret_type = r.ifr_hwaddr.sa_family;
-	memset(ret_mac, 0, 8);
-	memcpy(ret_mac, r.ifr_hwaddr.sa_data, 6);
+	if (r->latched)
+		return 1;
+	r->epoch = (s->epoch > r->epoch ? s->epoch : r->epoch) + 1;
+	r->weight = 0;
+	r->threshold = 0;
+	r->latched = 1;
+	r->latched_at = s->latched_at;
+	memcpy(r->latched_by, s->latched_by, sizeof(r->latched_by));
 	return 0;
 }
 
-static int attach_one(struct apply *a, const char *name)
+static void obey_late_rollback(struct apply *a)
 {
-	uint32_t ifindex = if_nametoindex(name);
-	struct shift_interface next = {.ifindex = ifindex}, *is;
-	enum shift_hook hook;
-	char line[96];
-	uint16_t type = 0;
-	bool made;
-	int slot, prog, err;
+	struct shift_control *c = &a->p.control[a->sync.service];
+	struct state s;
 
-	slot = find_slot(a, ifindex, name);
-	if (slot < 0) {
-		say("%s: %d interfaces at most", name, SHIFT_MAX_INTERFACES);
-		return EXIT_FAILED;
-	}
-	is = &a->g.interface[slot];
-	err = device(name, &type, next.mac);
-	if (err)
-		return failed(name, err);
-	prog = load_ingress(&a->p, (uint32_t)slot, a->g.window_shift,
-			    type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? 14 : 0);
-	if (prog < 0) {
-		fprintf(stderr, "shiftctl: %s: the kernel does not take the program\n", name);
-		return failed(name, prog);
-	}
-	err = attach_program(ifindex, prog, &hook, &made);
-	close(prog);
-	if (err)
-		return failed(name, err);
-	if (is->ifindex != ifindex || is->hook != hook) {
-		snprintf(line, sizeof(line), "+ interface %s by %s", name, attach_hook_name(hook));
-		note(line, a);
-	}
-	next.hook = (uint8_t)hook;
-	next.made_clsact = made || (is->ifindex == ifindex && is->made_clsact);
-	next.services = is->services | (uint16_t)(1u << a->sync.service);
-	snprintf(next.name, sizeof(next.name), "%s", name);
-	*is = next;
-	return write_globals(a) ? failed("cannot write the maps", -EIO) : EXIT_OK;
-}
-
-struct via {
-	uint32_t ifindex;
-	uint64_t flows;
-};
-
-static int count_via(const struct flow_seen *f, void *arg)
-{
-	struct via *v = arg;
-
-	v->flows += f->f->ifindex == v->ifindex || f->t->ifindex == v->ifindex;
-	return 0;
-}
-
-/* An interface that is listed no more loses the program when no flow uses it. */
-static int leave_unlisted(struct apply *a)
-{
-	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
-		struct shift_interface *f = &a->g.interface[i];
-		struct via via = {.ifindex = f->ifindex};
-		bool listed = false;
-		char line[128];
-		int err;
-
-		for (unsigned int k = 0; k < a->conf->n_interfaces; k++)
-			listed |= !strcmp(a->conf->interfaces[k].name, f->name);
-		if (!f->ifindex || listed || !(f->services & 1u << a->sync.service))
-			continue;
-		err = flows_each(&a->p, a->sync.service, plane_tick(&a->g), count_via, &via);
-		if (err)
-			return failed("cannot read the flows", err);
-		if (via.flows) {
-			snprintf(line, sizeof(line),
-				 "! interface %s stays while shifted connections use it (%llu): "
-				 "apply again when they have ended",
-				 f->name, (unsigned long long)via.flows);
-			note(line, a);
-			continue;
-		}
-		f->services &= (uint16_t)~(1u << a->sync.service);
-		if (!f->services) {
-			err = attach_remove(f->ifindex, f->made_clsact);
-			if (err && err != -ENODEV)
-				return failed(f->name, err);
-			snprintf(line, sizeof(line), "- interface %s", f->name);
-			note(line, a);
-			memset(f, 0, sizeof(*f));
-		}
-		if (write_globals(a))
-			return failed("cannot write the maps", -EIO);
-	}
-	return EXIT_OK;
+	if (!a->published || a->record.latched || state_load(a->conf->service, &s) || !s.latched)
+		return;
+	control_change(c, latch_edit, &s, true, NULL, &a->record);
+	say("a rollback of %s came meanwhile: weight 0", s.latched_by);
 }
 
 /* ---- the host's own ports ------------------------------------------------------------------ */
@@ -362,7 +242,6 @@ static void reserve(struct apply *a)
 {
 	uint16_t lo = a->conf->port_lo, hi = a->conf->port_hi;
 	int id = a->sync.service, err;
-	unsigned int left;
 	char line[160];
 
 	if (a->g.reserved[id].lo == lo && a->g.reserved[id].hi == hi)
@@ -382,14 +261,10 @@ static void reserve(struct apply *a)
 		return; /* somebody reserved them already */
 	a->g.reserved[id].lo = lo;
 	a->g.reserved[id].hi = hi;
-	write_globals(a);
+	apply_write_globals(a);
 	snprintf(line, sizeof(line),
 		 "sysctl net.ipv4.ip_local_reserved_ports: %u-%u added, until detach", lo, hi);
-	note(line, a);
-	if (!reserve_left(&left) && left < FEW_PORTS)
-		say("nat.ports leaves this host only %u ports for its own connections "
-		    "(net.ipv4.ip_local_port_range): widen that range or choose other nat.ports",
-		    left);
+	apply_note(line, a);
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */
@@ -415,19 +290,19 @@ static int change_host(struct apply *a)
 
 	if (code)
 		return code;
-	err = sync_service(&a->p, &a->wish->sync, way_to, note, a, &a->sync);
+	err = sync_service(&a->p, &a->wish->sync, way_to, apply_note, a, &a->sync);
 	if (err)
-		return failed("cannot write the maps", err);
+		return apply_failed("cannot write the maps", err);
 	code = set_control(a);
 	if (code)
 		return code;
 	reserve(a);
-	for (unsigned int i = 0; i < a->conf->n_interfaces && !code; i++)
-		code = attach_one(a, a->conf->interfaces[i].name);
+	code = apply_attach(a);
 	if (!code)
-		code = leave_unlisted(a);
+		code = apply_leave(a);
 	if (code)
 		return code;
+	obey_late_rollback(a);
 	err = pins_make(&a->p);
 	if (err && err != -ENOENT)
 		say("the maps could not be pinned in bpffs (%s), which only matters if an interface "
@@ -464,8 +339,15 @@ static void summarize(struct apply *a)
 		    a->sync.draining);
 }
 
+struct request {
+	const char *reason;
+	unsigned int overrides;
+	bool dry;
+	bool ignore_saved;
+};
+
 static int apply(const struct options *o, const struct config *c, struct wish *w,
-		 const char *reason)
+		 const struct request *q)
 {
 	struct apply *a = calloc(1, sizeof(*a));
 	int code, lock;
@@ -475,6 +357,7 @@ static int apply(const struct options *o, const struct config *c, struct wish *w
 	a->o = o;
 	a->conf = c;
 	a->wish = w;
+	a->ignore_saved = q->ignore_saved;
 	a->lines = json_array();
 	code = lock_host(&lock);
 	if (!code)
@@ -487,7 +370,7 @@ static int apply(const struct options *o, const struct config *c, struct wish *w
 		summarize(a);
 		record_change(&a->record, &(struct state_event){.verb = "apply",
 								.service = c->service,
-								.reason = reason,
+								.reason = q->reason,
 								.from = weight,
 								.to = weight});
 	}
@@ -496,18 +379,6 @@ static int apply(const struct options *o, const struct config *c, struct wish *w
 	json_decref(a->lines);
 	free(a);
 	return code;
-}
-
-/* What the host lacks, before anything is changed. */
-static int check_interfaces(const struct config *c, struct conf_errors *errors)
-{
-	for (unsigned int i = 0; i < c->n_interfaces; i++) {
-		if (!if_nametoindex(c->interfaces[i].name))
-			conf_complain(errors, false, c->interfaces[i].at, "interfaces",
-				      "there is no interface %s in this network namespace",
-				      c->interfaces[i].name);
-	}
-	return conf_errors_count(errors) ? -ENODEV : 0;
 }
 
 static int dry_run(const struct config *c)
@@ -519,42 +390,73 @@ static int dry_run(const struct config *c)
 	return EXIT_OK;
 }
 
-int cmd_apply(const struct options *o, int argc, char **argv)
+/* An exit code, after printing what the file and the host's rules say. */
+static int judge(const struct config *c, const struct request *q, struct wish *w,
+		 struct conf_errors *errors)
 {
-	static const char *const flags[] = {"--dry-run", "--reason=", NULL};
+	struct plan_report *report = calloc(1, sizeof(*report));
+	struct plan_host *host = calloc(1, sizeof(*host));
+	int code = EXIT_FAILED, err = report && host ? plan_look(c, host) : -ENOMEM;
+
+	if (err) {
+		say("cannot look at this host: %s", strerror(-err));
+	} else {
+		code = plan_check(c, host, NULL, q->overrides, report) ? EXIT_REFUSED : EXIT_OK;
+		plan_complain(report, errors);
+		wish_addresses(c, host, w, errors);
+		conf_errors_print(errors, stderr);
+	}
+	if (host)
+		plan_host_free(host);
+	free(host);
+	free(report);
+	return code;
+}
+
+static int apply_file(const struct options *o, const struct request *q)
+{
 	struct conf_errors *errors = calloc(1, sizeof(*errors));
 	struct wish *w = calloc(1, sizeof(*w));
-	const char *value, *reason = NULL;
 	struct config *c = NULL;
-	bool dry = false;
-	int at = 1, what, code = EXIT_USAGE;
+	int code = EXIT_USAGE;
 
-	if (!errors || !w)
-		return EXIT_FAILED;
-	while ((what = next_option(argc, argv, &at, flags, &value)) >= -1) {
-		if (what == -1) {
-			usage_error("apply takes no argument, not '%s'", value);
-			goto out;
-		}
-		if (what == 0)
-			dry = true;
-		else
-			reason = value;
-	}
-	if (what == -3)
-		goto out;
-	if (!conf_load(o->config, &c, errors) && !wish_make(c, w, errors) &&
-	    !check_interfaces(c, errors)) {
-		wish_resolve(c, w, errors);
+	if (!errors || !w) {
+		code = EXIT_FAILED;
+	} else if (conf_load(o->config, &c, errors) || wish_make(c, w, errors)) {
 		conf_errors_print(errors, stderr);
-		code = dry ? dry_run(c) : apply(o, c, w, reason);
 	} else {
-		conf_errors_print(errors, stderr);
+		code = judge(c, q, w, errors);
+		if (!code)
+			code = q->dry ? dry_run(c) : apply(o, c, w, q);
 	}
-out:
-	conf_errors_free(errors);
+	if (errors)
+		conf_errors_free(errors);
 	free(errors);
 	conf_free(c);
 	free(w);
 	return code;
+}
+
+int cmd_apply(const struct options *o, int argc, char **argv)
+{
+	const char *flags[3 + PLAN_OVERRIDABLE + 1] = {"--dry-run",
+						       "--reason=", "--ignore-saved-state"};
+	struct request q = {0};
+	const char *value;
+	int at = 1, what;
+
+	memcpy(flags + 3, plan_flags, sizeof(plan_flags));
+	while ((what = next_option(argc, argv, &at, flags, &value)) >= -1) {
+		if (what == -1)
+			return usage_error("apply takes no argument, not '%s'", value);
+		if (what == 0)
+			q.dry = true;
+		else if (what == 1)
+			q.reason = value;
+		else if (what == 2)
+			q.ignore_saved = true;
+		else
+			q.overrides |= PLAN_OVERRIDE(what - 3);
+	}
+	return what == -3 ? EXIT_USAGE : apply_file(o, &q);
 }

@@ -146,7 +146,7 @@ int open_failed(int err)
 		break;
 	case -EPERM:
 	case -EACCES:
-		say("the kernel refuses: this needs root (CAP_BPF and CAP_NET_ADMIN)");
+		say("the kernel refuses: this needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN)");
 		break;
 	case -EPROTO:
 		say("the data plane that is loaded is of another version: use its own shiftctl, or "

@@ -64,18 +64,19 @@ int open_plane(struct plane *p);
 int open_failed(int err);
 
 /*
- * The one service a command is about: -s; else the `service:` line of the configuration; else the only one
- * there is. Its id, or −(exit code) after saying what there is.
+ * The one service a command is about: -s; else the `service:` line of the configuration; else the
+ * only one there is. Its id, or −(exit code) after saying what there is.
  */
 int choose_service(const struct plane *p, const struct options *o, struct shift_service *ret);
 
-/* The service name that the configuration file gives, by its one line; false if it cannot be had. */
+/* The service name that the configuration file gives, by its one line; false if it cannot be had.
+ */
 bool configured_service(const struct options *o, char *ret, size_t size);
 
 /*
  * Only one `apply` or `detach` at a time per namespace; waits 10 s for another. EXIT_OK and a
- * descriptor for unlock_host, or the exit code after saying who is in the way. A folder that cannot be made is
- * no reason to fail: the descriptor is then −1.
+ * descriptor for unlock_host, or the exit code after saying who is in the way. A folder that cannot
+ * be made is no reason to fail: the descriptor is then −1.
  */
 int lock_host(int *ret_fd);
 void unlock_host(int fd);

@@ -22,18 +22,14 @@
 #include "userspace/plane/control.h"
 #include "userspace/plane/flows.h"
 
-#define DEFAULT_LIMIT 50 /* on the screen; JSON has them all */
+#define DEFAULT_LIMIT 50  /* on the screen; JSON has them all */
 #define CHUNK	      256 /* rows whose columns are aligned together */
 
 static const char *const state_names[SHIFT_FLOW_STATES] = {
-	[SHIFT_FLOW_FREE] = "free",
-	[SHIFT_FLOW_SYN_SENT] = "syn-sent",
-	[SHIFT_FLOW_SYN_RECV] = "syn-recv",
-	[SHIFT_FLOW_ESTABLISHED] = "established",
-	[SHIFT_FLOW_CLOSING] = "closing",
-	[SHIFT_FLOW_DONE] = "done",
-	[SHIFT_FLOW_TIME_WAIT] = "time-wait",
-	[SHIFT_FLOW_ABANDONED] = "abandoned",
+	[SHIFT_FLOW_FREE] = "free",	      [SHIFT_FLOW_SYN_SENT] = "syn-sent",
+	[SHIFT_FLOW_SYN_RECV] = "syn-recv",   [SHIFT_FLOW_ESTABLISHED] = "established",
+	[SHIFT_FLOW_CLOSING] = "closing",     [SHIFT_FLOW_DONE] = "done",
+	[SHIFT_FLOW_TIME_WAIT] = "time-wait", [SHIFT_FLOW_ABANDONED] = "abandoned",
 };
 
 struct conns {
@@ -50,9 +46,9 @@ struct conns {
 	/* What to judge and show by. */
 	struct shift_service s;
 	struct shift_globals g;
-	uint64_t epoch; /* of the control in force */
-	uint32_t now;	/* tick */
-	uint64_t now_ns; /* of CLOCK_MONOTONIC */
+	uint64_t epoch;		       /* of the control in force */
+	uint32_t now;		       /* tick */
+	uint64_t now_ns;	       /* of CLOCK_MONOTONIC */
 	char (*names)[SHIFT_NAME + 1]; /* of backends, by id */
 	/* On the way. */
 	uint64_t found, shown;
@@ -80,6 +76,8 @@ static uint32_t idle_ticks(const struct conns *c, const struct shift_flow *f)
 	uint32_t timeout = c->s.timeout[f->state & (SHIFT_FLOW_STATES - 1)];
 	uint32_t left = f->expires - c->now;
 
+	if (f->protocol == IPPROTO_UDP)
+		timeout = c->s.timeout_udp;
 	return left < timeout ? timeout - left : 0;
 }
 
@@ -106,9 +104,10 @@ static void describe(const struct conns *c, const struct flow_seen *s, struct co
 
 static void print_conn_json(struct conns *c, const struct conn *n)
 {
-	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:I}", "client",
-			      n->client, "backend", n->backend, "target", n->target, "nat", n->nat,
-			      "state", n->state, "age_s", n->age_s, "idle_s", n->idle_s, "bytes_up",
+	json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:I}", "client",
+			      n->client, "protocol", n->f->protocol == IPPROTO_UDP ? "udp" : "tcp",
+			      "backend", n->backend, "target", n->target, "nat", n->nat, "state",
+			      n->state, "age_s", n->age_s, "idle_s", n->idle_s, "bytes_up",
 			      (json_int_t)n->f->bytes_up, "bytes_down",
 			      (json_int_t)n->f->bytes_down, "epoch", (json_int_t)n->f->epoch);
 
@@ -182,8 +181,8 @@ static bool wanted(const struct conns *c, const struct shift_flow *f)
 {
 	if (c->state < 0 ? !shift_flow_alive(f, c->now) : f->state != c->state)
 		return false;
-	if (c->backend && (f->backend >= SHIFT_MAX_BACKENDS ||
-			   strcmp(c->names[f->backend], c->backend)))
+	if (c->backend &&
+	    (f->backend >= SHIFT_MAX_BACKENDS || strcmp(c->names[f->backend], c->backend)))
 		return false;
 	if (c->by_client && !ip_in(f->client, c->client, c->client_bits))
 		return false;
@@ -269,10 +268,9 @@ static int show(struct conns *c, int id)
 		flush(c);
 	fflush(stdout);
 	if (!c->json && !c->count_only && !c->found)
-		say("no shifted connection%s", c->state >= 0 || c->backend || c->by_client ||
-							       c->old_epoch
-						       ? " matches"
-						       : " lives");
+		say("no shifted connection%s",
+		    c->state >= 0 || c->backend || c->by_client || c->old_epoch ? " matches"
+										: " lives");
 	else if (!c->json && !c->count_only && c->found > c->shown)
 		say("%s more; --limit 0 shows all", text_count(c->found - c->shown, a));
 	table_free(&c->wide);
@@ -306,9 +304,10 @@ static int parse_limit(const char *text, uint64_t *ret)
 
 int cmd_conns(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--backend=", "--client=", "--state=", "--limit=",
-					    "--count", "--old-epoch", NULL};
-	struct conns c = {.json = o->json, .state = -1, .limit = o->json ? UINT64_MAX : DEFAULT_LIMIT};
+	static const char *const flags[] = {
+		"--backend=", "--client=", "--state=", "--limit=", "--count", "--old-epoch", NULL};
+	struct conns c = {
+		.json = o->json, .state = -1, .limit = o->json ? UINT64_MAX : DEFAULT_LIMIT};
 	const char *value;
 	struct plane p;
 	int at = 1, what, code, id;

@@ -33,38 +33,48 @@ static int services_here(const struct plane *p)
 	return n;
 }
 
-/* 0, or the exit code after saying what stands against it. */
-static int may_detach(const struct plane *p, int id, const struct shift_globals *g, bool force)
+static int locked_by_other(const struct plane *p, int id)
 {
-	struct flows_count *n = malloc(sizeof(*n));
 	struct shift_record r;
 	char who[SHIFT_NAME], a[32];
 	uint64_t head;
-	int err = n ? flows_count(p, id, plane_tick(g), n) : -ENOMEM;
-	uint64_t alive = err ? 0 : n->alive;
 
-	free(n);
-	if (force)
-		return EXIT_OK;
 	who_operator(who, sizeof(who));
-	if (!control_get(&p->control[id], &r, &head) && r.locked_at &&
-	    strncmp(r.locked_by, who, sizeof(r.locked_by))) {
-		say("locked by %s since %s%s%s; --force overrides", r.locked_by,
-		    text_time(r.locked_at, a), r.lock_reason[0] ? ": " : "", r.lock_reason);
-		return EXIT_LOCKED;
+	if (control_get(&p->control[id], &r, &head) || !r.locked_at ||
+	    !strncmp(r.locked_by, who, sizeof(r.locked_by)))
+		return EXIT_OK;
+	say("locked by %s since %s%s%s; --force overrides", r.locked_by, text_time(r.locked_at, a),
+	    r.lock_reason[0] ? ": " : "", r.lock_reason);
+	return EXIT_LOCKED;
+}
+
+/* 0, and nothing new is shifted any more; or the exit code after saying what stands against it. */
+static int may_detach(const struct plane *p, int id, const struct shift_globals *g)
+{
+	struct flows_count *n = malloc(sizeof(*n));
+	int code = locked_by_other(p, id), err;
+	uint64_t alive;
+
+	if (code || !n) {
+		free(n);
+		return n ? code : EXIT_FAILED;
 	}
-	if (err) {
+	err = sync_drain(p, id, true);
+	if (!err)
+		err = flows_count(p, id, plane_tick(g), n);
+	alive = err ? 0 : n->alive;
+	free(n);
+	if (err)
 		say("cannot count the shifted connections: %s; --force detaches all the same",
 		    strerror(-err));
-		return EXIT_FAILED;
-	}
-	if (alive) {
+	else if (alive)
 		say("refused: %llu shifted connections live and would break; let them end "
 		    "(shiftctl weight 0), or --force",
 		    (unsigned long long)alive);
-		return EXIT_REFUSED;
-	}
-	return EXIT_OK;
+	else
+		return EXIT_OK;
+	sync_drain(p, id, false);
+	return err ? EXIT_FAILED : EXIT_REFUSED;
 }
 
 static int release_ports(struct shift_globals *g, int id)
@@ -138,10 +148,10 @@ static int detach_service(struct plane *p, int id, bool last)
 			pins_remove();
 		return err;
 	}
-	control_change(&p->control[id], empty_edit, NULL, NULL, NULL);
+	control_change(&p->control[id], empty_edit, NULL, false, NULL, NULL);
 	err = sync_remove_service(p, id);
 	if (!err)
-		err = remove_programs(p, &g, (uint16_t)~(1u << id));
+		err = remove_programs(p, &g, (uint16_t) ~(1u << id));
 	if (!err)
 		err = release_ports(&g, id);
 	return err ? err : bpfsys_update(p->map[PLANE_GLOBALS], &zero, &g);
@@ -162,7 +172,7 @@ static int detach(const struct options *o, struct plane *p, bool force, const ch
 	err = plane_globals(p, &g);
 	if (err)
 		return open_failed(err);
-	code = may_detach(p, id, &g, force);
+	code = force ? EXIT_OK : may_detach(p, id, &g);
 	if (code)
 		return code;
 	control_get(&p->control[id], &r, &head);

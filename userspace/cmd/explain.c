@@ -2,9 +2,9 @@
 /*
  * explain.c - `explain`: which arm and backend a client gets, and why
  *
- * The answer is the program's own: it is run on the maps of the attached one with a made-up SYN, and
- * sends, counts and remembers nothing. What the program cannot say is added from the same maps: what
- * the next deadlines will change, and, where the port decides and none was given, the odds.
+ * The answer is the program's own: it is run on the maps of the attached one with a made-up SYN,
+ * and sends, counts and remembers nothing. What the program cannot say is added from the same maps:
+ * what the next deadlines will change, and, where the port decides and none was given, the odds.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -16,10 +16,10 @@
 #include "userspace/base/ip.h"
 #include "userspace/base/text.h"
 #include "userspace/cmd/cmd.h"
+#include "userspace/cmd/explain_run.h"
 #include "userspace/cmd/verbs.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
-#include "userspace/plane/explain.h"
 #include "userspace/plane/load.h"
 
 #define MAX_REASONS 16
@@ -29,7 +29,7 @@ enum arm { ARM_OLD, ARM_NEW, ARM_EITHER };
 static const char *const arm_names[] = {"old", "new", "either"};
 
 struct inquiry {
-	const struct plane *p;
+	struct plane p;
 	uint32_t client[4];
 	uint16_t client_port; /* network order, 0: not given */
 	uint32_t to[4];
@@ -80,17 +80,17 @@ static int find_listen(struct inquiry *q)
 
 	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS; id++) {
 		struct shift_listen l;
-		int err = bpfsys_lookup(q->p->map[PLANE_LISTENS], &id, &l);
+		int err = bpfsys_lookup(q->p.map[PLANE_LISTENS], &id, &l);
 
 		if (err)
 			return err;
 		if (!(l.flags & SHIFT_LISTEN_USED) || l.service != q->service_id ||
 		    l.protocol != IPPROTO_TCP || ip_is_v4(l.address) != v4)
 			continue;
-		if (q->to_port &&
-		    (l.port != q->to_port || memcmp(l.address, q->to, sizeof(q->to))))
+		if (q->to_port && (l.port != q->to_port || memcmp(l.address, q->to, sizeof(q->to))))
 			continue;
-		if (found && (l.flags & SHIFT_LISTEN_DRAIN || !(q->listen.flags & SHIFT_LISTEN_DRAIN)))
+		if (found &&
+		    (l.flags & SHIFT_LISTEN_DRAIN || !(q->listen.flags & SHIFT_LISTEN_DRAIN)))
 			continue;
 		q->listen = l;
 		found = true;
@@ -105,16 +105,16 @@ static int ask(struct inquiry *q, uint16_t port)
 
 	memcpy(syn.client, q->client, sizeof(syn.client));
 	memcpy(syn.listen, q->listen.address, sizeof(syn.listen));
-	q->has_record = !control_get(&q->p->control[q->service_id], &q->record, &head);
+	q->has_record = !control_get(&q->p.control[q->service_id], &q->record, &head);
 	q->now = control_boot_ns();
-	return explain_run(q->p, &syn, &q->x);
+	return explain_run(&q->p, &syn, &q->x);
 }
 
 static void name_backend(struct inquiry *q, uint32_t id)
 {
 	struct shift_backend b;
 
-	if (!bpfsys_lookup(q->p->map[PLANE_BACKENDS], &id, &b))
+	if (!bpfsys_lookup(q->p.map[PLANE_BACKENDS], &id, &b))
 		snprintf(q->backend, sizeof(q->backend), "%.*s", SHIFT_NAME, b.name);
 }
 
@@ -126,13 +126,13 @@ static void name_first_target(struct inquiry *q)
 	struct shift_backend b;
 	struct shift_target t;
 
-	if (bpfsys_lookup(q->p->map[PLANE_BACKENDS], &id, &b))
+	if (bpfsys_lookup(q->p.map[PLANE_BACKENDS], &id, &b))
 		return;
 	n = b.targets[family] < SHIFT_BACKEND_TARGETS ? b.targets[family] : SHIFT_BACKEND_TARGETS;
 	if (!n)
 		return;
 	id = b.target[family][(q->x.hash >> 16 & 0xffff) * n >> 16];
-	if (bpfsys_lookup(q->p->map[PLANE_TARGETS], &id, &t))
+	if (bpfsys_lookup(q->p.map[PLANE_TARGETS], &id, &t))
 		return;
 	snprintf(q->address, sizeof(q->address), "%s", text_address(t.address, t.port, address));
 	because(q, "of its addresses %s is tried first, from %s", q->address,
@@ -148,7 +148,7 @@ static void add_backend_odds(struct inquiry *q)
 	struct shift_table t;
 	size_t used = 0;
 
-	if (bpfsys_lookup(q->p->map[PLANE_TABLES], &table, &t) || !t.entries)
+	if (bpfsys_lookup(q->p.map[PLANE_TABLES], &table, &t) || !t.entries)
 		return;
 	for (uint32_t i = 0; i < SHIFT_TABLE; i++) {
 		if (t.backend[i] < SHIFT_MAX_BACKENDS)
@@ -157,7 +157,7 @@ static void add_backend_odds(struct inquiry *q)
 	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS; id++) {
 		struct shift_backend b;
 
-		if (!parts[id] || bpfsys_lookup(q->p->map[PLANE_BACKENDS], &id, &b))
+		if (!parts[id] || bpfsys_lookup(q->p.map[PLANE_BACKENDS], &id, &b))
 			continue;
 		if (b.flags & SHIFT_BACKEND_DRAIN ||
 		    (b.health == SHIFT_HEALTH_DOWN && q->now < b.health_until))
@@ -167,7 +167,7 @@ static void add_backend_odds(struct inquiry *q)
 	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS && used < sizeof(text); id++) {
 		struct shift_backend b;
 
-		if (!parts[id] || bpfsys_lookup(q->p->map[PLANE_BACKENDS], &id, &b))
+		if (!parts[id] || bpfsys_lookup(q->p.map[PLANE_BACKENDS], &id, &b))
 			continue;
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%.*s %.0f%%",
 					 used ? ", " : "", SHIFT_NAME, b.name,
@@ -186,9 +186,9 @@ static void judge_rank(struct inquiry *q)
 
 	text_weight(q->has_record ? shift_record_weight(&q->record, q->now) : 0, a);
 	if (port_decides(q)) {
-		q->arm = !threshold			     ? ARM_OLD
+		q->arm = !threshold			    ? ARM_OLD
 			 : threshold >= SHIFT_THRESHOLD_MAX ? ARM_NEW
-							     : ARM_EITHER;
+							    : ARM_EITHER;
 		because(q,
 			"affinity is connection: address and port decide, so without the port only "
 			"the odds are known: %s%% go to the new arm",
@@ -196,8 +196,8 @@ static void judge_rank(struct inquiry *q)
 		return;
 	}
 	because(q, "its rank is %s of %s, that is %.2f%%; the share in force is %s%%: the %s arm",
-		text_count(q->x.rank, n), text_count(SHIFT_RANKS, m), 100.0 * q->x.rank / SHIFT_RANKS,
-		a, q->x.rank < threshold ? "new" : "old");
+		text_count(q->x.rank, n), text_count(SHIFT_RANKS, m),
+		100.0 * q->x.rank / SHIFT_RANKS, a, q->x.rank < threshold ? "new" : "old");
 	if (q->service.affinity == SHIFT_AFFINITY_CLIENT && !ip_is_v4(q->client))
 		because(q, "affinity is client: IPv6 clients are told apart by their /64");
 	q->arm = q->x.rank < threshold ? ARM_NEW : ARM_OLD;
@@ -267,11 +267,12 @@ static bool judge_flow(struct inquiry *q)
 	if (!q->x.flow_state || q->x.flow_state >= SHIFT_FLOW_DONE)
 		return false;
 	name_backend(q, q->x.backend);
-	if (!bpfsys_lookup(q->p->map[PLANE_TARGETS], &id, &t))
+	if (!bpfsys_lookup(q->p.map[PLANE_TARGETS], &id, &t))
 		snprintf(q->address, sizeof(q->address), "%s",
 			 text_address(t.address, t.port, address));
-	because(q, "a shifted connection of this address and port is %s: it stays with %s, whatever "
-		   "the share (it began in epoch %llu)",
+	because(q,
+		"a shifted connection of this address and port is %s: it stays with %s, whatever "
+		"the share (it began in epoch %llu)",
 		names[q->x.flow_state], q->backend, (unsigned long long)q->x.epoch);
 	q->arm = ARM_NEW;
 	return true;
@@ -319,7 +320,8 @@ static void judge(struct inquiry *q)
 	q->by_rank = true;
 	judge_rank(q);
 	if (q->record.latched)
-		because(q, "a rollback by %.*s latched the share", SHIFT_NAME, q->record.latched_by);
+		because(q, "a rollback by %.*s latched the share", SHIFT_NAME,
+			q->record.latched_by);
 	if (q->record.mode == SHIFT_MODE_SHADOW && q->arm != ARM_OLD) {
 		because(q, "but in shadow mode it is only counted: the old host serves it");
 		q->arm = ARM_OLD;
@@ -457,19 +459,17 @@ static int answer(const struct options *o, struct inquiry *q)
 
 static int explain(const struct options *o, struct inquiry *q)
 {
-	struct plane p;
-	int code = open_plane(&p);
+	int code = open_plane(&q->p);
 
-	if (!code && !p.attachments) {
+	if (!code && !q->p.attachments) {
 		say("no program is attached to any interface: shiftctl apply");
 		code = EXIT_FAILED;
 	}
 	if (!code) {
-		q->p = &p;
-		q->service_id = choose_service(&p, o, &q->service);
+		q->service_id = choose_service(&q->p, o, &q->service);
 		code = q->service_id < 0 ? -q->service_id : answer(o, q);
 	}
-	plane_close(&p);
+	plane_close(&q->p);
 	return code;
 }
 

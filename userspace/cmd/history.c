@@ -153,25 +153,26 @@ static void add_row(struct table *t, const json_t *entry, bool with_service)
 		  change, (long long)epoch, screen_clean(text, why, sizeof(why)));
 }
 
+static bool of_several_services(const json_t *entries)
+{
+	for (size_t i = 1; i < json_array_size(entries); i++) {
+		if (strcmp(text_of(json_array_get(entries, i), "service"),
+			   text_of(json_array_get(entries, 0), "service")))
+			return true;
+	}
+	return false;
+}
+
 static void print_table(const struct options *o, const struct history *h)
 {
-	const char *first = NULL;
-	bool several = false;
+	bool several = of_several_services(h->entries);
 	struct table t = {.dim = use_colour(o)};
-	json_t *entry;
-	size_t i;
 
-	json_array_foreach(h->entries, i, entry) {
-		const char *service = text_of(entry, "service");
-
-		several |= first && strcmp(first, service);
-		first = service;
-	}
 	table_head(&t, several ? "time|who|verb|service|share|>epoch|reason"
 			       : "time|who|verb|share|>epoch|reason");
-	json_array_foreach(h->entries, i, entry)
-		add_row(&t, entry, several);
-	if (first)
+	for (size_t i = 0; i < json_array_size(h->entries); i++)
+		add_row(&t, json_array_get(h->entries, i), several);
+	if (json_array_size(h->entries))
 		table_print(&t, stdout);
 	table_free(&t);
 }

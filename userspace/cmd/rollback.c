@@ -2,56 +2,122 @@
 /*
  * rollback.c - weight 0, now
  *
- * Never asks, never waits, cannot be refused: the store into kernel memory comes first, and what can
- * fail (words on disk, RSTs to idle flows) comes after and fails nothing. A configuration that is
- * broken or gone, or that names a service which is not here, makes it act on every service of this
- * network namespace. Where nothing is attached, what would come back at the next boot is rolled
- * back on disk.
+ * Never asks, never waits, cannot be refused. The order is what makes that true:
+ *
+ *   1. Two things are wanted from the disk, the operator's name and which service the configuration
+ *      names. A child asks; if it does not answer at once, "uid N" rolls back every service.
+ *   2. The store, into control as the pins name it: no device, no lock of the network stack.
+ *   3. The programs that are attached; if these use another control than the pins said, or there
+ *      are no pins, the store is made there.
+ *   4. The record on disk, then words, then RSTs to idle flows. What fails here fails nothing.
+ *
+ * A configuration that is broken, gone, or names a service which is not here makes it act on every
+ * service of this network namespace. Where nothing is attached, what would come back at the next
+ * boot is rolled back on disk.
  */
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "userspace/base/screen.h"
 #include "userspace/base/text.h"
 #include "userspace/base/who.h"
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/verbs.h"
+#include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/reset.h"
 #include "userspace/plane/state.h"
 
+#define DISK_MS 20
+
+struct done {
+	char service[SHIFT_NAME];
+	int id;
+	uint16_t from;
+	struct shift_record after;
+	struct reset_result reset;
+};
+
 struct rollback {
+	const struct options *o;
 	const char *reason;
 	bool cut;
 	uint32_t rate; /* resets per second, 0: at once */
-	char who[SHIFT_NAME];
-	/* Of the service at hand. */
-	uint16_t from;
-	uint8_t authority;
-	bool was_latched;
+	/* What the disk was asked for. */
+	struct asked {
+		char who[SHIFT_NAME];
+		char service[SHIFT_NAME * 2]; /* of the configuration; "" unknown */
+	} asked;
+	struct done done[SHIFT_MAX_SERVICES];
+	int n_done;
+	uint16_t from; /* of the service at hand */
 };
+
+/* ---- what lies on disk --------------------------------------------------------------------- */
+
+static void ask_child(const struct options *o, int tell)
+{
+	struct asked a = {0};
+
+	who_operator(a.who, sizeof(a.who));
+	if (!o->service && !configured_service(o, a.service, sizeof(a.service)))
+		a.service[0] = '\0';
+	_exit(write(tell, &a, sizeof(a)) != sizeof(a));
+}
+
+static void ask_disk(const struct options *o, struct asked *ret)
+{
+	struct pollfd p = {.events = POLLIN};
+	int ends[2];
+	pid_t child;
+
+	who_without_disk(ret->who, sizeof(ret->who));
+	if (pipe(ends))
+		return;
+	child = fork();
+	if (!child)
+		ask_child(o, ends[1]);
+	close(ends[1]);
+	p.fd = ends[0];
+	if (child > 0) {
+		struct asked a;
+
+		if (poll(&p, 1, DISK_MS) > 0 && read(ends[0], &a, sizeof(a)) == sizeof(a))
+			*ret = a;
+		else
+			kill(child, SIGKILL);
+		waitpid(child, NULL, WNOHANG);
+	}
+	close(ends[0]);
+}
+
+/* ---- the store ----------------------------------------------------------------------------- */
 
 static int rollback_edit(struct shift_record *r, void *arg)
 {
 	struct rollback *b = arg;
 
 	b->from = shift_record_weight(r, control_boot_ns());
-	b->authority = r->authority;
-	b->was_latched = r->latched;
 	r->epoch++;
 	r->weight = r->next_weight = r->confirm_weight = r->lease_weight = 0;
 	r->threshold = r->next_threshold = r->confirm_threshold = r->lease_threshold = 0;
 	r->not_before = 0;
 	r->confirm_deadline = 0;
+	r->lease_deadline = 0;
 	r->latched = 1;
 	r->latched_at = r->set_at = control_real_ns();
 	r->set_uid = getuid();
-	snprintf(r->set_by, sizeof(r->set_by), "%s", b->who);
-	snprintf(r->latched_by, sizeof(r->latched_by), "%s", b->who);
-	snprintf(r->reason, sizeof(r->reason), "%s", b->reason ? b->reason : "");
+	snprintf(r->set_by, sizeof(r->set_by), "%s", b->asked.who);
+	snprintf(r->latched_by, sizeof(r->latched_by), "%s", b->asked.who);
+	screen_clean(b->reason ? b->reason : "", r->reason, sizeof(r->reason));
 	if (b->cut && !b->rate)
 		r->cut_epoch = r->epoch;
 	return 0;
@@ -69,171 +135,220 @@ static int finish_cut_edit(struct shift_record *r, void *arg)
 	return 0;
 }
 
-static void print_followed(const struct rollback *b, const char *service,
-			   const struct shift_record *r)
+/* The service it is about, or −1: every one. */
+static int only_service(const struct rollback *b, const struct plane *p)
+{
+	const char *name = b->o->service ? b->o->service : b->asked.service;
+
+	return *name ? plane_service_by_name(p, name) : -1;
+}
+
+/* Every service that it is about, and every control whose service cannot be read. */
+static void publish(struct rollback *b, struct plane *p)
+{
+	int only = only_service(b, p);
+
+	if (b->o->service && only < 0)
+		return;
+	for (int id = 0; id < SHIFT_MAX_SERVICES && b->n_done < SHIFT_MAX_SERVICES; id++) {
+		struct done *d = &b->done[b->n_done];
+		struct shift_service s;
+		int err = plane_service(p, (uint32_t)id, &s);
+
+		if ((only >= 0 && id != only) || (!err && !(s.flags & SHIFT_SERVICE_USED)) ||
+		    (err && !p->control[id].head))
+			continue;
+		if (err)
+			snprintf(s.name, sizeof(s.name), "service %d", id);
+		snprintf(d->service, sizeof(d->service), "%.*s", SHIFT_NAME - 1, s.name);
+		d->id = id;
+		if (control_change(&p->control[id], rollback_edit, b, true, NULL, &d->after))
+			continue; /* an edit that never refuses, forced: it does not come to this */
+		d->from = b->from;
+		b->n_done++;
+	}
+}
+
+/* ---- what follows it ----------------------------------------------------------------------- */
+
+static void record(const struct rollback *b)
+{
+	for (int i = 0; i < b->n_done; i++)
+		record_change(&b->done[i].after,
+			      &(struct state_event){.verb = b->cut ? "rollback --cut" : "rollback",
+						    .service = b->done[i].service,
+						    .reason = b->reason,
+						    .from = b->done[i].from,
+						    .to = 0});
+}
+
+static void print_one(const struct rollback *b, const struct done *d)
 {
 	char a[16];
 
-	printf("%s: %s%% -> 0%% of new connections, epoch %llu\n", service,
-	       text_weight(b->from, a), (unsigned long long)r->epoch);
+	printf("%s: %s%% -> 0%% of new connections, epoch %llu\n", d->service,
+	       text_weight(d->from, a), (unsigned long long)d->after.epoch);
 	printf("  every raise is refused until: shiftctl weight N --after-rollback\n");
 	if (!b->cut)
 		printf("  shifted connections finish by themselves (shiftctl conns); to reset them: "
 		       "shiftctl rollback --cut\n");
-	if (b->authority == SHIFT_AUTHORITY_NEW)
+	if (d->after.authority == SHIFT_AUTHORITY_NEW)
 		printf("  data: authority is new: later writes are NOT on old\n");
 	printf("  not done: other hosts (run it there), DNS records (this command changes none)\n");
 	fflush(stdout);
 }
 
-static void print_cut(const struct rollback *b, const struct reset_result *c)
+static void cut_flows(struct rollback *b, struct plane *p, struct done *d)
 {
+	int err = reset_flows(p, d->id, d->after.epoch, b->rate, &d->reset);
+	uint64_t epoch = d->after.epoch;
 	char a[32];
 
-	printf("  reset: %s shifted connections, at both ends%s\n", text_count(c->reset, a),
-	       b->rate ? "" : "; packets of any other are answered with a reset");
-	if (c->failed)
-		say("%llu of them could not be told (%s): their next packet is answered with a reset",
-		    (unsigned long long)c->failed, strerror(-c->error));
-	fflush(stdout);
-}
-
-static void cut_flows(struct rollback *b, struct plane *p, int id, uint64_t epoch,
-		      struct reset_result *c)
-{
-	int err = reset_flows(p, id, epoch, b->rate, c);
-
 	if (err)
-		say("idle shifted connections could not be reset (%s); packets of one are answered "
-		    "with a reset",
-		    strerror(-err));
+		say("%s: idle shifted connections could not be reset (%s); packets of one are "
+		    "answered with a reset",
+		    d->service, strerror(-err));
 	if (b->rate)
-		control_change(&p->control[id], finish_cut_edit, &epoch, NULL, NULL);
-}
-
-static json_t *rollback_json(const struct rollback *b, const char *service,
-			     const struct shift_record *r, const struct reset_result *c)
-{
-	return json_pack("{s:s, s:f, s:f, s:I, s:b, s:s, s:o}", "service", service, "from",
-			 b->from / 100.0, "weight", 0.0, "epoch", (json_int_t)r->epoch, "latched", 1,
-			 "authority", authority_name(b->authority), "reset",
-			 b->cut ? json_integer((json_int_t)c->reset) : json_null());
-}
-
-static int rollback_service(const struct options *o, struct rollback *b, struct plane *p, int id,
-			    json_t *list)
-{
-	struct shift_record before, after;
-	struct reset_result c = {0};
-	struct shift_service s;
-	int err = control_change(&p->control[id], rollback_edit, b, &before, &after);
-
-	if (plane_service(p, (uint32_t)id, &s))
-		snprintf(s.name, sizeof(s.name), "service %d", id);
-	if (err) {
-		say("%s: cannot roll back: %s", s.name, strerror(-err));
-		return EXIT_FAILED;
-	}
-	if (!o->json)
-		print_followed(b, s.name, &after);
-	if (b->cut)
-		cut_flows(b, p, id, after.epoch, &c);
-	if (o->json)
-		json_array_append_new(list, rollback_json(b, s.name, &after, &c));
-	else if (b->cut)
-		print_cut(b, &c);
+		control_change(&p->control[d->id], finish_cut_edit, &epoch, true, NULL, NULL);
+	if (!b->o->json)
+		printf("  reset: %s shifted connections, at both ends; packets of any other are "
+		       "answered with a reset\n",
+		       text_count(d->reset.reset, a));
+	if (d->reset.failed)
+		say("%s: %llu could not be told (%s): their next packet is answered with a reset",
+		    d->service, (unsigned long long)d->reset.failed, strerror(-d->reset.error));
 	fflush(stdout);
-	record_change(&after, &(struct state_event){.verb = b->cut ? "rollback --cut" : "rollback",
-						    .service = s.name,
-						    .reason = b->reason,
-						    .from = b->from,
-						    .to = 0});
-	return EXIT_OK;
 }
 
-/* The service it is about, or −1: every one. */
-static int only_service(const struct options *o, const struct plane *p)
+static void follow_up(struct rollback *b, struct plane *p)
 {
-	char name[SHIFT_NAME * 2];
-	int id;
-
-	if (o->service) {
-		id = plane_service_by_name(p, o->service);
-		return id;
+	record(b);
+	for (int i = 0; i < b->n_done; i++) {
+		if (!b->o->json)
+			print_one(b, &b->done[i]);
+		if (b->cut)
+			cut_flows(b, p, &b->done[i]);
 	}
-	if (!configured_service(o, name, sizeof(name)))
-		return -1;
-	id = plane_service_by_name(p, name);
-	if (id >= 0)
-		return id;
-	say("service %s of %s is not attached here: rolling back every service of this namespace",
-	    name, o->config);
-	return -1;
+	if (!p->attachments && !b->o->json)
+		printf("no program is attached to any interface: the old host serves every "
+		       "connection\n");
 }
 
 /* Nothing runs here: what is saved must not come back by itself. */
-static int rollback_saved(const struct options *o, struct rollback *b, json_t *list)
+static void rollback_saved(struct rollback *b)
 {
 	char names[SHIFT_MAX_SERVICES][SHIFT_NAME];
-	int n = state_services(names, SHIFT_MAX_SERVICES), err;
+	int n = state_services(names, SHIFT_MAX_SERVICES);
 
-	if (!o->json)
+	if (!b->o->json)
 		printf("nothing is attached in this network namespace: the old host serves every "
 		       "connection\n");
 	for (int i = 0; i < n; i++) {
-		struct shift_record r = {0};
+		struct done *d = &b->done[b->n_done];
 		struct state s;
 		char a[16];
 
-		if ((o->service && strcmp(o->service, names[i])) || state_load(names[i], &s))
+		if ((b->o->service && strcmp(b->o->service, names[i])) || state_load(names[i], &s))
 			continue;
-		state_to_record(&s, &r);
-		rollback_edit(&r, b);
-		if (!o->json)
+		state_to_record(&s, &d->after);
+		rollback_edit(&d->after, b);
+		memcpy(d->service, names[i], sizeof(d->service));
+		d->from = s.weight;
+		b->n_done++;
+		if (!b->o->json)
 			printf("%s: the saved share was %s%%, is 0%% now and latched\n", names[i],
 			       text_weight(s.weight, a));
-		err = state_record(&r, &(struct state_event){.verb = "rollback",
-							     .service = names[i],
-							     .reason = b->reason,
-							     .from = s.weight,
-							     .to = 0});
-		if (err)
-			say("%s: the saved share is still there: %s", names[i], strerror(-err));
-		json_array_append_new(list, json_pack("{s:s, s:f, s:b}", "service", names[i],
-						      "weight", 0.0, "latched", 1));
 	}
+	fflush(stdout);
+	record(b);
+}
+
+static int print_all_json(const struct rollback *b, bool attached)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < b->n_done; i++) {
+		const struct done *d = &b->done[i];
+
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:f, s:f, s:I, s:b, s:s, s:o}", "service", d->service,
+				  "from", d->from / 100.0, "weight", 0.0, "epoch",
+				  (json_int_t)d->after.epoch, "latched", 1, "authority",
+				  authority_name(d->after.authority), "reset",
+				  b->cut ? json_integer((json_int_t)d->reset.reset) : json_null()));
+	}
+	print_json(json_pack("{s:i, s:b, s:o}", "schema", 1, "attached", (int)attached, "services",
+			     list));
 	return EXIT_OK;
 }
 
-static int rollback_plane(const struct options *o, struct rollback *b, struct plane *p, json_t *list)
+/* ---- all of it ----------------------------------------------------------------------------- */
+
+/* Steps 2 and 3. 0 when *p is open; else plane_find's error. */
+static int store(struct rollback *b, struct plane *p)
 {
-	int only = only_service(o, p), code = EXIT_OK, done = 0;
+	struct plane quick;
+	bool stored;
+	int err;
 
-	if (o->service && only < 0)
-		return usage_error("no service %s is attached here; without -s every one is rolled "
-				   "back",
-				   o->service);
-	for (int id = 0; id < SHIFT_MAX_SERVICES; id++) {
-		struct shift_service s;
-
-		if ((only >= 0 && id != only) || plane_service(p, (uint32_t)id, &s) ||
-		    !(s.flags & SHIFT_SERVICE_USED))
-			continue;
-		done++;
-		if (rollback_service(o, b, p, id, list))
-			code = EXIT_FAILED;
+	stored = !plane_pinned_control(&quick);
+	if (stored)
+		publish(b, &quick);
+	err = plane_find(p);
+	if (!err && !(stored && plane_same_control(&quick, p))) {
+		b->n_done = 0; /* the pins were somebody else's, or there are none */
+		publish(b, p);
 	}
-	return done ? code : rollback_saved(o, b, list);
+	plane_close(&quick);
+	return err;
+}
+
+static int roll_back(struct rollback *b)
+{
+	struct plane p;
+	int err = store(b, &p), code = EXIT_OK;
+
+	if (err == -ENOENT) {
+		rollback_saved(b);
+		/* An apply may have come between: it had read what was saved before. */
+		plane_close(&p);
+		b->n_done = 0;
+		err = store(b, &p);
+		if (err == -ENOENT)
+			goto out;
+	}
+	if (err && b->n_done) {
+		record(b);
+		say("rolled back; whether a program is attached cannot be told: %s",
+		    strerror(-err));
+	} else if (err) {
+		code = open_failed(err);
+	} else if (b->o->service && !b->n_done) {
+		code = usage_error("no service %s is attached here; without -s every one is rolled "
+				   "back",
+				   b->o->service);
+	} else {
+		if (!b->o->service && *b->asked.service &&
+		    plane_service_by_name(&p, b->asked.service) < 0)
+			say("service %s of %s is not attached here: every service of this namespace "
+			    "was rolled back",
+			    b->asked.service, b->o->config);
+		follow_up(b, &p);
+	}
+out:
+	if (b->o->json && !code)
+		print_all_json(b, !err && p.attachments);
+	plane_close(&p);
+	return code;
 }
 
 int cmd_rollback(const struct options *o, int argc, char **argv)
 {
 	static const char *const flags[] = {"--cut?", "--reason=", NULL};
-	struct rollback b = {0};
+	struct rollback b = {.o = o};
 	const char *value;
-	struct plane p;
-	int at = 1, what, err, code;
-	json_t *list;
+	int at = 1, what, end = 0, code;
 
 	while ((what = next_option(argc, argv, &at, flags, &value)) != -2) {
 		if (what == -1)
@@ -245,24 +360,15 @@ int cmd_rollback(const struct options *o, int argc, char **argv)
 			continue;
 		}
 		b.cut = true;
-		if (value && (sscanf(value, "%u", &b.rate) != 1 || !b.rate || b.rate > 1000000))
+		if (value && (sscanf(value, "%7u%n", &b.rate, &end) != 1 || value[end] || !b.rate ||
+			      b.rate > 1000000))
 			return usage_error("--cut=%s: connections per second, 1 to 1000000", value);
 	}
-	who_operator(b.who, sizeof(b.who));
-	list = o->json ? json_array() : NULL;
-	err = plane_find(&p);
-	if (err == -EPERM || err == -EACCES) {
-		code = open_failed(err);
-	} else if (err == -ENOENT) {
-		code = rollback_saved(o, &b, list);
-	} else if (err) {
-		code = open_failed(err);
-	} else {
-		code = rollback_plane(o, &b, &p, list);
+	ask_disk(o, &b.asked);
+	code = roll_back(&b);
+	if (fflush(stdout)) { /* who cannot hear of it is rolled back all the same */
+		__fpurge(stdout);
+		clearerr(stdout);
 	}
-	plane_close(&p);
-	if (o->json)
-		print_json(json_pack("{s:i, s:b, s:o}", "schema", 1, "attached", !err, "services",
-				     list));
 	return code;
 }

@@ -10,12 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "userspace/base/screen.h"
 #include "userspace/cmd/status.h"
 #include "userspace/cmd/verbs.h"
 
 struct watch {
 	const struct options *o;
-	bool line, json;
+	bool line, json, again;
 	struct status_view *view[2][SHIFT_MAX_SERVICES]; /* this frame's and the last one's */
 	unsigned int views[2];
 	struct status_before before[SHIFT_MAX_SERVICES];
@@ -69,12 +70,15 @@ static int view_all(struct watch *w, const struct plane *p)
 	return 0;
 }
 
-/* Nothing is loaded and nobody named a service: every one that was saved, or an empty view. */
+/* Nothing is loaded and nobody named a service: every one that was saved, or an empty view. JSON is
+ * of one: of several that are not attached it says just that. */
 static int view_saved(struct watch *w)
 {
 	char names[SHIFT_MAX_SERVICES][SHIFT_NAME];
 	int n = state_services(names, SHIFT_MAX_SERVICES);
 
+	if (w->json && n > 1)
+		n = 0;
 	for (int i = 0; i < n || !i; i++) {
 		struct status_view *v = add_view(w);
 
@@ -132,30 +136,64 @@ static void find_before(struct watch *w, unsigned int i)
 	b->view = NULL;
 }
 
+static void show_json(const struct status_view *v, FILE *to)
+{
+	json_t *j = status_json(v);
+
+	json_dumpf(j, to, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	fputc('\n', to);
+	json_decref(j);
+}
+
+static void show_screens(const struct watch *w, bool brief, FILE *to)
+{
+	for (unsigned int i = 0; i < w->views[w->now]; i++) {
+		if (i)
+			fputc('\n', to);
+		status_screen(w->view[w->now][i], &w->before[i], use_colour(w->o), brief, to);
+	}
+}
+
+/* On a screen that is watched, what to do next must be seen: then addresses give way. */
+static void show_fitting(const struct watch *w, FILE *to)
+{
+	unsigned int lines = 0, rows = screen_rows();
+	char *text = NULL;
+	size_t size;
+	FILE *first = open_memstream(&text, &size);
+
+	if (!first)
+		return;
+	show_screens(w, false, first);
+	fclose(first);
+	for (const char *c = text; *c; c++)
+		lines += *c == '\n';
+	if (rows && lines > rows)
+		show_screens(w, true, to);
+	else
+		fputs(text, to);
+	free(text);
+}
+
 static int show(struct watch *w, FILE *to)
 {
 	int code = EXIT_OK;
 
 	for (unsigned int i = 0; i < w->views[w->now]; i++) {
 		const struct status_view *v = w->view[w->now][i];
-		json_t *j;
 
 		if (!v->attached)
 			code = EXIT_FAILED;
 		find_before(w, i);
-		if (w->json) {
-			j = status_json(v);
-			json_dumpf(j, to, JSON_COMPACT | JSON_REAL_PRECISION(6));
-			fputc('\n', to);
-			json_decref(j);
-		} else if (w->line) {
+		if (w->json)
+			show_json(v, to);
+		else if (w->line)
 			status_line(v, to);
-		} else {
-			if (i)
-				fputc('\n', to);
-			status_screen(v, &w->before[i], use_colour(w->o), to);
-		}
 	}
+	if (!w->json && !w->line && w->again)
+		show_fitting(w, to);
+	else if (!w->json && !w->line)
+		show_screens(w, false, to);
 	return code;
 }
 
@@ -194,7 +232,6 @@ int cmd_status(const struct options *o, int argc, char **argv)
 {
 	static const char *const flags[] = {"--watch", "--line", NULL};
 	struct watch w = {.o = o, .json = o->json};
-	bool again = false;
 	const char *value;
 	int at = 1, what, code;
 
@@ -203,12 +240,12 @@ int cmd_status(const struct options *o, int argc, char **argv)
 			return usage_error("status takes no argument, not '%s'", value);
 		if (what == -3)
 			return EXIT_USAGE;
-		again |= what == 0;
+		w.again |= what == 0;
 		w.line |= what == 1;
 	}
 	if (w.line && w.json)
 		return usage_error("status: --line or --json, not both");
-	if (again)
+	if (w.again)
 		code = status_watch(frame, &w, !w.line && !w.json);
 	else
 		code = frame(&w, stdout);

@@ -19,11 +19,11 @@ enum status_health { STATUS_UNKNOWN = -1, STATUS_DOWN = 0, STATUS_UP = 1 };
 
 struct status_address {
 	uint32_t address[4];
-	uint16_t port;	    /* network order */
-	uint8_t protocol;   /* IPPROTO_* */
-	bool no_route;	    /* through none of its NAT addresses was there a way at the last look */
-	uint16_t backend;   /* place in status_view.backend */
-	uint32_t active;    /* flows that live now */
+	uint16_t port;	  /* network order */
+	uint8_t protocol; /* IPPROTO_* */
+	bool no_route;	  /* through none of its NAT addresses was there a way at the last look */
+	uint16_t backend; /* place in status_view.backend */
+	uint32_t active;  /* flows that live now */
 };
 
 struct status_backend {
@@ -53,9 +53,9 @@ struct status_view {
 	struct state state;
 	char others[256]; /* services that are attached here when this one is not */
 
-	uint64_t taken;	 /* CLOCK_MONOTONIC ns */
-	uint64_t boot;	 /* CLOCK_BOOTTIME ns, by which deadlines are judged */
-	uint64_t real;	 /* CLOCK_REALTIME ns */
+	uint64_t taken; /* CLOCK_MONOTONIC ns */
+	uint64_t boot;	/* CLOCK_BOOTTIME ns, by which deadlines are judged */
+	uint64_t real;	/* CLOCK_REALTIME ns */
 	uint8_t affinity;
 	bool has_record; /* a control record was published */
 	struct shift_record record;
@@ -100,8 +100,9 @@ void status_next(const struct status_view *v, char *ret, size_t size);
 void status_state(const struct status_view *v, char *ret, size_t size);
 
 json_t *status_json(const struct status_view *v);
+/* `brief` leaves the backends' addresses out. */
 void status_screen(const struct status_view *v, const struct status_before *before, bool colour,
-		   FILE *to);
+		   bool brief, FILE *to);
 void status_line(const struct status_view *v, FILE *to);
 
 extern const char *const status_hook_names[];
@@ -109,6 +110,6 @@ extern const char *const status_hook_names[];
 /* Names of the services of the plane, a comma between them. */
 void status_services(const struct plane *p, char *ret, size_t size);
 
-/* Draws `frame` (returns an exit code; below 0: cannot go on) each second until the user ends it. */
+/* Draws `frame` each second until the user ends it. It returns an exit code, or −errno to end. */
 typedef int (*status_frame)(void *arg, FILE *to);
 int status_watch(status_frame frame, void *arg, bool whole_screen);

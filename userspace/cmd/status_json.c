@@ -154,11 +154,10 @@ static json_t *json_interfaces(const struct status_view *v)
 	for (unsigned int n = 0; n < v->interfaces; n++) {
 		const struct status_interface *i = &v->interface[n];
 
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:b, s:o}", "name", i->name, "hook",
-					status_hook_names[i->hook & 3], "attached",
-					(int)i->attached, "packets_10s",
-					json_count(i->packets_10s)));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o}", "name", i->name,
+						      "hook", status_hook_names[i->hook & 3],
+						      "attached", (int)i->attached, "packets_10s",
+						      json_count(i->packets_10s)));
 	}
 	return list;
 }

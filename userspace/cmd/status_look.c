@@ -194,7 +194,6 @@ static void look_at_remains(struct status_view *v)
 	s->locked_at = r->locked_at;
 	memcpy(s->locked_by, r->locked_by, sizeof(s->locked_by) - 1);
 	memcpy(s->lock_reason, r->lock_reason, sizeof(s->lock_reason) - 1);
-	s->this_boot = true;
 }
 
 int status_look(const struct plane *p, uint32_t service, struct status_view *ret)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "userspace/base/ip.h"
 #include "userspace/base/text.h"
 #include "userspace/base/who.h"
 #include "userspace/cmd/status.h"
@@ -46,6 +47,23 @@ unsigned int status_usable_backends(const struct status_view *v)
 	for (unsigned int i = 0; i < v->backends; i++)
 		n += backend_usable(v, i);
 	return n;
+}
+
+/* An address family that has backends, but none that is usable: "IPv4 ", "IPv6 "; "" if there is no
+ * backend at all; NULL: every family is served. */
+static const char *dead_family(const struct status_view *v)
+{
+	unsigned int all[2] = {0}, alive[2] = {0};
+
+	for (unsigned int a = 0; a < v->addresses; a++) {
+		unsigned int family = !ip_is_v4(v->address[a].address), b = v->address[a].backend;
+
+		all[family]++;
+		alive[family] += !v->address[a].no_route && backend_usable(v, b);
+	}
+	if (!all[0] && !all[1])
+		return "";
+	return all[0] && !alive[0] ? "IPv4 " : all[1] && !alive[1] ? "IPv6 " : NULL;
 }
 
 static uint64_t failed_handshakes(const struct status_view *v)
@@ -98,8 +116,9 @@ static void next_step(const struct status_view *v, char *ret, size_t size)
 	else if (v->record.authority != SHIFT_AUTHORITY_NEW)
 		snprintf(ret, size, "shiftctl commit, once the new side may hold the true data");
 	else
-		snprintf(ret, size, "point DNS at the new addresses; this host goes on forwarding "
-				    "whoever still comes");
+		snprintf(ret, size,
+			 "point DNS at the new addresses; this host goes on forwarding "
+			 "whoever still comes");
 }
 
 void status_next(const struct status_view *v, char *ret, size_t size)
@@ -110,7 +129,8 @@ void status_next(const struct status_view *v, char *ret, size_t size)
 	char a[32], b[32];
 
 	if (!v->attached && v->others[0])
-		snprintf(ret, size, "shiftctl -s NAME status, or shiftctl apply to attach this one");
+		snprintf(ret, size,
+			 "shiftctl -s NAME status, or shiftctl apply to attach this one");
 	else if (!v->attached)
 		snprintf(ret, size, "shiftctl apply");
 	else if (bare)
@@ -127,17 +147,19 @@ void status_next(const struct status_view *v, char *ret, size_t size)
 	else if (v->source == SHIFT_FROM_LEASE)
 		snprintf(ret, size, "shiftctl weight %s, once it is known why the daemon stopped",
 			 text_weight(r->weight, a));
-	else if (v->weight && !status_usable_backends(v))
-		snprintf(ret, size, r->authority == SHIFT_AUTHORITY_NEW
-					    ? "bring a backend back; a rollback would send users "
-					      "to stale data"
-					    : "shiftctl rollback");
-	else if (v->weight && many_failed(v))
+	else if (v->weight && dead_family(v))
 		snprintf(ret, size,
-			 "shiftctl status --watch: %s of %s handshakes failed since attach; if they "
-			 "still do: shiftctl rollback",
-			 text_count(failed_handshakes(v), a),
-			 text_count(v->stats.connections_new, b));
+			 r->authority == SHIFT_AUTHORITY_NEW
+				 ? "bring a backend back; a rollback would send users "
+				   "to stale data"
+				 : "shiftctl rollback");
+	else if (v->weight && many_failed(v))
+		snprintf(
+			ret, size,
+			"shiftctl status --watch: %s of %s handshakes failed since attach; if they "
+			"still do: shiftctl rollback",
+			text_count(failed_handshakes(v), a),
+			text_count(v->stats.connections_new, b));
 	else
 		next_step(v, ret, size);
 }
@@ -151,9 +173,9 @@ static void state_of_share(const struct status_view *v, char *ret, size_t size)
 		snprintf(ret, size, "shadow: decides and counts, shifts nothing");
 	else if (!v->weight)
 		snprintf(ret, size, "everything stays with this host");
-	else if (!status_usable_backends(v))
-		snprintf(ret, size, "no backend is usable, new connections %s",
-			 committed ? "cannot be shifted" : "stay with this host");
+	else if (dead_family(v))
+		snprintf(ret, size, "no %sbackend is usable, its new connections %s",
+			 dead_family(v), committed ? "cannot be shifted" : "stay with this host");
 	else if (v->weight < SHIFT_WEIGHT_MAX)
 		snprintf(ret, size, "shifting %s%%", text_weight(v->weight, a));
 	else

@@ -20,6 +20,7 @@ struct page {
 	const struct status_before *before;
 	const char *branch, *last, *trunk; /* of the tree */
 	bool colour;
+	bool brief; /* no addresses: the screen is short of lines */
 	FILE *to;
 	unsigned int column;
 };
@@ -29,14 +30,38 @@ static const char *paint(const struct page *g, const char *code, const char *tex
 	return screen_paint(g->colour, code, text, ret, 160);
 }
 
-/* ---- the head: pieces, three spaces apart, going on in a new line when one is full ---- */
+/* ---- running text ---- */
+
+static void new_line(struct page *g, unsigned int indent)
+{
+	fprintf(g->to, "\n%*s", (int)indent, "");
+	g->column = indent;
+}
+
+/* Goes on in the line as far as it reaches, and then in others. */
+static void put_words(struct page *g, char *text, unsigned int indent)
+{
+	char *rest = text, *word;
+
+	while ((word = strsep(&rest, " "))) {
+		unsigned int length = screen_length(word), gap = word != text;
+
+		if (g->column > indent && g->column + gap + length > COLUMNS) {
+			new_line(g, indent);
+			gap = 0;
+		}
+		fprintf(g->to, "%s%s", gap ? " " : "", word);
+		g->column += gap + length;
+	}
+}
 
 static void piece(struct page *g, const char *code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Pieces stand three spaces apart; one that the line has no room for goes on in a new one. */
 static void piece(struct page *g, const char *code, const char *format, ...)
 {
-	char text[160], clean[160], painted[176];
+	char text[160], clean[160];
 	unsigned int length;
 	va_list ap;
 
@@ -44,15 +69,15 @@ static void piece(struct page *g, const char *code, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	length = screen_length(screen_clean(text, clean, sizeof(clean)));
-	if (g->column && g->column + 3 + length > COLUMNS) {
-		fputs("\n  ", g->to);
-		g->column = 2;
-	} else if (g->column) {
-		fputs("   ", g->to);
-		g->column += 3;
-	}
-	g->column += length;
-	fputs(screen_paint(g->colour && code, code, clean, painted, sizeof(painted)), g->to);
+	if (g->column && g->column + 3 + length > COLUMNS)
+		new_line(g, 2);
+	else if (g->column)
+		g->column += (unsigned int)fprintf(g->to, "   ");
+	if (g->colour && code)
+		fprintf(g->to, "\033[%sm", code);
+	put_words(g, clean, 2);
+	if (g->colour && code)
+		fputs("\033[0m", g->to);
 }
 
 static void end_pieces(struct page *g)
@@ -76,7 +101,8 @@ static void put_share(struct page *g)
 	text_weight(v->record.weight, b);
 	switch (v->source) {
 	case SHIFT_FROM_CONFIRM:
-		piece(g, SCREEN_YELLOW, "%s%% of %s (set to %s%%, not confirmed in time)", a, of, b);
+		piece(g, SCREEN_YELLOW, "%s%% of %s (set to %s%%, not confirmed in time)", a, of,
+		      b);
 		break;
 	case SHIFT_FROM_LEASE:
 		piece(g, SCREEN_YELLOW, "%s%% of %s (set to %s%%, the keep-alive ended)", a, of, b);
@@ -125,7 +151,7 @@ static void put_head(struct page *g)
 	end_pieces(g);
 	if (!v->has_record || !r->set_by[0])
 		return;
-	piece(g, SCREEN_DIM, "set by %.*s %s ago%s%.*s", SHIFT_NAME, r->set_by,
+	piece(g, SCREEN_DIM, "changed by %.*s %s ago%s%.*s", SHIFT_NAME, r->set_by,
 	      ago(v, r->set_at, a), r->reason[0] ? ": " : "", SHIFT_REASON, r->reason);
 	end_pieces(g);
 }
@@ -187,19 +213,33 @@ static const char *share(uint64_t part, uint64_t whole, char ret[16])
 	return ret;
 }
 
+static const char *health(const struct page *g, enum status_health h, char ret[160])
+{
+	switch (h) {
+	case STATUS_DOWN:
+		return paint(g, SCREEN_RED, "DOWN", ret);
+	case STATUS_UP:
+		return paint(g, SCREEN_GREEN, "up", ret);
+	default:
+		return paint(g, SCREEN_DIM, "-", ret);
+	}
+}
+
 static const char *usable(const struct page *g, char ret[160])
 {
 	unsigned int n = status_usable_backends(g->v);
+	const char *code = n ? SCREEN_YELLOW : SCREEN_RED;
 	char text[32];
 
+	if (n == g->v->backends)
+		code = SCREEN_GREEN;
 	snprintf(text, sizeof(text), "%u of %u usable", n, g->v->backends);
-	return paint(g, n == g->v->backends ? SCREEN_GREEN : n ? SCREEN_YELLOW : SCREEN_RED, text,
-		     ret);
+	return paint(g, code, text, ret);
 }
 
 /*
- * While watching, "seen" is of what came since the share last changed or the watch began: against
- * the share that is asked now, an older one would be misleading.
+ * "Of all" is since attach, under every share there was. While watching, "seen now" is of what came
+ * since the share last changed or the watch began, and may be held against the share that is asked.
  */
 static void put_arms(struct page *g, unsigned int indent)
 {
@@ -211,11 +251,8 @@ static void put_arms(struct page *g, unsigned int indent)
 	struct table t = {.width = {indent}, .dim = g->colour};
 
 	table_head(&t, b ? "||>connections|>seen now|>asked|>per s|>active|>bytes"
-			 : "||>connections|>seen|>asked|>|>active|>bytes");
-	table_row(&t, "%sold\t%s\t%s\t%s\t%s%%\t%s", g->branch,
-		  v->old_health == STATUS_UNKNOWN ? "-"
-		  : v->old_health == STATUS_UP	  ? "up"
-						  : "DOWN",
+			 : "||>connections|>of all|>asked|>|>active|>bytes");
+	table_row(&t, "%sold\t%s\t%s\t%s\t%s%%\t%s", g->branch, health(g, v->old_health, up),
 		  text_count(old, c), share(old_seen, old_seen + new_seen, s),
 		  text_weight(SHIFT_WEIGHT_MAX - v->weight, w),
 		  rate(g, old, b ? b->stats.connections_old : 0, r));
@@ -225,17 +262,6 @@ static void put_arms(struct page *g, unsigned int indent)
 		  v->active, screen_bytes(v->new_bytes, bytes));
 	table_print(&t, g->to);
 	table_free(&t);
-}
-
-static const char *health(const struct page *g, const struct status_backend *b, char ret[160])
-{
-	if (b->health == STATUS_DOWN)
-		return paint(g, SCREEN_RED, "DOWN", ret);
-	if (b->draining)
-		return paint(g, SCREEN_YELLOW, "drain", ret);
-	if (b->health == STATUS_UP)
-		return paint(g, SCREEN_GREEN, "up", ret);
-	return paint(g, SCREEN_DIM, "-", ret);
 }
 
 static const char *milliseconds(const struct shift_backend_stats *s, double quantile, char ret[16])
@@ -281,8 +307,8 @@ static void add_addresses(const struct page *g, struct table *t, unsigned int ba
 
 		if (a->backend != backend)
 			continue;
-		snprintf(piece_of, sizeof(piece_of), "%s%s", text_address(a->address, a->port, text),
-			 a->no_route ? " NO ROUTE" : "");
+		snprintf(piece_of, sizeof(piece_of), "%s%s",
+			 text_address(a->address, a->port, text), a->no_route ? " NO ROUTE" : "");
 		length = (unsigned int)strlen(piece_of);
 		if (column && column + 2 + length > COLUMNS) {
 			table_line(t, line);
@@ -318,31 +344,31 @@ static void add_backend(const struct page *g, struct table *t, unsigned int i, b
 	text_count(b->stats.handshake_failures, c);
 	paint(g, b->stats.handshake_failures ? SCREEN_YELLOW : SCREEN_DIM, c, f);
 	table_row(t, "   %s%s\t%s%s\t%u\t%s\t%s\t%u\t%s\t%s\t%s\t%s",
-		  i + 1 == g->v->backends ? g->last : g->branch, b->name, address, health(g, b, up),
+		  i + 1 == g->v->backends ? g->last : g->branch, b->name, address,
+		  b->draining ? paint(g, SCREEN_YELLOW, "drain", up) : health(g, b->health, up),
 		  b->weight, text_count(b->stats.connections, c),
 		  rate(g, b->stats.connections, then, r), b->active,
 		  milliseconds(&b->stats, 0.50, p50), milliseconds(&b->stats, 0.95, p95),
 		  milliseconds(&b->stats, 0.99, p99), f);
-	if (!a)
+	if (!a && !g->brief)
 		add_addresses(g, t, i);
 }
 
 /* With the addresses in a column of their own, if that fits. */
 static void put_backends(struct page *g)
 {
-	bool rates = g->before && g->before->view, beside = true;
+	bool rates = g->before && g->before->view, beside = false;
+	char head[128];
 	struct table t;
 
+	for (unsigned int i = 0; i < g->v->backends && !g->brief; i++)
+		beside |= only_address(g->v, i) != NULL;
 	for (;;) {
 		t = (struct table){.dim = g->colour};
-		table_head(&t, beside && rates ? "|address|health|>weight|>new|>per s|>active|>p50"
-						 "|>p95|>p99 ms|>failed"
-			       : beside	       ? "|address|health|>weight|>new|>|>active|>p50|>p95"
-						 "|>p99 ms|>failed"
-			       : rates	       ? "|health|>weight|>new|>per s|>active|>p50|>p95"
-						 "|>p99 ms|>failed"
-					       : "|health|>weight|>new|>|>active|>p50|>p95|>p99 ms"
-						 "|>failed");
+		snprintf(head, sizeof(head),
+			 "%s|health|>weight|>new|>%s|>active|>p50|>p95|>p99 ms|>failed",
+			 beside ? "|address" : "", rates ? "per s" : "");
+		table_head(&t, head);
 		for (unsigned int i = 0; i < g->v->backends; i++)
 			add_backend(g, &t, i, beside);
 		if (table_width(&t) > COLUMNS)
@@ -387,7 +413,8 @@ static void put_losses(struct page *g)
 		fallback[i] = g->v->stats.fallback[i];
 	put_counts(g, "served by old instead:", SCREEN_YELLOW, fallback, fallbacks,
 		   SHIFT_FALLBACKS);
-	put_counts(g, "packets lost:", SCREEN_RED, g->v->drops, verdicts, SHIFT_VERDICTS);
+	put_counts(g, "packets lost on these interfaces:", SCREEN_RED, g->v->drops, verdicts,
+		   SHIFT_VERDICTS);
 	if (g->v->stats.bypassed) {
 		piece(g, SCREEN_DIM, "bypassed: %s", text_count(g->v->stats.bypassed, c));
 		end_pieces(g);
@@ -397,25 +424,16 @@ static void put_losses(struct page *g)
 static void put_next(struct page *g)
 {
 	char next[256], text[272];
-	char *word, *rest;
 
 	status_next(g->v, next, sizeof(next));
 	snprintf(text, sizeof(text), "next: %s", next);
-	rest = text;
-	while ((word = strsep(&rest, " "))) {
-		unsigned int length = screen_length(word);
-
-		if (g->column && g->column + 1 + length > COLUMNS) {
-			fputs("\n      ", g->to);
-			g->column = 5;
-		} else if (g->column) {
-			fputc(' ', g->to);
-		}
-		g->column += fprintf(g->to, "%s", word) >= 0 ? length + 1 : 0;
-	}
+	put_words(g, text, 6);
 	end_pieces(g);
 	if (g->v->attached && g->v->weight && !strstr(next, "rollback"))
-		fputs("undo: shiftctl rollback\n", g->to);
+		fprintf(g->to, "undo: shiftctl rollback%s\n",
+			g->v->record.authority == SHIFT_AUTHORITY_NEW
+				? " (later writes are NOT on old)"
+				: "");
 }
 
 /* ---- when nothing runs ---- */
@@ -443,13 +461,17 @@ static void put_saved(struct page *g)
 	if (s->locked_at)
 		piece(g, SCREEN_YELLOW, "locked by %s (%s ago)%s%s", s->locked_by,
 		      ago(g->v, s->locked_at, b), s->lock_reason[0] ? ": " : "", s->lock_reason);
-	piece(g, SCREEN_DIM, "%s",
-	      s->this_boot ? "apply brings the share back" : "apply asks on_boot about the share");
+	if (g->v->loaded)
+		piece(g, SCREEN_DIM, "apply goes on with it");
+	else if (s->authority == SHIFT_AUTHORITY_NEW)
+		piece(g, SCREEN_DIM, "apply brings it back");
+	else
+		piece(g, SCREEN_DIM, "after apply, on_boot decides about the share");
 	end_pieces(g);
 }
 
 void status_screen(const struct status_view *v, const struct status_before *before, bool colour,
-		   FILE *to)
+		   bool brief, FILE *to)
 {
 	bool utf8 = screen_utf8();
 	struct page g = {.v = v,
@@ -458,6 +480,7 @@ void status_screen(const struct status_view *v, const struct status_before *befo
 			 .last = utf8 ? "└─ " : "`- ",
 			 .trunk = utf8 ? "│  " : "|  ",
 			 .colour = colour,
+			 .brief = brief,
 			 .to = to};
 	unsigned int indent = 6;
 
@@ -472,7 +495,8 @@ void status_screen(const struct status_view *v, const struct status_before *befo
 	if (v->loaded) {
 		put_interfaces(&g, indent);
 		put_arms(&g, indent);
-		put_backends(&g);
+		if (v->backends)
+			put_backends(&g);
 		put_losses(&g);
 	}
 	put_next(&g);
@@ -482,10 +506,9 @@ void status_screen(const struct status_view *v, const struct status_before *befo
 
 void status_line(const struct status_view *v, FILE *to)
 {
-	__u64 histogram[SHIFT_HISTOGRAM] = {0};
+	struct shift_backend_stats all = {0};
 	uint64_t failed = 0, fallen = 0, lost = 0;
 	char a[16], state[160];
-	double p95;
 
 	status_state(v, state, sizeof(state));
 	fprintf(to, "Shift: %s %s%%; ", *v->service ? v->service : "-", text_weight(v->weight, a));
@@ -493,7 +516,7 @@ void status_line(const struct status_view *v, FILE *to)
 		for (unsigned int i = 0; i < v->backends; i++) {
 			failed += v->backend[i].stats.handshake_failures;
 			for (int n = 0; n < SHIFT_HISTOGRAM; n++)
-				histogram[n] += v->backend[i].stats.handshake[n];
+				all.handshake[n] += v->backend[i].stats.handshake[n];
 		}
 		for (int i = 0; i < SHIFT_FALLBACKS; i++)
 			fallen += v->stats.fallback[i];
@@ -502,9 +525,8 @@ void status_line(const struct status_view *v, FILE *to)
 		fprintf(to, "New: %llu conns %u active %llu failed; Old: %llu conns; ",
 			(unsigned long long)v->stats.connections_new, v->active,
 			(unsigned long long)failed, (unsigned long long)v->stats.connections_old);
-		p95 = telemetry_quantile_ms(histogram, 0.95);
-		if (p95 >= 0)
-			fprintf(to, "p95: %.1fms; ", p95);
+		if (telemetry_quantile_ms(all.handshake, 0.95) >= 0)
+			fprintf(to, "p95: %s ms; ", milliseconds(&all, 0.95, a));
 		if (fallen)
 			fprintf(to, "Fallback: %llu; ", (unsigned long long)fallen);
 		if (lost)

@@ -21,7 +21,7 @@
 #define ENTER "\033[?1049h\033[?25l\033[?7l" /* other screen, no cursor, cut long lines */
 #define LEAVE "\033[?7h\033[?25h\033[?1049l"
 #define HOME  "\033[H"
-#define CLEAR "\033[K"	/* to the end of the line */
+#define CLEAR "\033[K" /* to the end of the line */
 #define REST  "\033[J" /* to the end of the screen */
 
 static volatile sig_atomic_t ended;
@@ -100,7 +100,7 @@ static bool draw(const char *frame)
 	return well;
 }
 
-/* Waits until `until`; true when the user wants no more. `*keys` becomes false at the end of stdin. */
+/* True when the user wants no more; false at `until`. *keys becomes false at the end of stdin. */
 static bool wait_for_user(int64_t until, bool *keys)
 {
 	while (!ended) {

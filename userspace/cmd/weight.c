@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "userspace/base/screen.h"
 #include "userspace/base/text.h"
 #include "userspace/base/who.h"
 #include "userspace/cmd/cmd.h"
@@ -43,7 +44,8 @@ struct change {
 	/* Seen on the way. */
 	bool looked;
 	bool was_latched;
-	uint16_t from; /* the share in force before */
+	uint64_t was_latched_at; /* at the first look: a later one is another rollback */
+	uint16_t from;		 /* the share in force before */
 	struct shift_record seen;
 };
 
@@ -53,7 +55,7 @@ static void sign(struct shift_record *r, const struct change *c)
 	r->set_at = control_real_ns();
 	r->set_uid = getuid();
 	snprintf(r->set_by, sizeof(r->set_by), "%s", c->who);
-	snprintf(r->reason, sizeof(r->reason), "%s", c->reason ? c->reason : "");
+	screen_clean(c->reason ? c->reason : "", r->reason, sizeof(r->reason));
 }
 
 /* What every change looks at first. */
@@ -62,21 +64,30 @@ static int look(const struct shift_record *r, struct change *c)
 	c->now = control_boot_ns();
 	c->from = shift_record_weight(r, c->now);
 	c->seen = *r;
-	if (!c->looked)
+	if (!c->looked) {
 		c->was_latched = r->latched;
+		c->was_latched_at = r->latched_at;
+	}
 	c->looked = true;
 	if (r->locked_at && strncmp(r->locked_by, c->who, sizeof(r->locked_by)) && !c->force)
 		return R_LOCKED;
 	return 0;
 }
 
-/* The share that an unconfirmed change leaves as it was. */
+/* A rollback that came between our first look and now is obeyed, whatever we were told before. */
+static bool overtaken(const struct shift_record *r, const struct change *c)
+{
+	return r->latched && (!c->was_latched || r->latched_at != c->was_latched_at);
+}
+
+/* The share in force becomes the one that is set; no deadline is left. */
 static void settle_share(struct shift_record *r, uint64_t now)
 {
 	r->weight = shift_record_weight(r, now);
 	r->threshold = shift_weight_threshold(r->weight);
 	r->not_before = 0;
 	r->confirm_deadline = 0;
+	r->lease_deadline = 0;
 }
 
 static int weight_edit(struct shift_record *r, void *arg)
@@ -87,13 +98,15 @@ static int weight_edit(struct shift_record *r, void *arg)
 
 	if (err)
 		return err;
+	if (overtaken(r, c) && (c->after_rollback || c->weight > c->from))
+		return R_OVERTAKEN;
 	if (r->latched && c->weight > c->from && !c->after_rollback)
-		return c->was_latched ? R_LATCHED : R_OVERTAKEN;
+		return R_LATCHED;
 	if (c->dry)
 		return 1;
 	/* Two changes in a row, both unconfirmed, go back to what was there before the first. */
-	fallback = r->confirm_deadline && c->now < r->confirm_deadline ? r->confirm_weight
-								       : c->from;
+	fallback =
+		r->confirm_deadline && c->now < r->confirm_deadline ? r->confirm_weight : c->from;
 	settle_share(r, c->now);
 	r->weight = c->weight;
 	r->threshold = shift_weight_threshold(c->weight);
@@ -119,7 +132,7 @@ static int confirm_edit(struct shift_record *r, void *arg)
 	if (err)
 		return err;
 	if (!r->confirm_deadline)
-		return c->was_latched || !r->latched ? R_NOTHING : R_OVERTAKEN;
+		return overtaken(r, c) ? R_OVERTAKEN : R_NOTHING;
 	if (c->now >= r->confirm_deadline)
 		return R_EXPIRED;
 	r->confirm_deadline = 0;
@@ -144,7 +157,7 @@ static int commit_edit(struct shift_record *r, void *arg)
 	if (r->authority == SHIFT_AUTHORITY_NEW)
 		return 1;
 	if (r->latched)
-		return c->was_latched ? R_LATCHED : R_OVERTAKEN;
+		return overtaken(r, c) ? R_OVERTAKEN : R_LATCHED;
 	if (r->confirm_deadline && c->now < r->confirm_deadline)
 		return R_PENDING;
 	if (c->from != SHIFT_WEIGHT_MAX)
@@ -165,8 +178,8 @@ static int lock_edit(struct shift_record *r, void *arg)
 		return err;
 	r->locked_at = control_real_ns();
 	snprintf(r->locked_by, sizeof(r->locked_by), "%s", c->who);
-	snprintf(r->lock_reason, sizeof(r->lock_reason), "%s", c->reason ? c->reason : "");
-	sign(r, c);
+	screen_clean(c->reason ? c->reason : "", r->lock_reason, sizeof(r->lock_reason));
+	r->epoch++;
 	return 0;
 }
 
@@ -182,7 +195,7 @@ static int unlock_edit(struct shift_record *r, void *arg)
 	r->locked_at = 0;
 	memset(r->locked_by, 0, sizeof(r->locked_by));
 	memset(r->lock_reason, 0, sizeof(r->lock_reason));
-	sign(r, c);
+	r->epoch++;
 	return 0;
 }
 
@@ -264,10 +277,17 @@ static void print_change(const struct change *c, const struct shift_record *r)
 	fflush(stdout);
 }
 
-static int dry_weight(const struct change *c)
+static int dry_weight(const struct options *o, const struct change *c)
 {
 	char a[16], b[16], d[32];
 
+	if (o->json) {
+		print_json(json_pack("{s:i, s:b, s:f, s:f, s:I, s:f}", "schema", 1, "dry_run", 1,
+				     "from", c->from / 100.0, "to", c->weight / 100.0, "epoch",
+				     (json_int_t)c->seen.epoch + 1, "confirm_s",
+				     (double)c->confirm / 1e9));
+		return EXIT_OK;
+	}
 	printf("would: %s%% -> %s%% of new connections, as %s, epoch %llu\n",
 	       text_weight(c->from, a), text_weight(c->weight, b), c->who,
 	       (unsigned long long)c->seen.epoch + 1);
@@ -278,7 +298,8 @@ static int dry_weight(const struct change *c)
 	return EXIT_OK;
 }
 
-/* One service's control element and name for a verb that changes it; −(exit code) as choose_service. */
+/* One service's control element and name for a verb that changes it; −(exit code) as
+ * choose_service. */
 static int pick(const struct options *o, struct plane *p, struct shift_service *s)
 {
 	int code = open_plane(p), id;
@@ -305,33 +326,32 @@ static int change_weight(const struct options *o, struct change *c)
 		return -id;
 	}
 	begin(c);
-	err = control_change(&p.control[id], weight_edit, c, &before, &after);
+	err = control_change(&p.control[id], weight_edit, c, false, &before, &after);
 	if (err < 0) {
 		plane_close(&p);
 		return refuse(err, c, "weight");
 	}
 	if (c->dry) {
 		plane_close(&p);
-		return dry_weight(c);
+		return dry_weight(o, c);
 	}
-	if (o->json)
-		print_weight(o, &s, &after);
-	else
-		print_change(c, &after);
-	fflush(stdout);
 	record_change(&after, &(struct state_event){.verb = "weight",
 						    .service = s.name,
 						    .reason = c->reason,
 						    .from = c->from,
 						    .to = c->weight});
+	if (o->json)
+		print_weight(o, &s, &after);
+	else
+		print_change(c, &after);
 	plane_close(&p);
 	return EXIT_OK;
 }
 
 int cmd_weight(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--confirm=", "--dry-run", "--reason=", "--force",
-					    "--after-rollback", NULL};
+	static const char *const flags[] = {
+		"--confirm=", "--dry-run", "--reason=", "--force", "--after-rollback", NULL};
 	struct change c = {0};
 	const char *value, *number = NULL;
 	int at = 1, what, weight;
@@ -405,25 +425,24 @@ static int simple_change(const struct options *o, struct change *c, control_edit
 		return -id;
 	}
 	begin(c);
-	err = control_change(&p.control[id], edit, c, &before, &after);
+	err = control_change(&p.control[id], edit, c, false, &before, &after);
 	if (err < 0) {
 		plane_close(&p);
 		return refuse(err, c, verb);
 	}
 	weight = shift_record_weight(&after, c->now);
-	if (o->json)
-		print_json(json_pack("{s:i, s:s, s:f, s:I, s:s}", "schema", 1, "service", s.name,
-				     "weight", weight / 100.0, "epoch", (json_int_t)after.epoch,
-				     "authority", authority_name(after.authority)));
-	else
-		printf("epoch %llu: %s\n", (unsigned long long)after.epoch, done);
-	fflush(stdout);
 	if (after.epoch != before.epoch)
 		record_change(&after, &(struct state_event){.verb = verb,
 							    .service = s.name,
 							    .reason = c->reason,
 							    .from = weight,
 							    .to = weight});
+	if (o->json)
+		print_json(json_pack("{s:i, s:s, s:f, s:I, s:s}", "schema", 1, "service", s.name,
+				     "weight", weight / 100.0, "epoch", (json_int_t)after.epoch,
+				     "authority", authority_name(after.authority)));
+	else
+		printf("epoch %llu: %s\n", (unsigned long long)after.epoch, done);
 	plane_close(&p);
 	return EXIT_OK;
 }

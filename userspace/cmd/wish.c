@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "userspace/net/resolve.h"
 
 /* Half a second under the client's next SYN, two for a RST that was lost: late packets of a
  * connection that is over still find it. */
@@ -74,7 +73,7 @@ int wish_make(const struct config *c, struct wish *ret, struct conf_errors *erro
 				       .n_backends = c->n_backends,
 				       .bypass = ret->bypass,
 				       .n_bypass = c->n_bypass,
-				       .nat = (const uint32_t (*)[4])ret->nat,
+				       .nat = (const uint32_t(*)[4])ret->nat,
 				       .n_nat = c->n_nat,
 				       .port_lo = c->port_lo,
 				       .port_hi = c->port_hi};
@@ -82,27 +81,24 @@ int wish_make(const struct config *c, struct wish *ret, struct conf_errors *erro
 	return 0;
 }
 
-void wish_resolve(const struct config *c, struct wish *w, struct conf_errors *errors)
+void wish_addresses(const struct config *c, const struct plan_host *h, struct wish *w,
+		    struct conf_errors *errors)
 {
 	for (unsigned int i = 0; i < c->n_backends; i++) {
-		const struct conf_backend *from = &c->backends[i];
+		const struct plan_name *from = &h->backend[i];
 		struct sync_backend *to = &w->backend[i];
-		struct resolved r;
-		int err;
 
-		if (from->address.family) {
-			memcpy(to->address[to->addresses++], from->address.ip,
-			       sizeof(to->address[0]));
-			continue;
+		to->keep_last[0] = from->err || from->to.missing[0];
+		to->keep_last[1] = from->err || from->to.missing[1];
+		if (from->err)
+			conf_complain(errors, true, c->backends[i].target_at, "target",
+				      "%s: %s; the addresses it had stay", c->backends[i].host,
+				      from->err == -ENOENT ? "there is no such name"
+							   : strerror(-from->err));
+		for (unsigned int k = 0; !from->err && k < from->to.n; k++) {
+			if (to->addresses < SYNC_ADDRESSES)
+				memcpy(to->address[to->addresses++], from->to.address[k],
+				       sizeof(from->to.address[k]));
 		}
-		err = resolve_host(from->host, &r);
-		to->keep_last[0] = err || r.missing[0];
-		to->keep_last[1] = err || r.missing[1];
-		if (err)
-			conf_complain(errors, true, from->target_at, "target",
-				      "%s: %s; the addresses it had stay", from->host,
-				      err == -ENOENT ? "there is no such name" : strerror(-err));
-		for (unsigned int k = 0; !err && k < r.n && to->addresses < SYNC_ADDRESSES; k++)
-			memcpy(to->address[to->addresses++], r.address[k], sizeof(r.address[k]));
 	}
 }

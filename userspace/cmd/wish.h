@@ -5,6 +5,7 @@
 #pragma once
 
 #include "userspace/conf/config.h"
+#include "userspace/conf/plan.h"
 #include "userspace/plane/sync.h"
 
 struct wish {
@@ -21,7 +22,7 @@ struct wish {
  */
 int wish_make(const struct config *c, struct wish *ret, struct conf_errors *errors);
 
-/*
- * Looks the backends' names up. One that cannot be resolved keeps its last addresses (a warning).
- */
-void wish_resolve(const struct config *c, struct wish *w, struct conf_errors *errors);
+/* The backends' addresses, as they were looked up. A name without an answer keeps those it had last
+ * (a warning). */
+void wish_addresses(const struct config *c, const struct plan_host *h, struct wish *w,
+		    struct conf_errors *errors);

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <strings.h>
 
 #include "userspace/base/text.h"
 #include "userspace/conf/schema.h"
@@ -66,10 +67,19 @@ struct named {
 	const void *first;
 	size_t size;
 	unsigned int n;
-	size_t name; /* offset of the name; struct conf_at is at 0 */
+	size_t at;   /* offset of its struct conf_at */
+	size_t name; /* of the name itself */
 	const char *key;
 	const char *what;
 };
+
+#define NAMED(c, list, place, text, key, what)                                                     \
+	{                                                                                          \
+		c->list, sizeof(c->list[0]), c->n_##list,                                          \
+			(size_t)((const char *)&c->list[0].place - (const char *)&c->list[0]),     \
+			(size_t)((const char *)c->list[0].text - (const char *)&c->list[0]), key,  \
+			what                                                                       \
+	}
 
 static const char *name_at(const struct named *t, unsigned int i)
 {
@@ -85,9 +95,9 @@ static void unique_names(const struct named *t, struct conf_errors *errors)
 		for (unsigned int j = 0; j < i; j++) {
 			if (!name_at(t, i)[0] || strcmp(name_at(t, i), name_at(t, j)))
 				continue;
-			memcpy(&at, (const char *)t->first + i * t->size, sizeof(at));
-			BAD(errors, at, indexed(t->key, i, key), "%s %s is there twice: it is entry %u too",
-			    t->what, name_at(t, i), j);
+			memcpy(&at, (const char *)t->first + i * t->size + t->at, sizeof(at));
+			BAD(errors, at, indexed(t->key, i, key),
+			    "%s %s is there twice: it is entry %u too", t->what, name_at(t, i), j);
 			break;
 		}
 }
@@ -95,17 +105,12 @@ static void unique_names(const struct named *t, struct conf_errors *errors)
 static void all_unique(const struct config *c, struct conf_errors *errors)
 {
 	const struct named tables[] = {
-		{c->interfaces, sizeof(c->interfaces[0]), c->n_interfaces,
-		 offsetof(struct conf_interface, name), "interfaces[%u]", "interface"},
-		{c->backends, sizeof(c->backends[0]), c->n_backends,
-		 offsetof(struct conf_backend, name), "backends[%u].name", "backend"},
-		{c->gates, sizeof(c->gates[0]), c->n_gates, offsetof(struct conf_gate, name),
-		 "gates[%u].name", "gate"},
-		{c->tunnels, sizeof(c->tunnels[0]), c->n_tunnels,
-		 offsetof(struct conf_tunnel, name), "tunnels[%u].name", "tunnel"},
-		{c->tunnels, sizeof(c->tunnels[0]), c->n_tunnels,
-		 offsetof(struct conf_tunnel, interface.name), "tunnels[%u].wireguard.interface",
-		 "interface"},
+		NAMED(c, interfaces, at, name, "interfaces[%u]", "interface"),
+		NAMED(c, backends, name_at, name, "backends[%u].name", "backend"),
+		NAMED(c, gates, name_at, name, "gates[%u].name", "gate"),
+		NAMED(c, tunnels, name_at, name, "tunnels[%u].name", "tunnel"),
+		NAMED(c, tunnels, interface.at, interface.name, "tunnels[%u].wireguard.interface",
+		      "interface"),
 	};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
@@ -137,9 +142,11 @@ static void unique_targets(const struct config *c, struct conf_errors *errors)
 		for (unsigned int j = 0; j < i; j++) {
 			if (!same_target(&c->backends[i], &c->backends[j]))
 				continue;
-			BAD(errors, c->backends[i].target_at, indexed("backends[%u].target", i, key),
+			BAD(errors, c->backends[i].target_at,
+			    indexed("backends[%u].target", i, key),
 			    "is there twice: it is that of backends[%u] too; give one of them the "
-			    "sum of the weights", j);
+			    "sum of the weights",
+			    j);
 			break;
 		}
 }
@@ -166,10 +173,28 @@ static void some_weight(const struct config *c, uint8_t family, struct conf_erro
 		    "every IPv%u backend has weight 0: one must have more", family);
 }
 
+/* Beside stated weights the default is a trap: it is 1. */
+static void weights_beside_none(const struct config *c, struct conf_errors *errors)
+{
+	unsigned int stated = 0;
+	char key[64];
+
+	for (unsigned int i = 0; i < c->n_backends; i++)
+		stated += c->backends[i].weight_at.line != 0;
+	if (!stated || conf_errors_count(errors))
+		return; /* it may be there, misspelt */
+	for (unsigned int i = 0; i < c->n_backends; i++)
+		if (!c->backends[i].weight_at.line && c->backends[i].name[0])
+			conf_complain(errors, true, c->backends[i].at,
+				      indexed("backends[%u].weight", i, key),
+				      "is not stated and counts as 1, while others are stated");
+}
+
 static void check_backends(const struct config *c, struct conf_errors *errors)
 {
 	char key[64];
 
+	weights_beside_none(c, errors);
 	unique_targets(c, errors);
 	some_weight(c, 4, errors);
 	some_weight(c, 6, errors);
@@ -198,7 +223,8 @@ static void check_nat_ports(const struct config *c, struct conf_errors *errors)
 				continue;
 			BAD(errors, c->ports_at.line ? c->ports_at : c->nat_at, "nat.ports",
 			    "%u-%u holds port %u of listen[%u], which is at a NAT address: leave "
-			    "it out of the range", c->port_lo, c->port_hi, l->port, i);
+			    "it out of the range",
+			    c->port_lo, c->port_hi, l->port, i);
 			return;
 		}
 }
@@ -231,7 +257,7 @@ static void check_stages(const struct config *c, struct conf_errors *errors)
 	}
 }
 
-/* "did you mean" for a name that must be one of the file's: the list, for there are few. */
+/* For a name that must be one of the file's: those there are. */
 static const char *names_of(const struct named *t, char *ret, size_t size)
 {
 	size_t used = 0;
@@ -244,20 +270,19 @@ static const char *names_of(const struct named *t, char *ret, size_t size)
 	return ret;
 }
 
+/* Is there one of that name, or may there be, since a name could not be read? */
 static bool is_named(const struct named *t, const char *name)
 {
 	for (unsigned int i = 0; i < t->n; i++)
-		if (!strcmp(name_at(t, i), name))
+		if (!name_at(t, i)[0] || !strcmp(name_at(t, i), name))
 			return true;
-	return false;
+	return !t->n;
 }
 
 static void check_references(const struct config *c, struct conf_errors *errors)
 {
-	const struct named backends = {c->backends, sizeof(c->backends[0]), c->n_backends,
-				       offsetof(struct conf_backend, name), NULL, NULL};
-	const struct named tunnels = {c->tunnels, sizeof(c->tunnels[0]), c->n_tunnels,
-				      offsetof(struct conf_tunnel, name), NULL, NULL};
+	const struct named backends = NAMED(c, backends, name_at, name, NULL, NULL);
+	const struct named tunnels = NAMED(c, tunnels, name_at, name, NULL, NULL);
 	char key[64], list[256];
 
 	for (unsigned int i = 0; i < c->n_gates; i++) {

@@ -33,7 +33,8 @@ static struct config *make(const char *name, const char *text, size_t size)
 		conf_free(c);
 		return NULL;
 	}
-	memcpy(c->text, text, size);
+	if (size)
+		memcpy(c->text, text, size);
 	c->text[size] = '\0';
 	c->text_size = size;
 	return c;
@@ -118,7 +119,8 @@ int conf_load(const char *file, struct config **ret, struct conf_errors *errors)
 	fd = file_open_safe(file, why, sizeof(why));
 	if (fd < 0 && why[0]) {
 		conf_complain(errors, false, nowhere, NULL, "%s%s", why,
-			      fd == -EPERM ? ": whoever can change this file commands this host" : "");
+			      fd == -EPERM ? ": whoever can change this file commands this host"
+					   : "");
 		return fd;
 	}
 	err = fd < 0 ? fd : read_all(fd, &text, &size);

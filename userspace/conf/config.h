@@ -8,9 +8,9 @@
  *           conf_errors_print(&errors, stderr);
  *
  * Everything that can be said of the file alone is checked here, by one table of keys (schema.c):
- * unknown and duplicate keys, types, ranges, units, what needs or excludes what. What depends on the
- * host or the network is checked by plan.h. Every complaint names file:line:column, the key, what is
- * wrong and what would be right, and all of them are found in one run.
+ * unknown and duplicate keys, types, ranges, units, what needs or excludes what. What depends on
+ * the host or the network is checked by plan.h. Every complaint names file:line:column, the key,
+ * what is wrong and what would be right, and all of them are found in one run.
  */
 #pragma once
 
@@ -49,7 +49,7 @@ struct conf_address {
 
 struct conf_listen {
 	struct conf_address address;
-	uint16_t port; /* host order */
+	uint16_t port;	  /* host order */
 	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 };
 
@@ -62,15 +62,16 @@ enum conf_client_address {
 };
 
 struct conf_backend {
-	struct conf_at at;	  /* of the entry */
-	struct conf_at target_at; /* of its target's value, as the next two */
+	struct conf_at at;	/* of the entry */
+	struct conf_at name_at; /* of values, as the next three */
+	struct conf_at target_at;
 	struct conf_at weight_at;
 	struct conf_at client_address_at;
 	char name[CONF_NAME];
-	char host[CONF_HOST];	      /* a DNS name, or "" when `address` holds */
-	struct conf_address address;  /* family 0 with a DNS name */
-	uint16_t port;		      /* host order */
-	uint16_t weight;	      /* 0..1000 */
+	char host[CONF_HOST];	     /* a DNS name, or "" when `address` holds */
+	struct conf_address address; /* family 0 with a DNS name */
+	uint16_t port;		     /* host order */
+	uint16_t weight;	     /* 0..1000 */
 	enum conf_client_address client_address;
 };
 
@@ -88,6 +89,7 @@ struct conf_dns {
 	bool given;
 	struct conf_at at;
 	char name[CONF_HOST];
+	uint64_t ttl_ms;
 	struct conf_address old[CONF_MAX_DNS];
 	unsigned int n_old;
 	struct conf_address fresh[CONF_MAX_DNS]; /* `new` */
@@ -99,6 +101,7 @@ enum conf_gate_arm { CONF_ARM_UNSTATED, CONF_ARM_OLD, CONF_ARM_NEW, CONF_ARM_SUM
 /* As far as `plan check` judges it; the ramp's own reading comes with the ramp. */
 struct conf_gate {
 	struct conf_at at;
+	struct conf_at name_at;
 	struct conf_at source_at;
 	struct conf_at via_at;
 	char name[CONF_NAME];
@@ -110,9 +113,10 @@ struct conf_gate {
 /* Only what other sections name; the tunnels' own reading comes with the tunnels. */
 struct conf_tunnel {
 	struct conf_at at;
+	struct conf_at name_at;
 	struct conf_at backup_at;
 	char name[CONF_NAME];
-	char backup[CONF_NAME]; /* "" when not given */
+	char backup[CONF_NAME];		 /* "" when not given */
 	struct conf_interface interface; /* of a WireGuard tunnel; "" otherwise */
 };
 
@@ -157,7 +161,7 @@ struct config {
 	struct conf_at ramp_at; /* line 0: no ramp */
 	struct conf_tunnel tunnels[CONF_MAX_TUNNELS];
 	unsigned int n_tunnels;
-	char *text;	   /* the file's bytes, for showing a line; owned */
+	char *text; /* the file's bytes, for showing a line; owned */
 	size_t text_size;
 };
 
@@ -177,14 +181,14 @@ struct conf_errors {
 	unsigned int n;
 	unsigned int left_out; /* found beyond CONF_MAX_ERRORS: the last in the file are left out */
 	unsigned int n_errors; /* without the warnings, with those left out */
-	char *text; /* the file's bytes when there is no config; owned */
+	char *text;	       /* the file's bytes when there is no config; owned */
 	size_t text_size;
 };
 
 /*
  * Reads a file that root may trust (base/file.h) and no larger than 1 MiB. 0 and *ret, which the
- * caller gives to conf_free; -EPERM: others can write it; another −errno: it cannot be read; -EINVAL:
- * it is wrong. On every failure `errors` says why, and on success it may hold warnings.
+ * caller gives to conf_free; -EPERM: others can write it; another −errno: it cannot be read;
+ * -EINVAL: it is wrong. On every failure `errors` says why, and on success it may hold warnings.
  */
 int conf_load(const char *file, struct config **ret, struct conf_errors *errors);
 /* The same from memory, without the question whom the file belongs to (tests, fuzzing). */
@@ -197,10 +201,12 @@ void conf_complain(struct conf_errors *errors, bool warning, struct conf_at at, 
 		   const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* The number of complaints that are no warnings. */
 unsigned int conf_errors_count(const struct conf_errors *errors);
-/* "file:line:col: key: text", the line of the file and a caret, for each; "warning: " before the key
- * where it is one. */
+/* "file:line:col: key: text", the line of the file and a caret, for each; "warning: " before the
+ * key where it is one. */
 void conf_errors_print(const struct conf_errors *errors, FILE *to);
 void conf_errors_free(struct conf_errors *errors);
 
 /* "203.0.113.10", "2001:db8::10"; CIDRs with their prefix. Returns ret. */
 const char *conf_address_text(const struct conf_address *a, char ret[64]);
+/* "2h4m", "500ms", "0s"; it can be parsed again. Returns ret. */
+const char *conf_duration_text(uint64_t ms, char ret[32]);

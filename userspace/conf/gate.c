@@ -135,8 +135,9 @@ static int read_bound(const struct field *f, void *ret)
 	if (!take_operator(&text))
 		return field_must(f, "a bound that begins with <, <=, > or >=, such as \"> 5%%\"");
 	if (!take_number(&text))
-		return field_must(f, "a number behind the sign, with no unit or with %%, us, ms, s, "
-				     "m or h, such as \"> 0.5%%\"");
+		return field_must(f,
+				  "a number behind the sign, with no unit or with %%, us, ms, s, "
+				  "m or h, such as \"> 0.5%%\"");
 	if (take_word(&text, "below") && !take_word(&text, "baseline"))
 		return field_must(f, "`below baseline` behind the number");
 	wrong = take_tail(&text);
@@ -146,4 +147,5 @@ static int read_bound(const struct field *f, void *ret)
 }
 
 const struct type type_bound = {
-	"a bound such as \"> 5%\", \"> 500 for 5m\" or \"> 20% below baseline 3 times\"", read_bound};
+	"a bound such as \"> 5%\", \"> 500 for 5m\" or \"> 20% below baseline 3 times\"",
+	read_bound};

@@ -2,9 +2,9 @@
 /*
  * keys.c - every key of the configuration: what it may be, and where it is kept
  *
- * One row for one place of the file; the columns are explained in schema.h. A list has a row for its
- * elements too, which ends in []. A row that names no place (`to`) is checked and not kept: its part
- * of the program reads it when it is there.
+ * One row for one place of the file; the columns are explained in schema.h. A list has a row for
+ * its elements too, which ends in []. A row that names no place (`to`) is checked and not kept: its
+ * part of the program reads it when it is there.
  */
 #include <netinet/in.h>
 #include <stddef.h>
@@ -38,7 +38,7 @@ static const char *const client_addresses[] = {"hidden", "proxy-v2", "keep", NUL
 static const char *const unables[] = {"reset", "local", NULL};
 static const char *const record_types[] = {"A", "AAAA", NULL};
 static const char *const tsig_algorithms[] = {"hmac-sha256", "hmac-sha384", "hmac-sha512",
-					      "hmac-sha224", "hmac-sha1", NULL};
+					      "hmac-sha224", "hmac-sha1",   NULL};
 static const char *const ciphers[] = {"aes128-cbc", "aes192-cbc", "aes256-cbc", NULL};
 static const char *const arms[] = {"old", "new", "sum", NULL};
 
@@ -46,24 +46,27 @@ _Static_assert(SHIFT_AFFINITY_CLIENT == 0 && SHIFT_AFFINITY_CONNECTION == 1, "af
 _Static_assert(SHIFT_AUTHORITY_OLD == 0 && SHIFT_AUTHORITY_SHARED == 1, "authorities");
 _Static_assert(SHIFT_UNABLE_RESET == 0 && SHIFT_UNABLE_LOCAL == 1, "unables");
 
-#define WANT_HEALTH "a map such as {tcp: \"127.0.0.1:443\"} or {http: \"https://api.example/health\"}"
+#define WANT_HEALTH                                                                                \
+	"a map such as {tcp: \"127.0.0.1:443\"} or {http: \"https://api.example/health\"}"
+
+#define NOT_YET "is not known to this version: leave the section out"
 
 /* clang-format off */
 #define HEALTH(path)                                                                               \
-	{KEY(path), .flags = ROW_MAP, .want = WANT_HEALTH},                                             \
-	{KEY(path ".http"), &type_url, ROW_CHOICE},                                                     \
-	{KEY(path ".tcp"), &type_endpoint, ROW_CHOICE | ROW_NEED_PORT,                                  \
+	{KEY(path), .flags = ROW_MAP, .want = WANT_HEALTH},                                        \
+	{KEY(path ".http"), &type_url, ROW_CHOICE},                                                \
+	{KEY(path ".tcp"), &type_endpoint, ROW_CHOICE | ROW_NEED_PORT,                             \
 	 .want = "ADDRESS:PORT or NAME:PORT, such as 127.0.0.1:443"},                              \
-	{KEY(path ".expect"), &type_integer, ROW_LIST, 100, 599, .needs = "http",                       \
+	{KEY(path ".expect"), &type_integer, ROW_LIST, 100, 599, .needs = "http",                  \
 	 .want = "a status of 100..599 or a list of them"},                                        \
-	{KEY(path ".expect[]"), &type_integer, 0, 100, 599},                                            \
-	{KEY(path ".interval"), &type_duration, 0, 100, HOUR, "2s"},                                    \
-	{KEY(path ".timeout"), &type_duration, 0, 50, MINUTE, "1s"},                                    \
-	{KEY(path ".rise"), &type_integer, 0, 1, 100, "2"},                                             \
+	{KEY(path ".expect[]"), &type_integer, 0, 100, 599},                                       \
+	{KEY(path ".interval"), &type_duration, 0, 100, HOUR, "2s"},                               \
+	{KEY(path ".timeout"), &type_duration, 0, 50, MINUTE, "1s"},                               \
+	{KEY(path ".rise"), &type_integer, 0, 1, 100, "2"},                                        \
 	{KEY(path ".fall"), &type_integer, 0, 1, 100, "3"}
 
 #define BOUND(path)                                                                                \
-	{KEY(path), &type_bound, ROW_LIST | ROW_SOME, 0, 8, .want = "a bound or a list of them"},       \
+	{KEY(path), &type_bound, ROW_LIST | ROW_SOME, 0, 8, .want = "a bound or a list of them"},  \
 	{KEY(path "[]"), &type_bound}
 
 const struct row schema_rows[] = {
@@ -71,6 +74,10 @@ const struct row schema_rows[] = {
 	{KEY("services"), .flags = ROW_REFUSED,
 	 .want = "is reserved for several services in one file: for now write one file for each, "
 		 "with `service: NAME`"},
+	{KEY("hooks"), .flags = ROW_REFUSED, .want = NOT_YET},
+	{KEY("notify"), .flags = ROW_REFUSED, .want = NOT_YET},
+	{KEY("fleet"), .flags = ROW_REFUSED, .want = NOT_YET},
+	{KEY("metrics"), .flags = ROW_REFUSED, .want = NOT_YET},
 	{KEY("role"), &type_enum, .names = roles, .def = "follower", INTO(leader)},
 
 	{KEY("listen"), NULL, ROW_LIST | ROW_REQUIRED, 1, CONF_MAX_LISTENS, LIST_OF(listens),
@@ -90,7 +97,8 @@ const struct row schema_rows[] = {
 	{KEY("bypass[]"), &type_cidr},
 
 	{KEY("authority"), &type_enum, .names = authorities, .def = "shared", INTO(authority),
-	 .given_to = IN(authority_given), .want = "old or shared (only `shiftctl commit` makes it new)"},
+	 .given_to = IN(authority_given),
+	 .want = "old or shared (only `shiftctl commit` makes it new)"},
 	{KEY("on_boot"), &type_enum, .names = boots, .def = "zero", INTO(on_boot_restore)},
 
 	{KEY("nat"), NULL, ROW_MAP | ROW_REQUIRED, .at_to = IN(nat_at),
@@ -98,21 +106,26 @@ const struct row schema_rows[] = {
 	{KEY("nat.addresses"), NULL, ROW_LIST | ROW_REQUIRED, 1, CONF_MAX_NAT, LIST_OF(nat),
 	 .count_to = IN(n_nat), .want = "a list of this host's addresses such as [203.0.113.10]"},
 	{KEY("nat.addresses[]"), &type_address, ROW_HOST},
-	{KEY("nat.ports"), &type_ports, .def = "20000-59999", .to = IN(port_lo), .at_to = IN(ports_at),
+	{KEY("nat.ports"), &type_ports, .def = "20000-59999", .to = IN(port_lo),
+	 .at_to = IN(ports_at),
 	 .want = "a range within 1024-65535, such as 20000-59999"},
 
 	{KEY("old"), NULL, ROW_MAP, .want = "a map such as {health: {tcp: \"127.0.0.1:443\"}}"},
 	HEALTH("old.health"),
 
 	{KEY("backends"), NULL, ROW_LIST | ROW_REQUIRED, 1, CONF_MAX_BACKENDS, LIST_OF(backends),
-	 .count_to = IN(n_backends), .want = "a list of maps such as {name: aws, target: 52.1.2.3:443}"},
-	{KEY("backends[]"), NULL, ROW_MAP, .want = "a map such as {name: aws, target: 52.1.2.3:443}"},
-	{KEY("backends[].name"), &type_name, ROW_REQUIRED, .to = IN_BACKEND(name)},
+	 .count_to = IN(n_backends),
+	 .want = "a list of maps such as {name: aws, target: 52.1.2.3:443}"},
+	{KEY("backends[]"), NULL, ROW_MAP,
+	 .want = "a map such as {name: aws, target: 52.1.2.3:443}"},
+	{KEY("backends[].name"), &type_name, ROW_REQUIRED, .to = IN_BACKEND(name),
+	 .at_to = IN_BACKEND(name_at)},
 	{KEY("backends[].target"), &type_target, ROW_REQUIRED | ROW_HOST | ROW_WHOLE,
 	 .at_to = IN_BACKEND(target_at)},
 	{KEY("backends[].weight"), &type_integer, 0, 0, 1000, "1", .to = IN_BACKEND(weight),
 	 .size = sizeof(uint16_t), .at_to = IN_BACKEND(weight_at)},
-	{KEY("backends[].client_address"), &type_enum, 0, CONF_CLIENT_HIDDEN, .names = client_addresses,
+	{KEY("backends[].client_address"), &type_enum, 0, CONF_CLIENT_HIDDEN,
+	 .names = client_addresses,
 	 .to = IN_BACKEND(client_address), .size = sizeof(enum conf_client_address),
 	 .at_to = IN_BACKEND(client_address_at)},
 	HEALTH("backends[].health"),
@@ -124,7 +137,8 @@ const struct row schema_rows[] = {
 	 INTO(timeouts.tcp_established)},
 	{KEY("timeouts.tcp_half_open"), &type_duration, 0, SECOND, HOUR, "60s",
 	 INTO(timeouts.tcp_half_open)},
-	{KEY("timeouts.tcp_closing"), &type_duration, 0, SECOND, HOUR, "4m", INTO(timeouts.tcp_closing)},
+	{KEY("timeouts.tcp_closing"), &type_duration, 0, SECOND, HOUR, "4m",
+	 INTO(timeouts.tcp_closing)},
 	{KEY("timeouts.udp"), &type_duration, 0, SECOND, DAY, "2m", INTO(timeouts.udp)},
 	{KEY("timeouts.port_quarantine"), &type_duration, 0, 0, HOUR, "60s",
 	 INTO(timeouts.port_quarantine)},
@@ -134,7 +148,7 @@ const struct row schema_rows[] = {
 	{KEY("dns.name"), &type_host, ROW_REQUIRED, INTO(dns.name)},
 	{KEY("dns.types"), NULL, ROW_LIST, 1, 2, .want = "a list: [A], [AAAA] or [A, AAAA]"},
 	{KEY("dns.types[]"), &type_enum, .names = record_types},
-	{KEY("dns.ttl"), &type_duration, 0, SECOND, 7 * DAY, "60s"},
+	{KEY("dns.ttl"), &type_duration, 0, SECOND, 7 * DAY, "60s", INTO(dns.ttl_ms)},
 	{KEY("dns.old"), NULL, ROW_LIST | ROW_REQUIRED, 1, CONF_MAX_DNS, LIST_OF(dns.old),
 	 .count_to = IN(dns.n_old), .want = "a list of addresses such as [203.0.113.10]"},
 	{KEY("dns.old[]"), &type_address, ROW_HOST},
@@ -146,27 +160,32 @@ const struct row schema_rows[] = {
 	{KEY("dns.new[].weight"), &type_integer, 0, 0, 1000},
 	{KEY("dns.authorities"), NULL, ROW_LIST, 1, CONF_MAX_RESOLVERS,
 	 .want = "a list of addresses such as [192.0.2.53, \"192.0.2.54:5353\"]"},
-	{KEY("dns.authorities[]"), &type_endpoint, ROW_NO_NAME, .want = "an ADDRESS or ADDRESS:PORT"},
+	{KEY("dns.authorities[]"), &type_endpoint, ROW_NO_NAME,
+	 .want = "an ADDRESS or ADDRESS:PORT"},
 	{KEY("dns.resolvers"), NULL, ROW_LIST, 1, CONF_MAX_RESOLVERS,
 	 .want = "a list such as [8.8.8.8, \"tls://9.9.9.9\"]"},
 	{KEY("dns.resolvers[]"), &type_resolver},
-	{KEY("dns.provider"), NULL, ROW_MAP, .want = "a map such as {rfc2136: {server: \"192.0.2.53:53\", …}}"},
+	{KEY("dns.provider"), NULL, ROW_MAP,
+	 .want = "a map such as {rfc2136: {server: \"192.0.2.53:53\", …}}"},
 	{KEY("dns.provider.rfc2136"), NULL, ROW_MAP | ROW_CHOICE,
 	 .want = "a map with server, zone, key_name, algorithm and key_file"},
 	{KEY("dns.provider.rfc2136.server"), &type_endpoint, ROW_REQUIRED,
 	 .want = "an address or name, with a port if it is not 53"},
 	{KEY("dns.provider.rfc2136.zone"), &type_host, ROW_REQUIRED},
 	{KEY("dns.provider.rfc2136.key_name"), &type_host, ROW_REQUIRED},
-	{KEY("dns.provider.rfc2136.algorithm"), &type_enum, .names = tsig_algorithms, .def = "hmac-sha256"},
+	{KEY("dns.provider.rfc2136.algorithm"), &type_enum, .names = tsig_algorithms,
+	 .def = "hmac-sha256"},
 	{KEY("dns.provider.rfc2136.key_file"), &type_path, ROW_REQUIRED},
 
 	{KEY("tunnels"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_TUNNELS, LIST_OF(tunnels),
 	 .count_to = IN(n_tunnels), .want = "a list of maps with name and wireguard or ipsec"},
 	{KEY("tunnels[]"), NULL, ROW_MAP, .want = "a map with name and wireguard or ipsec"},
-	{KEY("tunnels[].name"), &type_name, ROW_REQUIRED, .to = IN_TUNNEL(name)},
+	{KEY("tunnels[].name"), &type_name, ROW_REQUIRED, .to = IN_TUNNEL(name),
+	 .at_to = IN_TUNNEL(name_at)},
 	{KEY("tunnels[].wireguard"), NULL, ROW_MAP | ROW_CHOICE,
 	 .want = "a map with interface, private_key_file, addresses and peers"},
-	{KEY("tunnels[].wireguard.interface"), &type_interface, ROW_REQUIRED, .to = IN_TUNNEL(interface)},
+	{KEY("tunnels[].wireguard.interface"), &type_interface, ROW_REQUIRED,
+	 .to = IN_TUNNEL(interface)},
 	{KEY("tunnels[].wireguard.private_key_file"), &type_path, ROW_REQUIRED},
 	{KEY("tunnels[].wireguard.listen_port"), &type_integer, 0, 1, 65535},
 	{KEY("tunnels[].wireguard.addresses"), NULL, ROW_LIST, 1, 16,
@@ -175,7 +194,8 @@ const struct row schema_rows[] = {
 	{KEY("tunnels[].wireguard.mtu"), &type_integer, 0, 576, 9500, .unit = "bytes"},
 	{KEY("tunnels[].wireguard.peers"), NULL, ROW_LIST | ROW_REQUIRED, 1, 64,
 	 .want = "a list of maps with public_key and allowed_ips"},
-	{KEY("tunnels[].wireguard.peers[]"), NULL, ROW_MAP, .want = "a map with public_key and allowed_ips"},
+	{KEY("tunnels[].wireguard.peers[]"), NULL, ROW_MAP,
+	 .want = "a map with public_key and allowed_ips"},
 	{KEY("tunnels[].wireguard.peers[].public_key"), &type_key, ROW_REQUIRED},
 	{KEY("tunnels[].wireguard.peers[].preshared_key_file"), &type_path},
 	{KEY("tunnels[].wireguard.peers[].endpoint"), &type_endpoint, ROW_NEED_PORT,
@@ -186,10 +206,12 @@ const struct row schema_rows[] = {
 	{KEY("tunnels[].wireguard.peers[].keepalive"), &type_duration, 0, SECOND, 65535 * SECOND},
 	{KEY("tunnels[].ipsec"), NULL, ROW_MAP | ROW_CHOICE, .want = "a map with ike or static"},
 	{KEY("tunnels[].ipsec.interface"), &type_interface},
-	{KEY("tunnels[].ipsec.addresses"), NULL, ROW_LIST, 1, 16, .want = "a list such as [198.18.9.5/30]"},
+	{KEY("tunnels[].ipsec.addresses"), NULL, ROW_LIST, 1, 16,
+	 .want = "a list such as [198.18.9.5/30]"},
 	{KEY("tunnels[].ipsec.addresses[]"), &type_cidr, ROW_ANY_BITS | ROW_HOST},
 	{KEY("tunnels[].ipsec.mtu"), &type_integer, 0, 576, 9500, .unit = "bytes"},
-	{KEY("tunnels[].ipsec.ike"), NULL, ROW_MAP | ROW_CHOICE, .want = "a map, {} for the defaults"},
+	{KEY("tunnels[].ipsec.ike"), NULL, ROW_MAP | ROW_CHOICE,
+	 .want = "a map, {} for the defaults"},
 	{KEY("tunnels[].ipsec.ike.local"), &type_address, ROW_HOST},
 	{KEY("tunnels[].ipsec.ike.remote"), &type_endpoint},
 	{KEY("tunnels[].ipsec.ike.local_id"), &type_text},
@@ -200,18 +222,22 @@ const struct row schema_rows[] = {
 	{KEY("tunnels[].ipsec.ike.proposals"), NULL, ROW_LIST, 1, 16,
 	 .want = "a list such as [aes256gcm16-prfsha384-ecp384]"},
 	{KEY("tunnels[].ipsec.ike.proposals[]"), &type_text},
-	{KEY("tunnels[].ipsec.ike.esp_proposals"), NULL, ROW_LIST, 1, 16, .want = "a list such as [aes256gcm16]"},
+	{KEY("tunnels[].ipsec.ike.esp_proposals"), NULL, ROW_LIST, 1, 16,
+	 .want = "a list such as [aes256gcm16]"},
 	{KEY("tunnels[].ipsec.ike.esp_proposals[]"), &type_text},
 	{KEY("tunnels[].ipsec.ike.dpd"), &type_duration, 0, SECOND, HOUR},
-	{KEY("tunnels[].ipsec.static"), NULL, ROW_MAP | ROW_CHOICE, .want = "a map, {} for the defaults"},
+	{KEY("tunnels[].ipsec.static"), NULL, ROW_MAP | ROW_CHOICE,
+	 .want = "a map, {} for the defaults"},
 	{KEY("tunnels[].ipsec.static.local"), &type_address, ROW_HOST},
 	{KEY("tunnels[].ipsec.static.remote"), &type_address, ROW_HOST},
 	{KEY("tunnels[].ipsec.static.key_file"), &type_path},
 	{KEY("tunnels[].ipsec.static.cipher"), &type_enum, .names = ciphers,
-	 .want = "aes128-cbc, aes192-cbc or aes256-cbc (counter modes are not safe with fixed keys)"},
-	{KEY("tunnels[].routes"), NULL, ROW_LIST, 1, 4096, .want = "a list of networks such as [10.10.0.0/16]"},
+	 .want = "aes128-cbc, aes192-cbc or aes256-cbc (counter modes are unsafe with fixed keys)"},
+	{KEY("tunnels[].routes"), NULL, ROW_LIST, 1, 4096,
+	 .want = "a list of networks such as [10.10.0.0/16]"},
 	{KEY("tunnels[].routes[]"), &type_cidr},
-	{KEY("tunnels[].probe"), NULL, ROW_MAP, .want = "a map such as {address: 10.10.1.10, interval: 1s}"},
+	{KEY("tunnels[].probe"), NULL, ROW_MAP,
+	 .want = "a map such as {address: 10.10.1.10, interval: 1s}"},
 	{KEY("tunnels[].probe.address"), &type_address, ROW_REQUIRED | ROW_HOST},
 	{KEY("tunnels[].probe.interval"), &type_duration, 0, 100, HOUR},
 	{KEY("tunnels[].probe.max_rtt"), &type_duration, 0, 1, MINUTE},
@@ -219,25 +245,32 @@ const struct row schema_rows[] = {
 	{KEY("tunnels[].probe.rise"), &type_integer, 0, 1, 100},
 	{KEY("tunnels[].probe.fall"), &type_integer, 0, 1, 100},
 	{KEY("tunnels[].probe.hold"), &type_duration, 0, 0, DAY},
-	{KEY("tunnels[].backup"), &type_name, .to = IN_TUNNEL(backup), .at_to = IN_TUNNEL(backup_at)},
+	{KEY("tunnels[].backup"), &type_name, .to = IN_TUNNEL(backup),
+	 .at_to = IN_TUNNEL(backup_at)},
 
 	{KEY("ramp"), NULL, ROW_MAP, .at_to = IN(ramp_at),
 	 .want = "a map such as {stages: [{weight: 10, hold: 30m}]}"},
 	{KEY("ramp.stages"), NULL, ROW_LIST | ROW_REQUIRED, 1, CONF_MAX_STAGES, LIST_OF(stages),
 	 .count_to = IN(n_stages), .want = "a list of maps such as {weight: 10, hold: 30m}"},
 	{KEY("ramp.stages[]"), NULL, ROW_MAP, .want = "a map such as {weight: 10, hold: 30m}"},
-	{KEY("ramp.stages[].weight"), &type_share, ROW_REQUIRED, 1, SHIFT_WEIGHT_MAX, .to = IN_STAGE(weight),
+	{KEY("ramp.stages[].weight"), &type_share, ROW_REQUIRED, 1, SHIFT_WEIGHT_MAX,
+	 .to = IN_STAGE(weight),
 	 .at_to = IN_STAGE(weight_at)},
-	{KEY("ramp.stages[].hold"), &type_duration, ROW_REQUIRED, 0, 30 * DAY, .to = IN_STAGE(hold_ms)},
+	{KEY("ramp.stages[].hold"), &type_duration, ROW_REQUIRED, 0, 30 * DAY,
+	 .to = IN_STAGE(hold_ms)},
 
 	{KEY("gates"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_GATES, LIST_OF(gates),
 	 .count_to = IN(n_gates), .want = "a list of maps with name, source and bounds"},
-	{KEY("gates[]"), NULL, ROW_MAP, .want = "a map such as {name: errors, source: kernel.errors, ok: \"< 0.1%\"}"},
-	{KEY("gates[].name"), &type_name, ROW_REQUIRED, .to = IN_GATE(name)},
+	{KEY("gates[]"), NULL, ROW_MAP,
+	 .want = "a map such as {name: errors, source: kernel.errors, ok: \"< 0.1%\"}"},
+	{KEY("gates[].name"), &type_name, ROW_REQUIRED, .to = IN_GATE(name),
+	 .at_to = IN_GATE(name_at)},
 	{KEY("gates[].source"), &type_source, ROW_MAP | ROW_REQUIRED, .at_to = IN_GATE(source_at),
 	 .want = "a name such as kernel.errors, or a map with json, prometheus or exec"},
-	{KEY("gates[].source.json"), &type_url, ROW_CHOICE, .to = IN_GATE(url_host), .needs = "field"},
-	{KEY("gates[].source.prometheus"), &type_url, ROW_CHOICE, .to = IN_GATE(url_host), .needs = "query"},
+	{KEY("gates[].source.json"), &type_url, ROW_CHOICE, .to = IN_GATE(url_host),
+	 .needs = "field"},
+	{KEY("gates[].source.prometheus"), &type_url, ROW_CHOICE, .to = IN_GATE(url_host),
+	 .needs = "query"},
 	{KEY("gates[].source.exec"), NULL, ROW_LIST | ROW_CHOICE, 1, 64,
 	 .want = "a list such as [/usr/local/bin/lag]: a program and its arguments"},
 	{KEY("gates[].source.exec[]"), &type_text},

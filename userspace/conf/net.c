@@ -39,7 +39,7 @@ const char *host_unfit(const char *name)
 		digits = digits && isdigit(c);
 	}
 	if (digits)
-		return "an address or a DNS name";
+		return "a DNS name, whose last label is no number";
 	return name[length - 1] == '-' ? "a DNS name without a '-' at a label's end" : NULL;
 }
 
@@ -116,6 +116,9 @@ const char *endpoint_parse(const char *text, struct endpoint *ret)
 	}
 	if (bracket || strchr(ret->host, ':'))
 		return "an IPv6 address in brackets and a port, such as \"[2001:db8::10]:443\"";
+	/* Four numbers are meant as an address, not as a name. */
+	if (ret->host[0] && !ret->host[strspn(ret->host, "0123456789.")])
+		return "an address or a DNS name";
 	return host_unfit(ret->host);
 }
 

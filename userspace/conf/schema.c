@@ -3,14 +3,15 @@
  * schema.c - how a configuration is read
  *
  * yaml.c makes a tree of the file, and nothing of it means anything yet. This file walks the tree
- * along the table of keys.c: for each value it finds the row, and the row says what the value may be,
- * how it is read (types.c, address.c, gate.c), what it is when absent and where in struct config it
- * is kept. across.c then holds values against each other. What needs the host or the network is none
- * of this: see plan.h.
+ * along the table of keys.c: for each value it finds the row, and the row says what the value may
+ * be, how it is read (types.c, address.c, gate.c), what it is when absent and where in struct
+ * config it is kept. across.c then holds values against each other. What needs the host or the
+ * network is none of this: see plan.h.
  *
- * It goes on after an error, so that one run shows them all: a value that could not be read keeps its
- * default, a list keeps an empty place for an element that could not, and the checks across values
- * pass over such places. So an error is said once, and indexes in messages are those of the file.
+ * It goes on after an error, so that one run shows them all: a value that could not be read keeps
+ * its default, a list keeps an empty place for an element that could not, and the checks across
+ * values pass over such places. So an error is said once, and indexes in messages are those of the
+ * file.
  *
  * Weakness: a syntax error hides all others, since libfyaml stops there.
  */
@@ -220,7 +221,7 @@ static void read_text(struct walk *w, const struct row *row, const struct yaml_n
 	const struct field f = {w->errors, row, n, w->path};
 	union scratch nowhere;
 
-	if (n->empty)
+	if (n->empty && !row->names)
 		field_must(&f, "%s", want_of(row));
 	else
 		row->type->read(&f, ret ? ret : (char *)&nowhere);

@@ -15,11 +15,11 @@
 /* What a row may be, besides a text of its type. */
 #define ROW_MAP	     0x01
 #define ROW_LIST     0x02
-#define ROW_REQUIRED 0x04 /* its map must have it */
-#define ROW_CHOICE   0x08 /* its map must have exactly one of the rows marked so */
+#define ROW_REQUIRED 0x04  /* its map must have it */
+#define ROW_CHOICE   0x08  /* its map must have exactly one of the rows marked so */
 #define ROW_SOME     0x200 /* its map must have at least one of the rows marked so */
-#define ROW_EMPTY    0x10 /* the list may be empty */
-#define ROW_REFUSED  0x20 /* known, and refused with `want` as the reason */
+#define ROW_EMPTY    0x10  /* the list may be empty */
+#define ROW_REFUSED  0x20  /* known, and refused with `want` as the reason */
 #define ROW_WHOLE    0x400 /* its reader fills the enclosing struct, not one member at `to` */
 /* What an address may be. */
 #define ROW_HOST      0x40  /* one host's, reachable from others */
@@ -40,18 +40,18 @@ struct row {
 	const char *path;
 	const struct type *type; /* NULL: never a text */
 	unsigned int flags;
-	/* Integers and shares: range. Durations: range in ms. Lists: max elements. Names of an enum:
-	 * what the first is stored as. */
+	/* Integers and shares: range. Durations: range in ms. Lists: max elements. Names of an
+	 * enum: what the first is stored as. */
 	uint64_t min, max;
-	const char *def;  /* as it would be written; NULL: none */
-	const char *unit; /* of an integer */
-	const char *want; /* instead of the type's */
+	const char *def;   /* as it would be written; NULL: none */
+	const char *unit;  /* of an integer */
+	const char *want;  /* instead of the type's */
 	const char *needs; /* "http", "json or prometheus": one of these keys must be beside it */
 	const char *const *names; /* NULL-ended, of an enum */
 	/* Where it is kept, from the start of the enclosing struct; 0: nowhere (a map: in the same
 	 * struct). Elements of a list begin with their struct conf_at. */
 	uint32_t to;
-	uint32_t size;	  /* of an integer or enum; of a list's element */
+	uint32_t size;	   /* of an integer or enum; of a list's element */
 	uint32_t count_to; /* of a list: its unsigned int */
 	uint32_t at_to;	   /* a struct conf_at for its place */
 	uint32_t given_to; /* a bool that is set when the key is there */

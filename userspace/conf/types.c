@@ -65,7 +65,8 @@ static int read_share(const struct field *f, void *ret)
 	uint16_t n;
 
 	if (weight < 0 || (uint64_t)weight < f->row->min || (uint64_t)weight > f->row->max)
-		return field_must(f, "%s..%s percent, with at most two decimals, such as 25 or 12.5%%",
+		return field_must(f,
+				  "%s..%s percent, with at most two decimals, such as 25 or 12.5%%",
 				  text_weight((uint32_t)f->row->min, lo),
 				  text_weight((uint32_t)f->row->max, hi));
 	n = (uint16_t)weight;
@@ -75,19 +76,23 @@ static int read_share(const struct field *f, void *ret)
 
 const struct type type_share = {"a share such as 25 or 12.5%", read_share};
 
-/* Milliseconds in the biggest unit that leaves nothing over. */
-static const char *show_ms(uint64_t ms, char ret[32])
+const char *conf_duration_text(uint64_t ms, char ret[32])
 {
 	static const struct {
 		uint64_t ms;
 		const char *unit;
 	} units[] = {{3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
-	size_t i = 0;
+	size_t used = 0;
 
-	while (ms % units[i].ms)
-		i++;
-	snprintf(ret, 32, "%llu%s", (unsigned long long)(ms / units[i].ms),
-		 ms ? units[i].unit : "s");
+	snprintf(ret, 32, "0s");
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+		uint64_t n = ms / units[i].ms;
+
+		ms %= units[i].ms;
+		if (n)
+			used += (size_t)snprintf(ret + used, 32 - used, "%llu%s",
+						 (unsigned long long)n, units[i].unit);
+	}
 	return ret;
 }
 
@@ -102,7 +107,8 @@ static int read_duration(const struct field *f, void *ret)
 		return field_must(f, "a duration such as 500ms, 30s, 10m or 2h4m");
 	ms = ns / 1000000;
 	if (ms < f->row->min || ms > f->row->max)
-		return field_must(f, "%s..%s", show_ms(f->row->min, lo), show_ms(f->row->max, hi));
+		return field_must(f, "%s..%s", conf_duration_text(f->row->min, lo),
+				  conf_duration_text(f->row->max, hi));
 	memcpy(ret, &ms, sizeof(ms));
 	return 0;
 }
@@ -145,7 +151,7 @@ static const char *not_a_text(const char *text)
 		if (!strcasecmp(text, booleans[i]))
 			return "a boolean";
 	if (!strcasecmp(text, "null"))
-		return "null";
+		return "nothing";
 	if (sscanf(text, "%4u-%2u-%2u%n", &year, &month, &day, &end) == 3 && !text[end])
 		return "a date";
 	return NULL;
@@ -169,7 +175,8 @@ static int read_name(const struct field *f, void *ret)
 }
 
 const struct type type_name = {
-	"a name of at most 31 letters, digits, '.', '_' or '-', beginning with a letter, digit or '_'",
+	"a name of at most 31 letters, digits, '.', '_' or '-', beginning with a letter, digit or "
+	"'_'",
 	read_name};
 
 static int read_any(const struct field *f, void *ret)
@@ -238,8 +245,10 @@ static int read_ports(const struct field *f, void *ret)
 		return field_bad(f, "begins above its end: must be %llu-%llu, is %s",
 				 (unsigned long long)hi, (unsigned long long)lo, text);
 	if (lo < 1024)
-		return field_bad(f, "must begin at 1024 or above: ports below belong to services, "
-				    "is %s", text);
+		return field_bad(f,
+				 "must begin at 1024 or above: ports below belong to services, "
+				 "is %s",
+				 text);
 	ports[0] = (uint16_t)lo;
 	ports[1] = (uint16_t)hi;
 	memcpy(ret, ports, sizeof(ports));

@@ -12,7 +12,7 @@
 extern const struct type type_integer;	/* an unsigned integer of row->size bytes */
 extern const struct type type_share;	/* uint16_t, hundredths of a percent */
 extern const struct type type_duration; /* uint64_t, ms */
-extern const struct type type_enum;	/* row->size bytes: row->min plus the place in row->names */
+extern const struct type type_enum;	/* row->size bytes: row->min + place in row->names */
 extern const struct type type_name;	/* char[CONF_NAME] */
 extern const struct type type_text;	/* nothing, as those down to type_key */
 extern const struct type type_path;
@@ -20,10 +20,10 @@ extern const struct type type_key;
 extern const struct type type_ports; /* uint16_t[2] */
 
 /* address.c */
-extern const struct type type_address;	/* struct conf_address, `at` too */
-extern const struct type type_cidr;	/* the same */
-extern const struct type type_listen;	/* struct conf_listen */
-extern const struct type type_target;	/* struct conf_backend: host, address, port */
+extern const struct type type_address;	 /* struct conf_address, `at` too */
+extern const struct type type_cidr;	 /* the same */
+extern const struct type type_listen;	 /* struct conf_listen */
+extern const struct type type_target;	 /* struct conf_backend: host, address, port */
 extern const struct type type_interface; /* struct conf_interface */
 
 /* net.c */

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 /*
- * The character that `text` begins with, of at most `size` bytes. Its length in bytes, or 0 if that is
- * no UTF-8 (RFC 3629: shortest form, no surrogates, up to U+10FFFF).
+ * The character that `text` begins with, of at most `size` bytes. Its length in bytes, or 0 if that
+ * is no UTF-8 (RFC 3629: shortest form, no surrogates, up to U+10FFFF).
  */
 size_t utf8_next(const char *text, size_t size, uint32_t *ret);
 

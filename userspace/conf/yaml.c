@@ -20,12 +20,14 @@ struct builder {
 	unsigned int nodes;
 	char *key; /* read, its value not yet; owned */
 	struct conf_at key_at;
-	bool done; /* the first document has ended */
+	struct conf_at last; /* place of the last event that had one */
+	bool done;	     /* the first document has ended */
 };
 
 /* ---- before the parser ---- */
 
-static int complain_of_character(struct conf_errors *errors, struct conf_at at, size_t n, uint32_t c)
+static int complain_of_character(struct conf_errors *errors, struct conf_at at, size_t n,
+				 uint32_t c)
 {
 	if (!n)
 		conf_complain(errors, false, at, NULL, "is no UTF-8: save the file as UTF-8");
@@ -42,7 +44,8 @@ static int complain_of_character(struct conf_errors *errors, struct conf_at at, 
 	return -EINVAL;
 }
 
-/* The characters; also tabs where YAML wants spaces, and directives, which change what YAML means. */
+/* The characters; also tabs where YAML wants spaces, and directives, which change what YAML means.
+ */
 static int check_characters(const char *text, size_t size, struct conf_errors *errors)
 {
 	struct conf_at at = {1, 1};
@@ -65,8 +68,7 @@ static int check_characters(const char *text, size_t size, struct conf_errors *e
 		if (!n || (c == '\t' ? indent : !utf8_printable(c)))
 			return complain_of_character(errors, at, n, c);
 		if (c == '%' && at.column == 1) {
-			conf_complain(errors, false, at, NULL,
-				      "a YAML directive: remove the line");
+			conf_complain(errors, false, at, NULL, "a YAML directive: remove the line");
 			return -EINVAL;
 		}
 		indent = indent && c == ' ';
@@ -145,8 +147,9 @@ static int begin(struct builder *b, enum yaml_kind kind, struct conf_at at)
 	struct yaml_node *node;
 
 	if (wants_key(b))
-		return stop(b, at, "a map or list as a key: put the key in quotes (an address in "
-				   "brackets too: \"[2001:db8::10]:443\")");
+		return stop(b, at,
+			    "a map or list as a key: put the key in quotes (an address in "
+			    "brackets too: \"[2001:db8::10]:443\")");
 	if (b->depth == YAML_DEPTH)
 		return stop(b, at, "nested too deeply for a configuration");
 	node = add(b, kind, at);
@@ -235,11 +238,28 @@ static int take_alias(struct builder *b, struct conf_at at)
 	return add(b, YAML_IS_BAD, at) ? 0 : -EINVAL;
 }
 
+/*
+ * What is written nowhere, such as an empty value, is placed at its key. A quoted text's mark is
+ * behind the quote.
+ */
+static struct conf_at place_of(const struct builder *b, struct fy_event *event)
+{
+	struct conf_at at = at_of(fy_event_start_mark(event), b->key ? b->key_at : b->last);
+	enum fy_scalar_style style;
+
+	if (event->type != FYET_SCALAR || !event->scalar.value)
+		return at;
+	style = fy_token_scalar_style(event->scalar.value);
+	if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && at.column > 1)
+		at.column--;
+	return at;
+}
+
 static int take(struct builder *b, struct fy_event *event)
 {
-	struct conf_at at = at_of(fy_event_start_mark(event),
-				  b->key ? b->key_at : (struct conf_at){1, 1});
+	struct conf_at at = place_of(b, event);
 
+	b->last = at;
 	switch (event->type) {
 	case FYET_DOCUMENT_START:
 		if (b->done)
@@ -304,9 +324,8 @@ static void complain_of_syntax(struct builder *b, struct fy_diag *diag)
 		conf_complain(b->errors, false, (struct conf_at){1, 1}, NULL, "is no YAML");
 		return;
 	}
-	conf_complain(b->errors, false,
-		      (struct conf_at){(uint32_t)e->line, (uint32_t)e->column}, NULL,
-		      "is no YAML: %s", e->msg ? e->msg : "");
+	conf_complain(b->errors, false, (struct conf_at){(uint32_t)e->line, (uint32_t)e->column},
+		      NULL, "is no YAML: %s", e->msg ? e->msg : "");
 }
 
 static int run(struct builder *b, struct fy_diag *diag, const char *text, size_t size)
@@ -334,7 +353,7 @@ static int run(struct builder *b, struct fy_diag *diag, const char *text, size_t
 
 int yaml_parse(const char *text, size_t size, struct yaml_node **ret, struct conf_errors *errors)
 {
-	struct builder b = {.errors = errors};
+	struct builder b = {.errors = errors, .last = {1, 1}};
 	struct fy_diag *diag;
 	int err = check_characters(text, size, errors);
 

@@ -2,9 +2,9 @@
 /*
  * yaml.h - the YAML that a configuration needs, as a tree that knows where everything stands
  *
- * Maps, lists and texts: no anchors, aliases, tags, directives or second documents, so what one reads
- * is what there is, and its size is bounded by the file's. Every value is a text; what it means is
- * for the schema to say. The only file that knows libfyaml.
+ * Maps, lists and texts: no anchors, aliases, tags, directives or second documents, so what one
+ * reads is what there is, and its size is bounded by the file's. Every value is a text; what it
+ * means is for the schema to say. The only file that knows libfyaml.
  */
 #pragma once
 

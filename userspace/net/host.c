@@ -91,7 +91,8 @@ static int one_address(const struct nlmsghdr *nlh, void *arg)
 	a->prefix = m->ifa_prefixlen;
 	a->ifindex = m->ifa_index;
 	set_flags(a, m->ifa_flags);
-	mnl_attr_for_each(attr, nlh, sizeof(*m)) {
+	mnl_attr_for_each(attr, nlh, sizeof(*m))
+	{
 		uint16_t type = mnl_attr_get_type(attr);
 
 		/* On a point-to-point link IFA_ADDRESS is the other side's. */
@@ -192,7 +193,9 @@ static int one_link(const struct nlmsghdr *nlh, void *arg)
 	l->up = m->ifi_flags & IFF_UP;
 	l->loopback = m->ifi_flags & IFF_LOOPBACK;
 	mnl_attr_for_each(a, nlh, sizeof(*m))
+	{
 		link_attribute(l, a, &elsewhere);
+	}
 	if (elsewhere || !sits_on_lower(l->kind))
 		l->lower = 0;
 	return MNL_CB_OK;
@@ -213,7 +216,7 @@ static void read_speeds(struct host *h)
 		snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", h->links[i].name);
 		if (ioctl(s, SIOCETHTOOL, &r))
 			continue;
-		mbit = ethtool_cmd_speed(&cmd);
+		mbit = (uint32_t)cmd.speed_hi << 16 | cmd.speed;
 		if (mbit != (uint32_t)SPEED_UNKNOWN)
 			h->links[i].bits = mbit * 1000000ull;
 	}
@@ -290,7 +293,8 @@ static int one_route(const struct nlmsghdr *nlh, void *arg)
 		return MNL_CB_OK;
 	if (d->family == 4)
 		to[2] = htonl(0xffff);
-	mnl_attr_for_each(a, nlh, sizeof(*m)) {
+	mnl_attr_for_each(a, nlh, sizeof(*m))
+	{
 		if (mnl_attr_get_type(a) == RTA_DST)
 			get_ip(a, to);
 		else if (mnl_attr_get_type(a) == RTA_OIF)
@@ -384,13 +388,14 @@ static int dump(struct dump *d, uint16_t type, int family, mnl_cb_t cb, unsigned
 	for (int i = 0; i < TRIES && err == -EINTR; i++) {
 		char buffer[128];
 		struct nlmsghdr *h = mnl_nlmsg_put_header(buffer);
-		struct rtmsg *m; /* the longest header of the three; what is read of all is the family */
+		struct rtmsg
+			*m; /* the longest header of the three; what is read of all is the family */
 
 		h->nlmsg_type = type;
 		h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 		h->nlmsg_seq = 1;
-		m = mnl_nlmsg_put_extra_header(
-			h, type == RTM_GETLINK ? sizeof(struct ifinfomsg) : sizeof(*m));
+		m = mnl_nlmsg_put_extra_header(h, type == RTM_GETLINK ? sizeof(struct ifinfomsg)
+								      : sizeof(*m));
 		m->rtm_family = (uint8_t)family;
 		*n = before;
 		err = netlink_exchange(h, cb, d);

@@ -28,7 +28,7 @@ struct host_address {
 struct host_link {
 	uint32_t ifindex;
 	uint32_t master; /* 0: none */
-	uint32_t lower;	 /* what a VLAN, macvlan or the like sits on; 0: nothing, or elsewhere */
+	uint32_t lower;	 /* what a VLAN or macvlan sits on; 0: nothing, or elsewhere */
 	char name[16];
 	char kind[16]; /* "bond", "vlan", "wireguard"; "" for a plain device */
 	bool up;
@@ -53,16 +53,16 @@ struct host {
 	struct host_route *routes; /* default routes, and those that cover an address asked for */
 	unsigned int n_routes;
 	uint16_t port_lo, port_hi; /* ip_local_port_range; 0: unknown */
-	bool vrrp;		   /* a program here speaks VRRP (an open raw socket of protocol 112) */
-	uint64_t memory;	   /* bytes that could be had, 0: unknown */
-	uint64_t accepted;	   /* connections accepted since boot (TcpPassiveOpens) */
-	uint64_t at_ns;		   /* CLOCK_MONOTONIC when this was read */
+	bool vrrp;	   /* a program here speaks VRRP (an open raw socket of protocol 112) */
+	uint64_t memory;   /* bytes that could be had, 0: unknown */
+	uint64_t accepted; /* connections accepted since boot (TcpPassiveOpens) */
+	uint64_t at_ns;	   /* CLOCK_MONOTONIC when this was read */
 };
 
 /*
- * Reads it all; routes towards the `n` addresses are of interest. 0 and *ret, which the caller gives to
- * host_free; −errno when the kernel does not tell addresses, links or routes. What else cannot be
- * learned is 0 in *ret.
+ * Reads it all; routes towards the `n` addresses are of interest. 0 and *ret, which the caller
+ * gives to host_free; −errno when the kernel does not tell addresses, links or routes. What else
+ * cannot be learned is 0 in *ret.
  */
 int host_read(const uint32_t (*towards)[4], unsigned int n, struct host *ret);
 void host_free(struct host *h);

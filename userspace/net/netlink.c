@@ -26,8 +26,8 @@ int netlink_exchange(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 			err = -errno;
 			break;
 		}
-		err = mnl_cb_run(answer, (size_t)n, request->nlmsg_seq,
-				 mnl_socket_get_portid(s), cb, arg);
+		err = mnl_cb_run(answer, (size_t)n, request->nlmsg_seq, mnl_socket_get_portid(s),
+				 cb, arg);
 		if (err < 0)
 			err = -errno;
 	} while (err > 0);

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #define RESERVED "/proc/sys/net/ipv4/ip_local_reserved_ports"
-#define RANGE	 "/proc/sys/net/ipv4/ip_local_port_range"
 #define PORTS	 65536
 #define TEXT	 (PORTS * 6)
 
@@ -102,23 +101,4 @@ int reserve_ports(uint16_t lo, uint16_t hi)
 int reserve_release(uint16_t lo, uint16_t hi)
 {
 	return change(lo, hi, 0);
-}
-
-int reserve_left(unsigned int *ret)
-{
-	unsigned char *port = malloc(PORTS);
-	unsigned int lo, hi, left = 0;
-	char text[64];
-	int err = port ? read_reserved(port) : -ENOMEM;
-
-	if (!err)
-		err = read_file(RANGE, text, sizeof(text));
-	if (!err && (sscanf(text, "%u %u", &lo, &hi) != 2 || hi >= PORTS))
-		err = -EBADMSG;
-	for (unsigned int i = lo; !err && i <= hi; i++)
-		left += !port[i];
-	free(port);
-	if (!err)
-		*ret = left;
-	return err;
 }

@@ -9,10 +9,8 @@
 
 #include <stdint.h>
 
-/* Adds lo..hi. 1: some or all of it was reserved already, by somebody else: nothing was changed, and
- * nothing is to be given back. */
+/* Adds lo..hi. 1: some or all of it was reserved already, by somebody else: nothing was changed,
+ * and nothing is to be given back. */
 int reserve_ports(uint16_t lo, uint16_t hi);
 /* Takes lo..hi out again. 1: some of it was not there: nothing was changed. */
 int reserve_release(uint16_t lo, uint16_t hi);
-/* How many ports of ip_local_port_range are left for the host itself. */
-int reserve_left(unsigned int *ret);

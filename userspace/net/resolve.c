@@ -57,8 +57,8 @@ static void add_answer(struct resolved *r, const struct addrinfo *a)
 }
 
 /*
- * One family at a time: asked for both, getaddrinfo gives the one that came and does not tell that the
- * other failed, and a backend would lose its IPv6 addresses to a lost packet.
+ * One family at a time: asked for both, getaddrinfo gives the one that came and does not tell that
+ * the other failed, and a backend would lose its IPv6 addresses to a lost packet.
  */
 static int ask(const char *name, int family, struct resolved *r)
 {

@@ -2,8 +2,8 @@
 /*
  * resolve.h - the addresses of a name, as this host resolves it
  *
- * Whatever /etc/nsswitch.conf says (hosts file, resolver), whether or not this host has addresses of
- * a family itself. Blocks for as long as the resolver takes.
+ * Whatever /etc/nsswitch.conf says (hosts file, resolver), whether or not this host has addresses
+ * of a family itself. Blocks for as long as the resolver takes.
  */
 #pragma once
 

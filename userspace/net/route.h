@@ -9,13 +9,14 @@
 
 struct route_way {
 	uint32_t ifindex;
-	uint32_t mtu;		/* of the route, else of the device; 0: unknown */
-	uint32_t next_hop[4];	/* the gateway, else the destination */
-	bool unreachable;	/* the next hop was asked for and does not answer (NUD_FAILED) */
+	uint32_t mtu;	      /* of the route, else of the device; 0: unknown */
+	uint32_t next_hop[4]; /* the gateway, else the destination */
+	bool unreachable;     /* the next hop was asked for and does not answer (NUD_FAILED) */
 };
 
 /*
  * From `src` to `dst`, both as in bpf/shift.h and of one family, in this network namespace. 0;
- * -ENETUNREACH or another of the kernel's: there is no way; -EINVAL: the way ends on this host itself.
+ * -ENETUNREACH or another of the kernel's: there is no way; -EINVAL: the way ends on this host
+ * itself.
  */
 int route_lookup(const uint32_t dst[4], const uint32_t src[4], struct route_way *ret);

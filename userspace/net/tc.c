@@ -56,7 +56,8 @@ static int one_filter(const struct nlmsghdr *h, void *arg)
 	f->count++;
 	if (TC_H_MAJ(tc->tcm_info) >> 16 != TC_PRIORITY || tc->tcm_handle != TC_HANDLE)
 		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof(*tc)) {
+	mnl_attr_for_each(a, h, sizeof(*tc))
+	{
 		if (mnl_attr_get_type(a) == TCA_OPTIONS)
 			mnl_attr_parse_nested(a, parse_options, &f->prog_id);
 	}
@@ -126,8 +127,8 @@ int tc_attach(uint32_t ifindex, int prog_fd)
 	char buffer[512];
 	struct nlattr *options;
 	struct tcmsg *tc;
-	struct nlmsghdr *h = prepare(buffer, RTM_NEWTFILTER,
-				     NLM_F_ACK | NLM_F_CREATE, ifindex, &tc);
+	struct nlmsghdr *h =
+		prepare(buffer, RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE, ifindex, &tc);
 
 	tc->tcm_parent = PARENT_INGRESS;
 	tc->tcm_handle = TC_HANDLE;

@@ -56,9 +56,8 @@ int bpfsys_tcx_query(uint32_t ifindex, uint32_t *ids, uint32_t max)
 
 int bpfsys_tcx_attach(uint32_t ifindex, int prog_fd, int replace_fd)
 {
-	union bpf_attr a = {.target_fd = ifindex,
-			    .attach_bpf_fd = prog_fd,
-			    .attach_type = BPFSYS_TCX_INGRESS};
+	union bpf_attr a = {
+		.target_fd = ifindex, .attach_bpf_fd = prog_fd, .attach_type = BPFSYS_TCX_INGRESS};
 
 	if (replace_fd >= 0) {
 		a.attach_flags = BPF_F_REPLACE;
@@ -69,18 +68,16 @@ int bpfsys_tcx_attach(uint32_t ifindex, int prog_fd, int replace_fd)
 
 int bpfsys_tcx_detach(uint32_t ifindex, int prog_fd)
 {
-	union bpf_attr a = {.target_fd = ifindex,
-			    .attach_bpf_fd = prog_fd,
-			    .attach_type = BPFSYS_TCX_INGRESS};
+	union bpf_attr a = {
+		.target_fd = ifindex, .attach_bpf_fd = prog_fd, .attach_type = BPFSYS_TCX_INGRESS};
 
 	return sys_bpf(BPF_PROG_DETACH, &a, sizeof(a));
 }
 
 int bpfsys_prog_info(int fd, struct bpf_prog_info *info, uint32_t *maps)
 {
-	union bpf_attr a = {.info = {.bpf_fd = fd,
-				     .info_len = sizeof(*info),
-				     .info = (uintptr_t)info}};
+	union bpf_attr a = {
+		.info = {.bpf_fd = fd, .info_len = sizeof(*info), .info = (uintptr_t)info}};
 	int err;
 
 	memset(info, 0, sizeof(*info));
@@ -102,9 +99,8 @@ int bpfsys_bind_map(int prog_fd, int map_fd)
 
 int bpfsys_map_info(int fd, struct bpf_map_info *info)
 {
-	union bpf_attr a = {.info = {.bpf_fd = fd,
-				     .info_len = sizeof(*info),
-				     .info = (uintptr_t)info}};
+	union bpf_attr a = {
+		.info = {.bpf_fd = fd, .info_len = sizeof(*info), .info = (uintptr_t)info}};
 
 	memset(info, 0, sizeof(*info));
 	return sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &a, sizeof(a));
@@ -131,16 +127,24 @@ int bpfsys_create_array(const char *name, uint32_t value_size, uint32_t n, uint3
 
 int bpfsys_lookup(int map_fd, const void *key, void *value)
 {
-	union bpf_attr a = {
-		.map_fd = map_fd, .key = (uintptr_t)key, .value = (uintptr_t)value};
+	union bpf_attr a = {.map_fd = map_fd, .key = (uintptr_t)key, .value = (uintptr_t)value};
 
 	return sys_bpf(BPF_MAP_LOOKUP_ELEM, &a, sizeof(a));
 }
 
 int bpfsys_update(int map_fd, const void *key, const void *value)
 {
-	union bpf_attr a = {
-		.map_fd = map_fd, .key = (uintptr_t)key, .value = (uintptr_t)value};
+	union bpf_attr a = {.map_fd = map_fd, .key = (uintptr_t)key, .value = (uintptr_t)value};
+
+	return sys_bpf(BPF_MAP_UPDATE_ELEM, &a, sizeof(a));
+}
+
+int bpfsys_add(int map_fd, const void *key, const void *value)
+{
+	union bpf_attr a = {.map_fd = map_fd,
+			    .key = (uintptr_t)key,
+			    .value = (uintptr_t)value,
+			    .flags = BPF_NOEXIST};
 
 	return sys_bpf(BPF_MAP_UPDATE_ELEM, &a, sizeof(a));
 }
@@ -154,17 +158,15 @@ int bpfsys_delete(int map_fd, const void *key)
 
 int bpfsys_next_key(int map_fd, const void *key, void *next)
 {
-	union bpf_attr a = {
-		.map_fd = map_fd, .key = (uintptr_t)key, .next_key = (uintptr_t)next};
+	union bpf_attr a = {.map_fd = map_fd, .key = (uintptr_t)key, .next_key = (uintptr_t)next};
 
 	return sys_bpf(BPF_MAP_GET_NEXT_KEY, &a, sizeof(a));
 }
 
 int bpfsys_test_run(int prog_fd, const void *packet, uint32_t length, uint32_t *ret_action)
 {
-	union bpf_attr a = {.test = {.prog_fd = prog_fd,
-				     .data_in = (uintptr_t)packet,
-				     .data_size_in = length}};
+	union bpf_attr a = {
+		.test = {.prog_fd = prog_fd, .data_in = (uintptr_t)packet, .data_size_in = length}};
 	int err = sys_bpf(BPF_PROG_TEST_RUN, &a, sizeof(a));
 
 	if (!err && ret_action)

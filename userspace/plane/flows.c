@@ -65,26 +65,25 @@ static bool copy_flow(const struct shift_flow *live, struct shift_flow *ret)
 	return false;
 }
 
-static int walk_target(const struct flows_array *s, struct flow_seen *seen, int service, uint32_t now,
-		       flows_fn fn, void *arg)
+/* `copy` is what seen->f points to. */
+static int walk_target(const struct flows_array *s, struct flow_seen *seen, struct shift_flow *copy,
+		       int service, uint32_t now, flows_fn fn, void *arg)
 {
 	uint32_t count = s->count < seen->t->ports ? s->count : seen->t->ports;
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct shift_flow *live = &s->flow[i];
-		struct shift_flow copy;
 		int answer;
 
 		/* Most ports are free or long expired: one cache line, and on. */
 		if (!__atomic_load_n(&live->state, __ATOMIC_RELAXED) ||
 		    shift_tick_passed(now, __atomic_load_n(&live->expires, __ATOMIC_RELAXED)))
 			continue;
-		if (!copy_flow(live, &copy) || !shift_flow_holds(&copy, now))
+		if (!copy_flow(live, copy) || !shift_flow_holds(copy, now))
 			continue;
-		if (service >= 0 && copy.service != service)
+		if (service >= 0 && copy->service != service)
 			continue;
 		seen->index = i;
-		seen->f = &copy;
 		seen->live = live;
 		answer = fn(seen, arg);
 		if (answer)
@@ -97,7 +96,8 @@ int flows_each(const struct plane *p, int service, uint32_t now, flows_fn fn, vo
 {
 	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS; id++) {
 		struct shift_target t;
-		struct flow_seen seen = {.target = id, .t = &t};
+		struct shift_flow copy;
+		struct flow_seen seen = {.target = id, .t = &t, .f = &copy};
 		struct flows_array s = {0};
 		int err = bpfsys_lookup(p->map[PLANE_TARGETS], &id, &t);
 
@@ -110,7 +110,7 @@ int flows_each(const struct plane *p, int service, uint32_t now, flows_fn fn, vo
 			continue;
 		if (err)
 			return err;
-		err = walk_target(&s, &seen, service, now, fn, arg);
+		err = walk_target(&s, &seen, &copy, service, now, fn, arg);
 		flows_unmap(&s);
 		if (err)
 			return err;

@@ -189,8 +189,10 @@ int load_maps(struct plane *p, uint32_t flow_capacity)
 	return err;
 }
 
-int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, uint32_t l3)
+int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, uint32_t l3,
+		 bool growing)
 {
+	uint32_t look_twice = growing;
 	struct bpf_object *o;
 	int err = load_open(p, "shift_ingress", &o), fd;
 
@@ -201,6 +203,8 @@ int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, ui
 		err = load_set(o, "window_shift", &window_shift, sizeof(window_shift));
 	if (!err)
 		err = load_set(o, "l3_offset", &l3, sizeof(l3));
+	if (!err)
+		err = load_set(o, "growing", &look_twice, sizeof(look_twice));
 	fd = err ? err : load_program(o, "shift_ingress");
 	bpf_object__close(o);
 	/* Those that the program does not use are found through it as well. */

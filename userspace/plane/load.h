@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,8 @@ int load_object(const void **ret, size_t *ret_size);
  */
 int load_open(const struct plane *p, const char *only, struct bpf_object **ret);
 
-/* Sets a constant of the object before it is loaded. -ENOENT: there is none of that name and size. */
+/* Sets a constant of the object before it is loaded. -ENOENT: there is none of that name and size.
+ */
 int load_set(struct bpf_object *o, const char *name, const void *value, size_t size);
 
 /* Loads it and returns the program's descriptor, the caller's. */
@@ -30,8 +32,9 @@ int load_program(struct bpf_object *o, const char *name);
 int load_maps(struct plane *p, uint32_t flow_capacity);
 
 /* The ingress program of one interface. `slot`: its place in shift_globals.interface; `l3`: bytes
- * before the IP header. */
-int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, uint32_t l3);
+ * before the IP header; `growing`: the forward table of before is looked at, too. */
+int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, uint32_t l3,
+		 bool growing);
 
 /* Both clocks, read at the same moment by the kernel. */
 int load_clock(const struct plane *p, uint64_t *ret_jiffies, uint64_t *ret_ns);

@@ -53,8 +53,7 @@ static unsigned int next_in_turn(const uint32_t quota[], const uint32_t got[], u
 	for (unsigned int i = 0; i < n; i++) {
 		if (got[i] == quota[i])
 			continue;
-		if (best == n ||
-		    (uint64_t)got[i] * quota[best] < (uint64_t)got[best] * quota[i])
+		if (best == n || (uint64_t)got[i] * quota[best] < (uint64_t)got[best] * quota[i])
 			best = i;
 	}
 	return best;

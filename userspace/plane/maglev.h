@@ -3,9 +3,9 @@
  * maglev.h - the table that leads a hash to a backend
  *
  * Weighted Maglev hashing (Eisenbud et al., NSDI 2016): every backend has a permutation of the
- * table's places made from its name alone, so hosts that know the same backends fill the same table,
- * and a backend that comes or goes moves few others' places. Each gets exactly its share of the
- * places, rounded by largest remainder.
+ * table's places made from its name alone, so hosts that know the same backends fill the same
+ * table, and a backend that comes or goes moves few others' places. Each gets exactly its share of
+ * the places, rounded by largest remainder.
  */
 #pragma once
 
@@ -19,8 +19,8 @@ struct maglev_backend {
 	uint16_t weight; /* 0: takes no part */
 };
 
-/* Fills *ret; no backend of weight above 0 makes an empty table. At most SHIFT_TABLE_LIST take part:
- * more are -E2BIG. */
+/* Fills *ret; no backend of weight above 0 makes an empty table. At most SHIFT_TABLE_LIST take
+ * part: more are -E2BIG. */
 int maglev_fill(const struct maglev_backend *b, unsigned int n, struct shift_table *ret);
 
 /* A 64-bit hash of a name that never changes between hosts and versions. */

@@ -33,9 +33,9 @@ const char *const plane_map_names[PLANE_MAPS] = {
 	[PLANE_TABLES] = "shift_tables",     [PLANE_BACKENDS] = "shift_backends",
 	[PLANE_TARGETS] = "shift_targets",   [PLANE_REPLIES] = "shift_replies",
 	[PLANE_CURSORS] = "shift_cursors",   [PLANE_SLOTS] = "shift_slots",
-	[PLANE_FLOWS] = "shift_flows",	     [PLANE_SYNS] = "shift_syns",
-	[PLANE_IFSTATS] = "shift_ifstats",   [PLANE_SVCSTATS] = "shift_svcstats",
-	[PLANE_BESTATS] = "shift_bestats",  
+	[PLANE_FLOWS] = "shift_flows",	     [PLANE_FLOWS_WAS] = "shift_flows_was",
+	[PLANE_SYNS] = "shift_syns",	     [PLANE_IFSTATS] = "shift_ifstats",
+	[PLANE_SVCSTATS] = "shift_svcstats", [PLANE_BESTATS] = "shift_bestats",
 };
 
 int plane_namespace(uint64_t *ret_id, bool *ret_first)
@@ -122,49 +122,58 @@ int plane_maps_of_program(int prog_fd, int map[PLANE_MAPS])
 	return 0;
 }
 
+/* A descriptor; -ENOENT: it is not ours, or gone meanwhile; another −errno: nobody can tell. */
 static int open_ours(uint32_t id)
 {
 	struct bpf_prog_info info;
-	int fd = bpfsys_prog_by_id(id);
+	int fd = bpfsys_prog_by_id(id), err;
 
 	if (fd < 0)
 		return fd;
-	if (bpfsys_prog_info(fd, &info, NULL) < 0 || strcmp(info.name, "shift_ingress")) {
-		close(fd);
-		return -ENOENT;
-	}
-	return fd;
+	err = bpfsys_prog_info(fd, &info, NULL);
+	if (err >= 0 && !strcmp(info.name, "shift_ingress"))
+		return fd;
+	close(fd);
+	return err < 0 ? err : -ENOENT;
 }
 
+/* One of these programs, taken up as `hook`. 1: it is ours; 0: it is not. */
+static int take_up(uint32_t id, enum shift_hook hook, struct plane_attachment *ret)
+{
+	int fd = open_ours(id);
+
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return fd;
+	ret->hook = hook;
+	ret->prog_id = id;
+	ret->prog_fd = fd;
+	return 1;
+}
+
+/* What cannot be told is an error: "not attached" would be a lie, and acted on. */
 int plane_attachment(uint32_t ifindex, struct plane_attachment *ret)
 {
 	uint32_t ids[TCX_MAX], id = 0;
-	int n = bpfsys_tcx_query(ifindex, ids, TCX_MAX);
-	int fd;
+	int n = bpfsys_tcx_query(ifindex, ids, TCX_MAX), found = 0, err;
 
 	ret->ifindex = ifindex;
 	ret->hook = SHIFT_HOOK_NONE;
 	ret->prog_fd = -1;
-	if (n == -EPERM)
+	if (n == -ENODEV)
+		return 0;
+	if (n < 0 && n != -EINVAL) /* EINVAL: a kernel without tcx */
 		return n;
-	for (int i = 0; i < n && i < TCX_MAX; i++) {
-		fd = open_ours(ids[i]);
-		if (fd < 0)
-			continue;
-		ret->hook = SHIFT_HOOK_TCX;
-		ret->prog_id = ids[i];
-		ret->prog_fd = fd;
-		return 0;
-	}
-	if (tc_find(ifindex, &id) || !id)
-		return 0;
-	fd = open_ours(id);
-	if (fd < 0)
-		return fd == -EPERM ? fd : 0;
-	ret->hook = SHIFT_HOOK_CLSACT;
-	ret->prog_id = id;
-	ret->prog_fd = fd;
-	return 0;
+	for (int i = 0; i < n && i < TCX_MAX && !found; i++)
+		found = take_up(ids[i], SHIFT_HOOK_TCX, ret);
+	if (found)
+		return found < 0 ? found : 0;
+	err = tc_find(ifindex, &id);
+	if (err || !id)
+		return err == -ENODEV || err == -ENOENT || err == -EINVAL ? 0 : err;
+	found = take_up(id, SHIFT_HOOK_CLSACT, ret);
+	return found < 0 ? found : 0;
 }
 
 /* Takes the attachment up if our program is there. 1: it is; 0: it is not; or −errno. */
@@ -247,7 +256,8 @@ int plane_map_control(struct plane *p)
 	return 0;
 }
 
-/* By the pins' record to the interfaces, and by a program found there to the maps it really uses. */
+/* By the pins' record to the interfaces, and by a program found there to the maps it really uses.
+ */
 static int find_by_pins(struct plane *p)
 {
 	struct shift_globals g;
@@ -265,6 +275,15 @@ static int find_by_pins(struct plane *p)
 	return err;
 }
 
+/* Does the program look into two forward tables (grow.h)? */
+static bool is_growing(const int map[PLANE_MAPS])
+{
+	struct bpf_map_info info;
+
+	return map[PLANE_FLOWS_WAS] >= 0 && !bpfsys_map_info(map[PLANE_FLOWS_WAS], &info) &&
+	       info.max_entries > 1;
+}
+
 /* The maps of the program that is attached, whatever the pins say. */
 static int adopt_program(struct plane *p)
 {
@@ -277,7 +296,26 @@ static int adopt_program(struct plane *p)
 		err = -EPROTO;
 	if (!err)
 		err = plane_globals(p, &g);
-	return err ? err : find_listed(p, &g);
+	if (!err)
+		err = find_listed(p, &g);
+	/* An apply that was killed while it grew the forward table: the program that knows both
+	 * tables is the one to go on from. */
+	for (int i = 1; i < p->attachments && !err && !is_growing(p->map); i++) {
+		int other[PLANE_MAPS];
+
+		memset(other, -1, sizeof(other));
+		err = plane_maps_of_program(p->at[i].prog_fd, other);
+		if (!err && is_growing(other)) {
+			forget_maps(p);
+			memcpy(p->map, other, sizeof(other));
+			break;
+		}
+		for (int m = 0; m < PLANE_MAPS; m++) {
+			if (other[m] >= 0)
+				close(other[m]);
+		}
+	}
+	return err;
 }
 
 int plane_find(struct plane *ret)
@@ -296,9 +334,9 @@ int plane_find(struct plane *ret)
 		err = adopt_program(ret);
 	else if (!err)
 		err = pinned;
-	if (!err && (ret->map[PLANE_CONTROL] < 0 ||
-		     bpfsys_map_info(ret->map[PLANE_CONTROL], &info) ||
-		     info.value_size != sizeof(struct shift_control)))
+	if (!err &&
+	    (ret->map[PLANE_CONTROL] < 0 || bpfsys_map_info(ret->map[PLANE_CONTROL], &info) ||
+	     info.value_size != sizeof(struct shift_control)))
 		err = -EPROTO;
 	if (!err)
 		err = plane_map_control(ret);
@@ -318,6 +356,36 @@ void plane_close(struct plane *p)
 	for (int i = 0; i < p->attachments; i++)
 		close(p->at[i].prog_fd);
 	p->attachments = 0;
+}
+
+int plane_pinned_control(struct plane *ret)
+{
+	char dir[128], path[192];
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	for (int i = 0; i < PLANE_MAPS; i++)
+		ret->map[i] = -1;
+	err = plane_pin_dir(dir, sizeof(dir));
+	if (err)
+		return err;
+	for (int i = PLANE_CONTROL; i <= PLANE_SERVICES && !err; i++) {
+		if (i != PLANE_CONTROL && i != PLANE_SERVICES)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, plane_map_names[i]);
+		ret->map[i] = bpfsys_obj_get(path);
+		if (ret->map[i] < 0)
+			err = ret->map[i];
+	}
+	return err ? err : plane_map_control(ret);
+}
+
+bool plane_same_control(const struct plane *a, const struct plane *b)
+{
+	struct bpf_map_info x, y;
+
+	return !bpfsys_map_info(a->map[PLANE_CONTROL], &x) &&
+	       !bpfsys_map_info(b->map[PLANE_CONTROL], &y) && x.id == y.id;
 }
 
 int plane_globals(const struct plane *p, struct shift_globals *ret)

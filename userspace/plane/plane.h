@@ -30,6 +30,7 @@ enum plane_map {
 	PLANE_CURSORS,
 	PLANE_SLOTS,
 	PLANE_FLOWS,
+	PLANE_FLOWS_WAS, /* one entry, but while the forward table grows */
 	PLANE_SYNS,
 	PLANE_IFSTATS,
 	PLANE_SVCSTATS,
@@ -49,7 +50,7 @@ struct plane_attachment {
 };
 
 struct plane {
-	int map[PLANE_MAPS]; /* −1 where not open */
+	int map[PLANE_MAPS];	       /* −1 where not open */
 	struct shift_control *control; /* SHIFT_MAX_SERVICES elements, mapped; NULL without maps */
 	struct plane_attachment at[SHIFT_MAX_INTERFACES];
 	int attachments; /* 0: found by pins, if at all */
@@ -62,10 +63,20 @@ struct plane {
 int plane_find(struct plane *ret);
 void plane_close(struct plane *p);
 
+/*
+ * Control and services by their pins alone, which asks no device and waits for none of the kernel's
+ * locks: what a rollback tries first. Whether a program uses these maps is not known. 0 or −errno;
+ * *ret can be given to plane_close.
+ */
+int plane_pinned_control(struct plane *ret);
+/* Is it the same map? */
+bool plane_same_control(const struct plane *a, const struct plane *b);
+
 /* The folder of this namespace's pins; -ENOENT where no bpffs is to be had. */
 int plane_pin_dir(char *ret, size_t size);
 
-/* The cookie (or, below 5.14, the inode) of this network namespace; *ret_first: it is process 1's. */
+/* The cookie (or, below 5.14, the inode) of this network namespace; *ret_first: it is process 1's.
+ */
 int plane_namespace(uint64_t *ret_id, bool *ret_first);
 
 /* Opens the maps that a program uses, by name. 0 or −errno. */

@@ -83,7 +83,8 @@ static int send_v4(int fd, const struct segment *s)
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {s->dst[3]}};
 
 	out.tcp = tcp_of(s, &s->src[3], &s->dst[3], 4);
-	return sendto(fd, &out, sizeof(out), 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
+	return sendto(fd, &out, sizeof(out), 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno
+											: 0;
 }
 
 static int send_v6(int fd, const struct segment *s)
@@ -100,7 +101,8 @@ static int send_v6(int fd, const struct segment *s)
 	memcpy(&out.ip.ip6_dst, s->dst, 16);
 	memcpy(&to.sin6_addr, s->dst, 16);
 	out.tcp = tcp_of(s, s->src, s->dst, 16);
-	return sendto(fd, &out, sizeof(out), 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno : 0;
+	return sendto(fd, &out, sizeof(out), 0, (struct sockaddr *)&to, sizeof(to)) < 0 ? -errno
+											: 0;
 }
 
 static int send_segment(const struct sender *s, uint8_t family, const struct segment *g)
@@ -121,8 +123,10 @@ static void wait_for_turn(const struct sender *s)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
-/* Each side is told the number it expects next; a handshake that is half done, what RFC 9293 asks. */
-static int tell_both(const struct sender *s, const struct flow_seen *f, const struct shift_listen *l)
+/* Each side is told the number it expects next; a handshake that is half done, what RFC 9293 asks.
+ */
+static int tell_both(const struct sender *s, const struct flow_seen *f,
+		     const struct shift_listen *l)
 {
 	struct segment client = {.src = l->address,
 				 .dst = f->f->client,
@@ -151,22 +155,37 @@ static int tell_both(const struct sender *s, const struct flow_seen *f, const st
 	return err ? err : err2;
 }
 
-static int reset_one(const struct flow_seen *f, void *arg)
+/* After a pause the record may be another connection's, or have other numbers: it is read again. */
+static bool look_again(const struct sender *s, struct shift_flow *f, const struct shift_flow *live)
+{
+	uint32_t generation = f->generation;
+
+	memcpy(f, live, sizeof(*f));
+	return f->generation == generation && f->epoch < s->epoch &&
+	       shift_flow_alive(f, plane_tick(&s->g));
+}
+
+static int reset_one(const struct flow_seen *seen, void *arg)
 {
 	struct sender *s = arg;
-	uint32_t now = plane_tick(&s->g), id = f->f->listen;
+	struct shift_flow now = *seen->f;
+	struct flow_seen f = *seen;
+	uint32_t id = now.listen;
 	struct shift_listen l;
 	int err;
 
-	if (f->f->epoch >= s->epoch || !shift_flow_alive(f->f, now))
+	f.f = &now;
+	if (now.epoch >= s->epoch || !shift_flow_alive(&now, plane_tick(&s->g)))
 		return 0;
 	err = bpfsys_lookup(s->p->map[PLANE_LISTENS], &id, &l);
 	if (err)
 		return err;
 	wait_for_turn(s);
+	if (!look_again(s, &now, f.live))
+		return 0;
 	if (s->rate)
-		f->live->cut = 1;
-	err = tell_both(s, f, &l);
+		f.live->cut = 1;
+	err = tell_both(s, &f, &l);
 	if (err) {
 		s->result->failed++;
 		if (!s->result->error)
@@ -174,11 +193,10 @@ static int reset_one(const struct flow_seen *f, void *arg)
 		return 0; /* the program cuts it at its next packet */
 	}
 	s->result->reset++;
-	/* The program does the same after a cut; the record may not be another connection's by now. */
-	if (f->live->generation == f->f->generation) {
-		f->live->flags |= SHIFT_FLOW_RESET;
-		f->live->state = SHIFT_FLOW_DONE;
-		f->live->expires = now + s->svc.timeout[SHIFT_FLOW_DONE];
+	if (f.live->generation == now.generation) { /* as the program does after a cut */
+		f.live->flags = SHIFT_FLOW_CUT;
+		f.live->state = SHIFT_FLOW_DONE;
+		f.live->expires = plane_tick(&s->g) + s->svc.timeout[SHIFT_FLOW_DONE];
 	}
 	return 0;
 }

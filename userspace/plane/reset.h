@@ -3,8 +3,8 @@
  * reset.h - RSTs to both ends of shifted connections that send nothing themselves
  *
  * The program answers every packet of a cut flow with RSTs, but an idle flow has none. Its record
- * holds what each side acknowledged last; a RST with that number is obeyed at once (RFC 5961, 3.2), and if
- * data was under way, the challenge it draws is answered by the program.
+ * holds what each side acknowledged last; a RST with that number is obeyed at once (RFC 5961, 3.2),
+ * and if data was under way, the challenge it draws is answered by the program.
  */
 #pragma once
 
@@ -19,8 +19,8 @@ struct reset_result {
 };
 
 /*
- * Resets the flows of one service that began before `epoch`, at most `rate` per second (0: at once).
- * With a rate each is marked as cut just before. 0, or −errno when it could not begin.
+ * Resets the flows of one service that began before `epoch`, at most `rate` per second (0: at
+ * once). With a rate each is marked as cut just before. 0, or −errno when it could not begin.
  */
 int reset_flows(struct plane *p, int service, uint64_t epoch, uint32_t rate,
 		struct reset_result *ret);

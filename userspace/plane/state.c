@@ -16,16 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "userspace/base/screen.h"
 #include "userspace/base/who.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/plane.h"
 
 #define WAIT_MS 40
-#define LIMIT	65536 /* bytes of a state file */
 
 static const char *const authority_names[] = {"old", "shared", "new"};
 
-int state_dir(char *ret, size_t size)
+/* *ret_lasting: the folder's name means the same after a reboot. */
+static int find_dir(char *ret, size_t size, bool *ret_lasting)
 {
 	const char *root = getenv("SHIFT_STATE");
 	struct stat ns;
@@ -35,17 +36,26 @@ int state_dir(char *ret, size_t size)
 
 	if (err)
 		return err;
-	if (!root || !*root)
-		root = "/var/lib/shift";
-	if (first) {
+	*ret_lasting = true;
+	if (root && *root) {
 		n = snprintf(ret, size, "%s", root);
+	} else if (first) {
+		n = snprintf(ret, size, "/var/lib/shift");
 	} else {
 		if (stat("/proc/self/ns/net", &ns))
 			return -errno;
-		n = snprintf(ret, size, "%s/netns-%llu-%llu", root, (unsigned long long)ns.st_ino,
-			     (unsigned long long)id);
+		n = snprintf(ret, size, "/var/lib/shift/netns-%llu-%llu",
+			     (unsigned long long)ns.st_ino, (unsigned long long)id);
+		*ret_lasting = false;
 	}
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int state_dir(char *ret, size_t size)
+{
+	bool lasting;
+
+	return find_dir(ret, size, &lasting);
 }
 
 static int make_dir(char *path)
@@ -95,15 +105,18 @@ int state_load(const char *service, struct state *ret)
 	char dir[256], path[320], boot[64];
 	const char *boot_then;
 	struct state s = {0};
+	bool lasting;
 	json_t *j;
-	int err = state_dir(dir, sizeof(dir));
+	int err = find_dir(dir, sizeof(dir), &lasting), fd;
 
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "%s/%s.json", dir, service);
-	if (access(path, F_OK))
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
 		return -errno;
-	j = json_load_file(path, 0, NULL);
+	j = json_loadfd(fd, 0, NULL);
+	close(fd);
 	if (!json_is_object(j) || !json_is_integer(json_object_get(j, "epoch"))) {
 		json_decref(j);
 		return -EBADMSG;
@@ -124,6 +137,8 @@ int state_load(const char *service, struct state *ret)
 	boot_then = json_string_value(json_object_get(j, "boot_id"));
 	s.this_boot = boot_then && !strcmp(boot_then, boot);
 	json_decref(j);
+	if (!lasting && !s.this_boot)
+		return -ENOENT; /* of another namespace that had these numbers */
 	*ret = s;
 	return 0;
 }
@@ -141,7 +156,8 @@ int state_services(char ret[][SHIFT_NAME], int max)
 	while (d && n < max && (e = readdir(d))) {
 		size_t length = strlen(e->d_name);
 
-		if (length <= 5 || length - 5 >= SHIFT_NAME || strcmp(e->d_name + length - 5, ".json"))
+		if (length <= 5 || length - 5 >= SHIFT_NAME ||
+		    strcmp(e->d_name + length - 5, ".json"))
 			continue;
 		snprintf(ret[n++], SHIFT_NAME, "%.*s", (int)(length - 5), e->d_name);
 	}
@@ -193,11 +209,11 @@ static char *state_text(const char *service, const struct shift_record *r)
 	json_t *j;
 
 	boot_id(boot);
-	j = json_pack("{s:i, s:s, s:I, s:i, s:s, s:s, s:b, s:s, s:I, s:s, s:s, s:I, s:s}", "schema", 1,
-		      "service", service, "epoch", (json_int_t)r->epoch, "weight",
+	j = json_pack("{s:i, s:s, s:I, s:i, s:s, s:s, s:b, s:s, s:I, s:s, s:s, s:I, s:s}", "schema",
+		      1, "service", service, "epoch", (json_int_t)r->epoch, "weight",
 		      (int)weight_to_keep(r), "authority", authority_names[r->authority % 3],
-		      "authority_before", authority_names[r->authority_before % 3],
-		      "latched", (int)r->latched, "latched_by", r->latched_by, "latched_at",
+		      "authority_before", authority_names[r->authority_before % 3], "latched",
+		      (int)r->latched, "latched_by", r->latched_by, "latched_at",
 		      (json_int_t)r->latched_at, "locked_by", r->locked_by, "lock_reason",
 		      r->lock_reason, "locked_at", (json_int_t)r->locked_at, "boot_id", boot);
 	if (!j)
@@ -226,14 +242,17 @@ static int save_in(const char *dir, const char *service, const struct shift_reco
 		return err;
 	}
 	err = 0;
-	if (!state_load(service, &was) && was.epoch > r->epoch)
+	if (!state_load(service, &was) &&
+	    (was.epoch > r->epoch || (was.epoch == r->epoch && was.latched && !r->latched)))
 		goto out;
 	text = state_text(service, r);
 	fd = text ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
 	err = !text ? -ENOMEM : fd < 0 ? -errno : write_all(fd, text, strlen(text));
+	if (!err && fsync(fd))
+		err = -errno;
 	if (fd >= 0 && close(fd) && !err)
 		err = -errno;
-	if (!err && rename(fresh, path))
+	if (!err && (rename(fresh, path) || fsync(lock)))
 		err = -errno;
 	if (err)
 		unlink(fresh);
@@ -253,10 +272,24 @@ int state_save(const char *service, const struct shift_record *r)
 	return err ? err : save_in(dir, service, r);
 }
 
+/* All of it or nothing: half a line would spoil the next one. */
+static int append_line(int fd, const char *line)
+{
+	struct stat before;
+	int err;
+
+	if (flock(fd, LOCK_EX) || fstat(fd, &before))
+		return -errno;
+	err = write_all(fd, line, strlen(line));
+	if (err && S_ISREG(before.st_mode) && ftruncate(fd, before.st_size))
+		return err;
+	return err ? err : fsync(fd) ? -errno : 0;
+}
+
 static int append_history(const char *dir, const struct shift_record *r,
 			  const struct state_event *e)
 {
-	char path[320], who[SHIFT_NAME], when[64], *text, *line;
+	char path[320], who[SHIFT_NAME], when[64], reason[256], detail[256], *text, *line;
 	time_t now = time(NULL);
 	struct tm tm;
 	json_t *j;
@@ -267,7 +300,8 @@ static int append_history(const char *dir, const struct shift_record *r,
 	j = json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:s?, s:s?}", "schema", 1, "time",
 		      when, "who", who, "verb", e->verb, "service", e->service, "epoch",
 		      (json_int_t)r->epoch, "from", e->from / 100.0, "to", e->to / 100.0, "reason",
-		      e->reason, "detail", e->detail);
+		      e->reason ? screen_clean(e->reason, reason, sizeof(reason)) : NULL, "detail",
+		      e->detail ? screen_clean(e->detail, detail, sizeof(detail)) : NULL);
 	if (!j)
 		return -EINVAL;
 	text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(6));
@@ -281,7 +315,7 @@ static int append_history(const char *dir, const struct shift_record *r,
 		return -ENOMEM;
 	snprintf(path, sizeof(path), "%s/history.jsonl", dir);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	err = fd < 0 ? -errno : write_all(fd, line, strlen(line));
+	err = fd < 0 ? -errno : append_line(fd, line);
 	if (fd >= 0 && close(fd) && !err)
 		err = -errno;
 	free(line);
@@ -302,22 +336,24 @@ static int record_here(const struct shift_record *r, const struct state_event *e
 	return err ? err : err2;
 }
 
-/* The child keeps none of our descriptors: whoever waits for our output must not wait for the disk. */
-static void be_apart(int keep)
+/* The child keeps none of our descriptors: whoever waits for our output must not wait for the disk.
+ */
+static int be_apart(int keep)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null, high = fcntl(keep, F_DUPFD_CLOEXEC,
+			       3); /* stdin and its like may have been closed */
 
 	setsid();
-	for (int fd = 0; fd < 3; fd++) {
-		if (null >= 0)
-			dup2(null, fd);
-		else
-			close(fd);
-	}
+	for (int fd = 0; fd < 3; fd++)
+		close(fd);
+	null = open("/dev/null", O_RDWR);
+	for (int fd = null + 1; fd < 3; fd++)
+		dup2(null, fd);
 	for (int fd = 3; fd < 64; fd++) {
-		if (fd != keep)
+		if (fd != high)
 			close(fd);
 	}
+	return high;
 }
 
 int state_record(const struct shift_record *r, const struct state_event *e)
@@ -336,12 +372,11 @@ int state_record(const struct shift_record *r, const struct state_event *e)
 		return err;
 	}
 	if (!child) {
-		be_apart(pipefd[1]);
+		int tell = be_apart(pipefd[1]);
+
 		signal(SIGPIPE, SIG_IGN);
 		err = record_here(r, e);
-		if (write(pipefd[1], &err, sizeof(err)) < 0)
-			_exit(1);
-		_exit(0);
+		_exit(write(tell, &err, sizeof(err)) < 0);
 	}
 	close(pipefd[1]);
 	p.fd = pipefd[0];

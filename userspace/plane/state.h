@@ -2,8 +2,9 @@
 /*
  * state.h - what survives the kernel: the persisted copy of control and the audit trail
  *
- * In /var/lib/shift (SHIFT_STATE overrides), or for a network namespace other than process 1's in
- * its netns-INODE-COOKIE folder there, because another namespace's service is another service.
+ * In SHIFT_STATE; else in /var/lib/shift, or for a network namespace other than process 1's in its
+ * netns-INODE-COOKIE folder there, because another namespace's service is another service. Those
+ * numbers begin anew at a boot, so what such a folder holds is believed for this boot only.
  * SERVICE.json is the copy, replaced whole; history.jsonl has one line per change, only appended.
  *
  * A change of control is recorded by a child process after it is in force: a disk that is full,

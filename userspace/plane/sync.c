@@ -159,10 +159,12 @@ static int write_service(struct picture *s)
 	svc.seed = maglev_name_hash(s->w->service, 0);
 	svc.affinity = s->w->affinity;
 	svc.on_unable = s->w->on_unable;
-	/* A SYN is repeated for 63 s (tcp_syn_retries 6), and then the client waits as long again. */
+	/* A SYN is repeated for 63 s (tcp_syn_retries 6), and then the client waits as long again.
+	 */
 	svc.syn_memory = ticks(&s->g, 128000);
 	for (int i = 0; i < SHIFT_FLOW_STATES; i++)
 		svc.timeout[i] = ticks(&s->g, s->w->timeout_ms[i]);
+	svc.timeout_second = s->g.hz >> SHIFT_TICK_SHIFT;
 	snprintf(svc.name, sizeof(svc.name), "%s", s->w->service);
 	if (s->result.fresh) {
 		err = telemetry_clear_service(s->p, id);
@@ -189,27 +191,20 @@ static int write_service(struct picture *s)
 static int forget_dirty(struct picture *s)
 {
 	struct shift_record r;
-	struct shift_service svc;
 	uint64_t head;
-	int err;
+	int err, err2;
 
 	if (s->held_service[s->service] || s->result.fresh ||
 	    control_get(&s->p->control[s->service], &r, &head) ||
 	    shift_record_weight(&r, control_boot_ns()) || r.not_before)
 		return 0;
-	err = plane_service(s->p, (uint32_t)s->service, &svc);
-	if (err)
-		return err;
-	svc.flags |= SHIFT_SERVICE_DRAIN;
-	err = sync_put(s, PLANE_SERVICES, (uint32_t)s->service, &svc);
-	if (err)
-		return err;
-	sync_grace();
-	err = sync_count_holders(s);
+	err = sync_drain(s->p, s->service, true);
+	if (!err)
+		err = sync_count_holders(s);
 	if (!err && !s->held_service[s->service])
 		err = mark_all_dirty(s, 0);
-	svc.flags &= (uint8_t)~SHIFT_SERVICE_DRAIN;
-	return sync_put(s, PLANE_SERVICES, (uint32_t)s->service, &svc) ?: err;
+	err2 = sync_drain(s->p, s->service, false);
+	return err ? err : err2;
 }
 
 /* ---- listeners ----------------------------------------------------------------------------- */
@@ -255,7 +250,7 @@ static int want_listen(struct picture *s, const struct sync_listen *l)
 			if (plane_service(s->p, is->service, &other))
 				return -EIO;
 			sync_tell(s, "%s is listened on by service %.*s already", a, SHIFT_NAME,
-			     other.name);
+				  other.name);
 			return -EEXIST;
 		}
 		break;
@@ -312,12 +307,12 @@ static int sync_bypass(struct picture *s)
 	unsigned int n_stale;
 
 	for (unsigned int i = 0; i < s->w->n_bypass; i++) {
-		uint32_t action = SHIFT_CLIENT_BYPASS;
+		struct shift_client bypass = {.action = SHIFT_CLIENT_BYPASS};
 
 		key = (struct shift_client_key){.prefixlen = 32u + s->w->bypass[i].bits,
 						.service = (uint32_t)s->service};
 		memcpy(key.address, s->w->bypass[i].address, sizeof(key.address));
-		err = bpfsys_update(fd, &key, &action);
+		err = bpfsys_update(fd, &key, &bypass);
 		if (err)
 			return err;
 	}
@@ -325,12 +320,12 @@ static int sync_bypass(struct picture *s)
 		n_stale = 0;
 		for (err = bpfsys_next_key(fd, NULL, &next); !err && n_stale < 64;
 		     err = bpfsys_next_key(fd, &key, &next)) {
-			uint32_t action;
+			struct shift_client is;
 			bool wanted = false;
 
 			key = next;
-			if (key.service != (uint32_t)s->service ||
-			    bpfsys_lookup(fd, &key, &action) || action != SHIFT_CLIENT_BYPASS)
+			if (key.service != (uint32_t)s->service || bpfsys_lookup(fd, &key, &is) ||
+			    is.action != SHIFT_CLIENT_BYPASS)
 				continue;
 			for (unsigned int i = 0; i < s->w->n_bypass; i++)
 				wanted |= key.prefixlen == 32u + s->w->bypass[i].bits &&
@@ -460,6 +455,11 @@ static int sync_in_order(struct picture *s)
 		err = write_service(s);
 	for (unsigned int i = 0; i < s->w->n_backends && !err; i++)
 		err = sync_backend(s, &s->w->backends[i]);
+	if (s->kept_ports)
+		sync_tell(s,
+			  "! %u pairs of backend and NAT address keep their nat.ports of before, "
+			  "which %u flows hold: apply again when they have ended",
+			  s->kept_ports, s->kept_flows);
 	if (!err)
 		err = sync_tables(s);
 	if (!err)
@@ -538,20 +538,57 @@ int sync_remove_service(struct plane *p, int service)
 	return err;
 }
 
-uint32_t sync_capacity(const struct sync_wish *w)
+static bool wishes_for(const struct sync_wish *w, const struct shift_target *t)
+{
+	bool address = false, nat = false;
+
+	for (unsigned int i = 0; i < w->n_backends && !address; i++) {
+		for (unsigned int k = 0; k < w->backends[i].addresses; k++)
+			address |=
+				w->backends[i].port == t->port &&
+				!memcmp(w->backends[i].address[k], t->address, sizeof(t->address));
+	}
+	for (unsigned int i = 0; i < w->n_nat; i++)
+		nat |= !memcmp(w->nat[i], t->nat, sizeof(t->nat));
+	return address && nat;
+}
+
+uint32_t sync_capacity(const struct plane *p, const struct sync_wish *w)
 {
 	uint64_t total = 0, ports = (uint64_t)(w->port_hi - w->port_lo) + 1;
-	uint32_t rounded = 65536;
 
 	for (unsigned int i = 0; i < w->n_backends; i++) {
 		for (unsigned int a = 0; a < w->backends[i].addresses; a++) {
 			for (unsigned int n = 0; n < w->n_nat; n++) {
-				if (sync_family(w->nat[n]) == sync_family(w->backends[i].address[a]))
+				if (sync_family(w->nat[n]) ==
+				    sync_family(w->backends[i].address[a]))
 					total += ports;
 			}
 		}
 	}
-	while (rounded < total && rounded < 1u << 22)
-		rounded *= 2;
-	return rounded;
+	for (uint32_t id = 1; p->map[PLANE_TARGETS] >= 0 && id < SHIFT_MAX_TARGETS; id++) {
+		struct shift_target t;
+
+		if (!bpfsys_lookup(p->map[PLANE_TARGETS], &id, &t) && t.flags & SHIFT_TARGET_USED &&
+		    !wishes_for(w, &t))
+			total += t.ports;
+	}
+	return total > SHIFT_MAX_FLOWS ? SHIFT_MAX_FLOWS : total < 1024 ? 1024 : (uint32_t)total;
+}
+
+int sync_drain(const struct plane *p, int service, bool drain)
+{
+	struct shift_service svc;
+	uint32_t id = (uint32_t)service;
+	int err = plane_service(p, id, &svc);
+
+	if (err)
+		return err;
+	svc.flags &= (uint8_t)~SHIFT_SERVICE_DRAIN;
+	if (drain)
+		svc.flags |= SHIFT_SERVICE_DRAIN;
+	err = bpfsys_update(p->map[PLANE_SERVICES], &id, &svc);
+	if (!err && drain)
+		sync_grace();
+	return err;
 }

@@ -64,7 +64,7 @@ typedef void (*sync_note_fn)(const char *line, void *arg);
 
 struct sync_result {
 	int service;
-	bool fresh;	   /* the service was not there */
+	bool fresh; /* the service was not there */
 	unsigned int changes;
 	unsigned int draining; /* listeners, backends and targets that still have flows */
 	unsigned int no_route;
@@ -80,8 +80,11 @@ int sync_service(struct plane *p, const struct sync_wish *w, sync_way_fn way, sy
 /* Takes a service away, its flows included; what others use stays. */
 int sync_remove_service(struct plane *p, int service);
 
-/* Entries that the forward table needs for all targets there are and those of `w`. */
-uint32_t sync_capacity(const struct sync_wish *w);
+/* Entries that the forward table needs for the targets of `w` and, if `p` has maps, those there. */
+uint32_t sync_capacity(const struct plane *p, const struct sync_wish *w);
 
 /* Waits until no program run that began before is still under way. */
 void sync_grace(void);
+
+/* With `drain`, nothing of the service is shifted anew once this returns; without, again. */
+int sync_drain(const struct plane *p, int service, bool drain);

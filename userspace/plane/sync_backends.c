@@ -69,7 +69,7 @@ static int make_target(struct picture *s, struct shift_target *t, uint32_t *ret_
 	}
 	if (id == SHIFT_MAX_TARGETS) {
 		sync_tell(s, "no room for %s: %d targets (backend address and NAT address) at most",
-		     text_address(t->address, t->port, a), SHIFT_MAX_TARGETS - 1);
+			  text_address(t->address, t->port, a), SHIFT_MAX_TARGETS - 1);
 		return -ENOSPC;
 	}
 	bpfsys_lift_memory_limit();
@@ -80,7 +80,8 @@ static int make_target(struct picture *s, struct shift_target *t, uint32_t *ret_
 	err = sync_put(s, PLANE_SLOTS, id, &slots);
 	close(slots);
 	for (uint32_t i = 0; i < SHIFT_MAX_SHARDS && !err; i++) {
-		/* Not always the same ports first after a restart: the backend may remember them. */
+		/* Not always the same ports first after a restart: the backend may remember them.
+		 */
 		struct shift_cursor c = {.hand = (uint32_t)shift_mix(control_boot_ns() + i)};
 
 		err = sync_put(s, PLANE_CURSORS, id * SHIFT_MAX_SHARDS + i, &c);
@@ -96,20 +97,24 @@ static int make_target(struct picture *s, struct shift_target *t, uint32_t *ret_
 	return 0;
 }
 
-/* Does the forward table lead the record's client to it? Then no longer. */
-static void forget_flow(struct picture *s, uint32_t target, uint32_t index,
+/* Does a forward table lead the record's client to it? Then no longer. */
+static void forget_flow(const struct plane *p, uint32_t target, uint32_t index,
 			const struct shift_flow *f)
 {
 	struct shift_flow_key key = {.client_port = f->client_port, .listen = f->listen};
+	const int tables[] = {p->map[PLANE_FLOWS], p->map[PLANE_FLOWS_WAS]};
 	struct shift_flow_ref ref;
-	int fd = s->p->map[PLANE_FLOWS];
 
 	memcpy(key.client, f->client, sizeof(key.client));
-	if (!bpfsys_lookup(fd, &key, &ref) && ref.target == target && ref.index == index &&
-	    ref.generation == f->generation)
-		bpfsys_delete(fd, &key);
+	for (int i = 0; i < 2; i++) {
+		if (tables[i] >= 0 && !bpfsys_lookup(tables[i], &key, &ref) &&
+		    ref.target == target && ref.index == index && ref.generation == f->generation)
+			bpfsys_delete(tables[i], &key);
+	}
 }
 
+/* The program takes up none of these records meanwhile: the target drains, or, where other services
+ * still use it, only those are touched that hold their port. */
 int sync_forget_flows(struct picture *s, uint32_t target, int service)
 {
 	uint32_t now = plane_tick(&s->g);
@@ -122,9 +127,9 @@ int sync_forget_flows(struct picture *s, uint32_t target, int service)
 		struct shift_flow *f = &a.flow[i];
 
 		if (f->state == SHIFT_FLOW_FREE ||
-		    (f->service != service && shift_flow_holds(f, now)))
+		    (service >= 0 && (f->service != service || !shift_flow_holds(f, now))))
 			continue;
-		forget_flow(s, target, i, f);
+		forget_flow(s->p, target, i, f);
 		f->state = SHIFT_FLOW_FREE;
 	}
 	flows_unmap(&a);
@@ -179,7 +184,6 @@ static int want_target(struct picture *s, const struct sync_backend *b, uint16_t
 				 .flags = SHIFT_TARGET_USED,
 				 .backend = backend};
 	struct sync_way way = {0};
-	char a[64], c[64];
 	uint32_t id;
 	int err;
 
@@ -209,13 +213,8 @@ static int want_target(struct picture *s, const struct sync_backend *b, uint16_t
 		if (!err) {
 			id = 0;
 		} else {
-			sync_tell(s,
-				  "! %s from %s keeps NAT ports %u-%u while flows hold some (%u): "
-				  "apply again when they have ended",
-				  text_address(t.address, t.port, a), text_address(t.nat, 0, c),
-				  s->target[id].port_lo,
-				  s->target[id].port_lo + s->target[id].ports - 1,
-				  s->held_target[id]);
+			s->kept_ports++;
+			s->kept_flows += s->held_target[id];
 			t.port_lo = s->target[id].port_lo;
 			t.ports = s->target[id].ports;
 			t.shards = shards_for(t.ports / t.stride);
@@ -225,6 +224,13 @@ static int want_target(struct picture *s, const struct sync_backend *b, uint16_t
 		return make_target(s, &t, ret_id);
 	*ret_id = id;
 	t.backend = s->target[id].backend; /* another service's, perhaps: whose it was first */
+	if (t.backend != backend && s->target[id].stride > t.stride) {
+		/* Two services share it: the one with more addresses decides who may use which
+		 * port. */
+		t.stride = s->target[id].stride;
+		t.phase = s->target[id].phase;
+		t.shards = s->target[id].shards;
+	}
 	if (!memcmp(&t, &s->target[id], sizeof(t)))
 		return 0;
 	s->target[id] = t;
@@ -292,10 +298,11 @@ static int want_targets(struct picture *s, const struct sync_backend *b, uint16_
 			if (sync_family(s->w->nat[n]) != family)
 				continue;
 			if (next->targets[f] == SHIFT_BACKEND_TARGETS) {
-				sync_tell(s,
-				     "no room: backend %s has more than %d pairs of address and "
-				     "NAT address",
-				     b->name, SHIFT_BACKEND_TARGETS);
+				sync_tell(
+					s,
+					"no room: backend %s has more than %d pairs of address and "
+					"NAT address",
+					b->name, SHIFT_BACKEND_TARGETS);
 				return -ENOSPC;
 			}
 			err = want_target(s, b, id, place, s->w->nat[n], &target);
@@ -360,9 +367,8 @@ int sync_tables(struct picture *s)
 
 		for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS; id++) {
 			if (s->wanted_backend[id] && s->backend[id].targets[family])
-				part[n++] = (struct maglev_backend){s->backend[id].name,
-								    (uint16_t)id,
-								    s->backend[id].weight};
+				part[n++] = (struct maglev_backend){
+					s->backend[id].name, (uint16_t)id, s->backend[id].weight};
 		}
 		err = maglev_fill(part, n, &table);
 		if (err)
@@ -376,4 +382,3 @@ int sync_tables(struct picture *s)
 	}
 	return 0;
 }
-

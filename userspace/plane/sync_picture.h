@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * sync_picture.h - what the parts of sync share: the kernel's tables as they were last seen or written
+ * sync_picture.h - what the parts of sync share: the kernel's tables as they were last seen or
+ * written
  */
 #pragma once
 
@@ -20,6 +21,8 @@ struct picture {
 	struct shift_target target[SHIFT_MAX_TARGETS];
 	bool wanted_listen[SHIFT_MAX_LISTENS];
 	bool wanted_backend[SHIFT_MAX_BACKENDS];
+	/* Targets that keep the NAT ports they had, and the flows that hold some of these. */
+	unsigned int kept_ports, kept_flows;
 	/* Flows that hold a port, by what they refer to. */
 	uint32_t held_listen[SHIFT_MAX_LISTENS];
 	uint32_t held_backend[SHIFT_MAX_BACKENDS];
@@ -42,8 +45,7 @@ uint8_t sync_family(const uint32_t address[4]); /* 4 or 6 */
 int sync_backend(struct picture *s, const struct sync_backend *wish);
 /* The Maglev tables of the service, over the backends that are wanted. */
 int sync_tables(struct picture *s);
-/* Frees a target that takes nothing new; its flows, if any, are forgotten. */
+/* Frees a target that takes nothing new and is held by no flow. */
 int sync_free_target(struct picture *s, uint32_t id);
-/* Takes the forward entries of records away and frees these: all of a target that hold no port, and
- * those of `service` (−1: of none) that do. */
+/* Frees the records of one service, or (−1) of all, and what leads to them. */
 int sync_forget_flows(struct picture *s, uint32_t target, int service);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include "userspace/plane/explain.h"
+#include "userspace/cmd/explain_run.h"
 
 #include <arpa/inet.h>
 #include <bpf/libbpf.h>
@@ -67,8 +67,16 @@ static uint32_t make_packet(struct packet *p, const struct explain_syn *syn)
 	return (uint32_t)(sizeof(p->eth) + header + sizeof(struct tcphdr));
 }
 
-int explain_run(const struct plane *p, const struct explain_syn *syn,
-		struct shift_explanation *ret)
+/* While the forward table grows, flows are found through the former one, too. */
+static int set_growing(const struct plane *p, struct bpf_object *o)
+{
+	struct bpf_map_info info;
+	uint32_t growing = !bpfsys_map_info(p->map[PLANE_FLOWS_WAS], &info) && info.max_entries > 1;
+
+	return growing ? load_set(o, "growing", &growing, sizeof(growing)) : 0;
+}
+
+int explain_run(const struct plane *p, const struct explain_syn *syn, struct shift_explanation *ret)
 {
 	struct shift_explanation x;
 	struct bpf_object *o;
@@ -78,11 +86,12 @@ int explain_run(const struct plane *p, const struct explain_syn *syn,
 
 	if (err)
 		return err;
-	fd = load_program(o, "shift_explain");
+	err = set_growing(p, o);
+	fd = err ? err : load_program(o, "shift_explain");
 	err = fd < 0 ? fd : bpfsys_test_run(fd, &packet, length, NULL);
 	if (!err)
-		err = bpfsys_lookup(
-			bpf_map__fd(bpf_object__find_map_by_name(o, "shift_answer")), &zero, &x);
+		err = bpfsys_lookup(bpf_map__fd(bpf_object__find_map_by_name(o, "shift_answer")),
+				    &zero, &x);
 	if (!err)
 		*ret = x;
 	if (fd >= 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * explain.h - asking the program itself what it would do with a SYN
+ * explain_run.h - asking the program itself what it would do with a SYN
  */
 #pragma once
 
@@ -9,8 +9,8 @@
 #include "userspace/plane/plane.h"
 
 struct explain_syn {
-	uint32_t client[4]; /* as in bpf/shift.h */
-	uint32_t listen[4]; /* of the same family */
+	uint32_t client[4];		   /* as in bpf/shift.h */
+	uint32_t listen[4];		   /* of the same family */
 	uint16_t client_port, listen_port; /* network order */
 };
 

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * visit.bpf.h - what is known of the packet at hand, as the story goes on
+ *
+ * It lives in the per-CPU scratch of the interface's counters, not on the stack: 512 bytes of stack
+ * are all that a chain of calls may use. A program on one CPU handles one packet at a time; runs
+ * without a packet (explain) have a place of their own.
+ */
+#pragma once
+
+#include "bpf/maps.bpf.h"
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+struct packet {
+	__u32 src[4];
+	__u32 dst[4];
+	__u16 sport;
+	__u16 dport;
+	__u32 seq;
+	__u32 ack;
+	__u32 payload; /* TCP bytes */
+	__u16 ip_len;  /* as in the header, host order; 0 with BIG TCP */
+	__u16 ip_check;
+	__u8 l3;
+	__u8 l4;
+	__u8 ttl;
+	__u8 flags; /* TCP_* */
+	__u8 v6;
+	__u8 protocol;
+};
+
+/* Both ends of a packet that is about to be written. */
+struct ends {
+	__u32 src[4];
+	__u32 dst[4];
+	__u16 sport;
+	__u16 dport;
+};
+
+struct reset {
+	struct ends ends;
+	__u32 seq; /* host order */
+	__u32 ack;
+	__u8 flags; /* TCP_RST, perhaps TCP_ACK */
+};
+
+/* What a decision needs of the control record that is in force. */
+struct control {
+	__u64 epoch;
+	__u64 cut_epoch;
+	__u32 threshold; /* deadlines applied */
+	__u8 mode;
+	__u8 authority;
+	__u8 latched;
+};
+
+struct decision {
+	__u32 verdict; /* enum shift_verdict; FORWARD: the rest holds */
+	__u32 fallback;
+	__u32 backend;
+	__u32 target;
+	__u32 index;
+	__u32 client_action;
+	__u8 local_socket; /* as in struct shift_explanation */
+	__u8 shadow;	   /* would have been shifted */
+	struct control control;
+};
+
+struct visit {
+	struct packet p;
+	struct ends ends;
+	struct reset reset;
+	struct decision d;
+	__u64 hash;
+	__u32 now;     /* tick */
+	__u32 service; /* ids */
+	__u32 listen;
+	__u32 target;
+	__u32 index;
+	__u32 draining; /* the service or the listener takes no new flow */
+};
+
+_Static_assert(sizeof(struct visit) <= sizeof(((struct shift_if_stats *)0)->scratch), "scratch");
+
+static __always_inline struct visit *visit_of(struct shift_if_stats *s)
+{
+	return (struct visit *)s->scratch;
+}
+
+/* How the packet's story ends: counted once, by what became of it. */
+static __always_inline int verdict(struct visit *v, __u32 what, int action)
+{
+	struct shift_if_stats *s =
+		(void *)((char *)v - __builtin_offsetof(struct shift_if_stats, scratch));
+
+	s->verdict[what & 31]++;
+	return action;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "userspace/plane/telemetry.h"
+
+static const uint32_t edges[SHIFT_HISTOGRAM] = SHIFT_HISTOGRAM_EDGES;
+
+#define assert_near(a, b) assert_true(fabs((a) - (b)) < 1e-9)
+
+/* Where the program counts a time: the first bucket whose edge is not below it. */
+static int bucket_of(uint64_t ns)
+{
+	int i = 0;
+
+	while (i < SHIFT_HISTOGRAM_STEPS && (uint64_t)edges[i] * 10000 < ns)
+		i++;
+	return i;
+}
+
+static void edges_ascend_and_are_as_many_as_promised(void **state)
+{
+	(void)state;
+	for (int i = 1; i < SHIFT_HISTOGRAM_STEPS; i++)
+		assert_true(edges[i] > edges[i - 1]);
+	for (int i = SHIFT_HISTOGRAM_STEPS; i < SHIFT_HISTOGRAM; i++)
+		assert_int_equal(edges[i], 0);
+	assert_near(edges[SHIFT_HISTOGRAM_STEPS - 1] / 100.0, TELEMETRY_OVERFLOW_MS);
+}
+
+static void gate_limits_are_edges(void **state)
+{
+	static const int limits_ms[] = {1, 10, 50, 100, 200, 500, 1000};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(limits_ms) / sizeof(*limits_ms); i++) {
+		uint64_t ns = (uint64_t)limits_ms[i] * 1000000;
+		__u64 h[SHIFT_HISTOGRAM] = {0};
+
+		/* All at the limit: no quantile says that one was above it. */
+		h[bucket_of(ns)] = 1000;
+		assert_near(telemetry_quantile_ms(h, 1), limits_ms[i]);
+		/* A little above it: the lower edge is the limit. */
+		assert_int_equal(bucket_of(ns + 1), bucket_of(ns) + 1);
+	}
+}
+
+static void empty_histogram_has_no_quantile(void **state)
+{
+	__u64 h[SHIFT_HISTOGRAM] = {0};
+
+	(void)state;
+	assert_near(telemetry_quantile_ms(h, 0.5), -1);
+	assert_near(telemetry_quantile_ms(h, 1), -1);
+}
+
+static void one_sample_lies_in_its_bucket(void **state)
+{
+	(void)state;
+	for (int i = 0; i < SHIFT_HISTOGRAM_STEPS; i++) {
+		double low = i ? edges[i - 1] / 100.0 : 0, high = edges[i] / 100.0;
+		__u64 h[SHIFT_HISTOGRAM] = {0};
+
+		h[i] = 1;
+		assert_near(telemetry_quantile_ms(h, 0), low);
+		assert_near(telemetry_quantile_ms(h, 0.5), (low + high) / 2);
+		assert_near(telemetry_quantile_ms(h, 1), high);
+	}
+}
+
+static void quantiles_are_interpolated_inside_a_bucket(void **state)
+{
+	__u64 h[SHIFT_HISTOGRAM] = {0};
+
+	(void)state;
+	h[bucket_of(200000)] = 90;  /* 0.15 to 0.20 ms */
+	h[bucket_of(1000000)] = 10; /* 0.8 to 1.0 ms */
+	assert_near(telemetry_quantile_ms(h, 0.45), 0.175);
+	assert_near(telemetry_quantile_ms(h, 0.90), 0.20);
+	assert_near(telemetry_quantile_ms(h, 0.95), 0.9);
+	assert_near(telemetry_quantile_ms(h, 0.99), 0.98);
+}
+
+static void quantiles_never_fall(void **state)
+{
+	__u64 h[SHIFT_HISTOGRAM] = {0};
+	double last = 0;
+
+	(void)state;
+	for (int i = 0; i <= SHIFT_HISTOGRAM_STEPS; i++)
+		h[i] = (uint64_t)(i * 7919) % 101;
+	for (int q = 0; q <= 1000; q++) {
+		double ms = telemetry_quantile_ms(h, q / 1000.0);
+
+		assert_true(ms >= last);
+		last = ms;
+	}
+}
+
+static void beyond_the_last_edge_is_told_as_that_edge(void **state)
+{
+	__u64 h[SHIFT_HISTOGRAM] = {0};
+
+	(void)state;
+	h[SHIFT_HISTOGRAM_STEPS] = 1;
+	assert_int_equal(bucket_of(60000000000ull), SHIFT_HISTOGRAM_STEPS);
+	assert_near(telemetry_quantile_ms(h, 0.5), TELEMETRY_OVERFLOW_MS);
+	h[0] = 99;
+	assert_true(telemetry_quantile_ms(h, 0.5) < 0.01);
+	assert_near(telemetry_quantile_ms(h, 0.999), TELEMETRY_OVERFLOW_MS);
+}
+
+static void counts_beyond_32_bits_are_kept(void **state)
+{
+	__u64 h[SHIFT_HISTOGRAM] = {0};
+
+	(void)state;
+	h[0] = 3000000000000ull;
+	h[SHIFT_HISTOGRAM_STEPS - 1] = 1000000000000ull;
+	assert_true(telemetry_quantile_ms(h, 0.75) <= 0.01);
+	assert_true(telemetry_quantile_ms(h, 0.76) > 8000);
+}
+
+static void cpu_lists(void **state)
+{
+	static const struct {
+		const char *list;
+		unsigned int count;
+	} table[] = {
+		{"0", 1},	{"0\n", 1},	   {"0-1\n", 2}, {"0-127\n", 128}, {"0,2-3\n", 3},
+		{"1,3,5\n", 3}, {"0-3,8-11\n", 8}, {"", 0},	 {"\n", 0},	   {"-1", 0},
+		{"0-", 0},	{"0,", 0},	   {"3-1", 0},	 {"0-1,1", 0},	   {"a", 0},
+		{"0 1", 0},	{"0-99999999", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		if (telemetry_count_cpus(table[i].list) != table[i].count)
+			fail_msg("'%s' is %u CPUs", table[i].list,
+				 telemetry_count_cpus(table[i].list));
+	}
+}
+
+/* HZ 250, windows of 256 jiffies: a tick is 64 ms, a window 16 ticks, 10 s are 156.25 ticks. */
+#define HZ	     250
+#define WINDOW_SHIFT 8
+
+static void only_the_last_ten_seconds_count(void **state)
+{
+	struct shift_if_stats s = {0};
+	uint32_t now = 1000 * 16; /* window 1000 has just begun: 9.765625 older ones are wanted */
+
+	(void)state;
+	for (uint32_t age = 0; age < SHIFT_WINDOWS; age++) {
+		s.window[(1000 - age) % SHIFT_WINDOWS] = 1000 - age;
+		s.packets[(1000 - age) % SHIFT_WINDOWS] = 100;
+	}
+	/* This window's, nine whole ones, and 0.765625 of the tenth. */
+	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, now), 100 + 900 + 76.5625);
+	/* At its end one whole window less is wanted: 8.828125 of them with 15 of 16 ticks gone. */
+	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, now + 15), 100 + 800 + 82.8125);
+}
+
+static void an_idle_interface_comes_to_nothing(void **state)
+{
+	struct shift_if_stats s = {0};
+
+	(void)state;
+	s.window[5] = 1000;
+	s.packets[5] = 4211;
+	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1000 * 16), 4211);
+	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1009 * 16), 4211);
+	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1011 * 16), 0);
+	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 100000 * 16), 0);
+}
+
+static void the_kernel_may_be_a_window_ahead(void **state)
+{
+	struct shift_if_stats s = {0};
+
+	(void)state;
+	s.window[0] = 1001;
+	s.packets[0] = 7;
+	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1001 * 16 - 1), 7);
+}
+
+/* A tick has 32 bits, so it leaves 28 for the number of a window that the program counts in 32. */
+static void windows_survive_the_wrap_of_ticks(void **state)
+{
+	struct shift_if_stats s = {0};
+
+	(void)state;
+	s.window[0] = 0x30000000; /* the window after the wrap of ticks */
+	s.packets[0] = 5;
+	s.window[15] = 0x2fffffff;
+	s.packets[15] = 6;
+	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 3), 11);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(edges_ascend_and_are_as_many_as_promised),
+		cmocka_unit_test(gate_limits_are_edges),
+		cmocka_unit_test(empty_histogram_has_no_quantile),
+		cmocka_unit_test(one_sample_lies_in_its_bucket),
+		cmocka_unit_test(quantiles_are_interpolated_inside_a_bucket),
+		cmocka_unit_test(quantiles_never_fall),
+		cmocka_unit_test(beyond_the_last_edge_is_told_as_that_edge),
+		cmocka_unit_test(counts_beyond_32_bits_are_kept),
+		cmocka_unit_test(cpu_lists),
+		cmocka_unit_test(only_the_last_ten_seconds_count),
+		cmocka_unit_test(an_idle_interface_comes_to_nothing),
+		cmocka_unit_test(the_kernel_may_be_a_window_ahead),
+		cmocka_unit_test(windows_survive_the_wrap_of_ticks),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

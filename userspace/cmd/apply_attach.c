@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <errno.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "userspace/cmd/apply.h"
+#include "userspace/plane/attach.h"
+#include "userspace/plane/flows.h"
+#include "userspace/plane/grow.h"
+#include "userspace/plane/load.h"
+
+static int find_slot(struct apply *a, uint32_t ifindex, const char *name)
+{
+	int free_slot = -1;
+
+	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
+		struct shift_interface *f = &a->g.interface[i];
+
+		/* The same name again is an interface that was made anew. */
+		if (f->ifindex == ifindex || (f->ifindex && !strcmp(f->name, name)))
+			return i;
+		if (!f->ifindex && free_slot < 0)
+			free_slot = i;
+	}
+	return free_slot;
+}
+
+static int device(const char *name, uint16_t *ret_type, uint8_t ret_mac[8])
+{
+	struct ifreq r = {0};
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+
+	if (s < 0)
+		return -errno;
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+	if (ioctl(s, SIOCGIFHWADDR, &r))
+		err = -errno;
+	close(s);
+	if (err)
+		return err;
+	*ret_type = r.ifr_hwaddr.sa_family;
+	memset(ret_mac, 0, 8);
+	memcpy(ret_mac, r.ifr_hwaddr.sa_data, 6);
+	return 0;
+}
+
+/* The program for one interface, in place of the one that is there. */
+static int put_program(struct apply *a, struct shift_interface *f, uint16_t type, bool growing)
+{
+	uint32_t l3 = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? 14 : 0;
+	enum shift_hook hook;
+	bool made;
+	int err, prog = load_ingress(&a->p, (uint32_t)(f - a->g.interface), a->g.window_shift, l3,
+				     growing);
+
+	if (prog < 0) {
+		say("%s: the kernel does not take the program", f->name);
+		return apply_failed(f->name, prog);
+	}
+	err = attach_program(f->ifindex, prog, &hook, &made);
+	close(prog);
+	if (err)
+		return apply_failed(f->name, err);
+	f->hook = (uint8_t)hook;
+	f->made_clsact |= made;
+	return apply_write_globals(a) ? apply_failed("cannot write the maps", -EIO) : EXIT_OK;
+}
+
+static int attach_one(struct apply *a, const char *name, bool growing)
+{
+	uint32_t ifindex = if_nametoindex(name);
+	int slot = find_slot(a, ifindex, name), err, code;
+	struct shift_interface *f;
+	uint8_t mac[8], had;
+	char line[96];
+	uint16_t type = 0;
+
+	if (slot < 0) {
+		say("%s: %d interfaces at most", name, SHIFT_MAX_INTERFACES);
+		return EXIT_FAILED;
+	}
+	err = device(name, &type, mac);
+	if (err)
+		return apply_failed(name, err);
+	if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK) {
+		say("%s: this version attaches to devices with Ethernet headers only", name);
+		return EXIT_FAILED;
+	}
+	f = &a->g.interface[slot];
+	if (f->ifindex != ifindex) { /* new, or made anew under its name */
+		f->hook = SHIFT_HOOK_NONE;
+		f->made_clsact = 0;
+	}
+	had = f->hook;
+	f->ifindex = ifindex;
+	f->services |= (uint16_t)(1u << a->sync.service);
+	memcpy(f->mac, mac, sizeof(f->mac));
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	code = put_program(a, f, type, growing);
+	if (!code && f->hook != had) {
+		snprintf(line, sizeof(line), "+ interface %s by %s", name,
+			 attach_hook_name(f->hook));
+		apply_note(line, a);
+	}
+	return code;
+}
+
+/* Every interface there is, those of other services too: they all run one program. */
+static int attach_all(struct apply *a, bool growing)
+{
+	int code = EXIT_OK;
+
+	for (unsigned int i = 0; i < a->conf->n_interfaces && !code; i++)
+		code = attach_one(a, a->conf->interfaces[i].name, growing);
+	for (int i = 0; i < SHIFT_MAX_INTERFACES && !code; i++) {
+		struct shift_interface *f = &a->g.interface[i];
+		bool done = false;
+		uint8_t mac[8];
+		uint16_t type;
+
+		for (unsigned int k = 0; k < a->conf->n_interfaces; k++)
+			done |= !strcmp(a->conf->interfaces[k].name, f->name);
+		if (!f->ifindex || done || if_nametoindex(f->name) != f->ifindex ||
+		    device(f->name, &type, mac))
+			continue;
+		code = put_program(a, f, type, growing);
+	}
+	return code;
+}
+
+/* A larger forward table first, where the targets need one (plane/grow.h). */
+int apply_attach(struct apply *a)
+{
+	uint32_t need = sync_capacity(&a->p, &a->wish->sync);
+	bool going_on = grow_under_way(&a->p);
+	char line[96];
+	int err, code;
+
+	if (!going_on && need <= a->g.flow_capacity)
+		return attach_all(a, false);
+	err = going_on ? 0 : grow_begin(&a->p, need);
+	if (err)
+		return apply_failed("cannot make a larger table of flows", err);
+	code = attach_all(a, true);
+	if (code)
+		return code;
+	sync_grace();
+	err = grow_copy(&a->p);
+	if (!err)
+		err = grow_end(&a->p);
+	if (err)
+		return apply_failed("cannot move to the larger table of flows", err);
+	a->g.flow_capacity = grow_capacity(&a->p);
+	if (apply_write_globals(a))
+		return apply_failed("cannot write the maps", -EIO);
+	snprintf(line, sizeof(line), "~ room for %u flows", a->g.flow_capacity);
+	apply_note(line, a);
+	return attach_all(a, false);
+}
+
+struct via {
+	uint32_t ifindex;
+	uint64_t flows;
+};
+
+static int count_via(const struct flow_seen *f, void *arg)
+{
+	struct via *v = arg;
+
+	v->flows += f->f->ifindex == v->ifindex || f->t->ifindex == v->ifindex;
+	return 0;
+}
+
+/* An interface that is listed no more loses the program when no flow uses it. */
+int apply_leave(struct apply *a)
+{
+	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
+		struct shift_interface *f = &a->g.interface[i];
+		struct via via = {.ifindex = f->ifindex};
+		bool listed = false;
+		char line[128];
+		int err;
+
+		for (unsigned int k = 0; k < a->conf->n_interfaces; k++)
+			listed |= !strcmp(a->conf->interfaces[k].name, f->name);
+		if (!f->ifindex || listed || !(f->services & 1u << a->sync.service))
+			continue;
+		err = flows_each(&a->p, a->sync.service, plane_tick(&a->g), count_via, &via);
+		if (err)
+			return apply_failed("cannot read the flows", err);
+		if (via.flows) {
+			snprintf(line, sizeof(line),
+				 "! interface %s stays while shifted connections use it (%llu): "
+				 "apply again when they have ended",
+				 f->name, (unsigned long long)via.flows);
+			apply_note(line, a);
+			continue;
+		}
+		f->services &= (uint16_t) ~(1u << a->sync.service);
+		if (!f->services) {
+			err = attach_remove(f->ifindex, f->made_clsact);
+			if (err && err != -ENODEV)
+				return apply_failed(f->name, err);
+			snprintf(line, sizeof(line), "- interface %s", f->name);
+			apply_note(line, a);
+			memset(f, 0, sizeof(*f));
+		}
+		if (apply_write_globals(a))
+			return apply_failed("cannot write the maps", -EIO);
+	}
+	return EXIT_OK;
+}

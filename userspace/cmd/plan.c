@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * plan.c - `plan check`: is the configuration right, is this host, does it fit, what comes then
+ *
+ * Changes nothing. Findings go to stderr with their place in the file, the numbers and the steps to
+ * stdout. Exit 0 with nothing but warnings, 2 when the file is wrong, 3 when a rule refuses.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "userspace/base/text.h"
+#include "userspace/cmd/cmd.h"
+#include "userspace/cmd/verbs.h"
+#include "userspace/conf/plan.h"
+
+#define MEASURE_MAX_NS (600 * 1000000000ull)
+
+struct check {
+	const struct options *o;
+	struct config *c;
+	struct conf_errors errors;
+	struct plan_host host;
+	struct plan_load load;
+	struct plan_report report;
+	unsigned int overrides;
+	uint64_t measure; /* ns; 0: nothing is measured */
+};
+
+/* ---- options ------------------------------------------------------------------------------- */
+
+enum option { O_RATE, O_BANDWIDTH, O_LIFETIME, O_LINK, O_MEASURE, OPTIONS };
+
+static int parse_rate(const char *text, double *ret)
+{
+	char *end;
+	double n = strtod(text, &end);
+
+	if (end == text || (strcmp(end, "/s") && *end) || !(n > 0) || n > 1e9)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+/* UP/DOWN, or one number for each. */
+static int parse_bandwidth(const char *text, struct plan_load *load)
+{
+	const char *slash = strchr(text, '/');
+	char up[32];
+
+	/* the slash of "Gbit/s" is none */
+	if (!slash || !strcmp(slash, "/s")) {
+		if (plan_parse_bits(text, &load->up))
+			return -EINVAL;
+		load->down = load->up;
+		return 0;
+	}
+	snprintf(up, sizeof(up), "%.*s", (int)(slash - text), text);
+	return plan_parse_bits(up, &load->up) || plan_parse_bits(slash + 1, &load->down) ? -EINVAL
+											 : 0;
+}
+
+static int take_option(struct check *k, int option, const char *value)
+{
+	uint64_t ns;
+
+	switch (option) {
+	case O_RATE:
+		if (parse_rate(value, &k->load.rate))
+			return usage_error("--rate must be connections per second such as 800/s, "
+					   "is %s",
+					   value);
+		return EXIT_OK;
+	case O_BANDWIDTH:
+		if (parse_bandwidth(value, &k->load))
+			return usage_error("--bandwidth must be bits per second such as 2G, or "
+					   "FROM-CLIENTS/TO-CLIENTS such as 200M/2G, is %s",
+					   value);
+		return EXIT_OK;
+	case O_LIFETIME:
+		if (text_parse_duration(value, &ns))
+			return usage_error("--lifetime must be a duration such as 5s, is %s",
+					   value);
+		k->load.lifetime_ms = ns / 1000000;
+		return EXIT_OK;
+	case O_LINK:
+		if (plan_parse_bits(value, &k->load.link))
+			return usage_error(
+				"--link-speed must be bits per second such as 10G, is %s", value);
+		return EXIT_OK;
+	case O_MEASURE:
+		if (text_parse_duration(value, &k->measure) || !k->measure ||
+		    k->measure > MEASURE_MAX_NS)
+			return usage_error("--measure must be a duration up to 10m, is %s", value);
+		return EXIT_OK;
+	default:
+		k->overrides |= PLAN_OVERRIDE(option - OPTIONS);
+		return EXIT_OK;
+	}
+}
+
+static int take_options(struct check *k, int argc, char **argv)
+{
+	const char *flags[OPTIONS + PLAN_OVERRIDABLE + 1] = {
+		[O_RATE] = "--rate=",	      [O_BANDWIDTH] = "--bandwidth=",
+		[O_LIFETIME] = "--lifetime=", [O_LINK] = "--link-speed=",
+		[O_MEASURE] = "--measure=",
+	};
+	int at = 1, option, code;
+	const char *value;
+	bool check = false;
+
+	memcpy(flags + OPTIONS, plan_flags, sizeof(plan_flags));
+	while ((option = next_option(argc, argv, &at, flags, &value)) >= -1) {
+		if (option == -1 && !check && !strcmp(value, "check"))
+			check = true;
+		else if (option == -1)
+			return usage_error("plan: there is only `plan check`, not '%s'", value);
+		else if ((code = take_option(k, option, value)))
+			return code;
+	}
+	if (option == -3)
+		return EXIT_USAGE;
+	return check ? EXIT_OK : usage_error("plan: there is only `plan check`");
+}
+
+/* ---- measuring ----------------------------------------------------------------------------- */
+
+static void add_bytes(const struct check *k, const struct host *h, uint64_t *in, uint64_t *out)
+{
+	for (unsigned int i = 0; i < k->c->n_interfaces; i++) {
+		const struct host_link *l = host_link_named(h, k->c->interfaces[i].name);
+
+		*in += l ? l->rx_bytes : 0;
+		*out += l ? l->tx_bytes : 0;
+	}
+}
+
+/*
+ * What all of this host does meanwhile, which is the service and more. What was stated stays. Right
+ * only as long as little is shifted.
+ */
+static int measure(struct check *k)
+{
+	const struct timespec pause = {(time_t)(k->measure / 1000000000),
+				       (long)(k->measure % 1000000000)};
+	uint64_t in[2] = {0, 0}, out[2] = {0, 0};
+	struct host later;
+	double seconds;
+	int err;
+
+	nanosleep(&pause, NULL);
+	err = host_read(NULL, 0, &later);
+	if (err) {
+		say("cannot measure: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
+	seconds = (double)(later.at_ns - k->host.host.at_ns) / 1e9;
+	add_bytes(k, &k->host.host, &in[0], &out[0]);
+	add_bytes(k, &later, &in[1], &out[1]);
+	if (!k->load.rate && later.accepted > k->host.host.accepted)
+		k->load.rate = (double)(later.accepted - k->host.host.accepted) / seconds;
+	if (!k->load.up && !k->load.down && in[1] >= in[0] && out[1] >= out[0]) {
+		k->load.up = (uint64_t)((double)(in[1] - in[0]) * 8 / seconds);
+		k->load.down = (uint64_t)((double)(out[1] - out[0]) * 8 / seconds);
+	}
+	host_free(&later);
+	return EXIT_OK;
+}
+
+/* ---- for people ---------------------------------------------------------------------------- */
+
+static const char *per_second(double n, char ret[40])
+{
+	char count[32];
+
+	snprintf(ret, 40, "%s/s", text_count((uint64_t)(n + 0.5), count));
+	return ret;
+}
+
+static void show_families(const struct check *k)
+{
+	char ports[32], life[32], all[40], first[40];
+
+	printf("capacity  NAT x ports x backends / (lifetime + quarantine)\n");
+	for (int i = 0; i < 2; i++) {
+		const struct plan_family *f = &k->report.family[i];
+
+		if (!f->listens && !f->backends)
+			continue;
+		printf("  IPv%u    %u x %s x %u / %s", f->family, f->nat,
+		       text_count(f->ports, ports), f->backends,
+		       conf_duration_text((uint64_t)(f->seconds * 1000 + 0.5), life));
+		if (f->first_full > 0)
+			printf(" = %s; %s is full first, at %s shifted in all",
+			       per_second(f->capacity, all), k->c->backends[f->first].name,
+			       per_second(f->first_full, first));
+		else
+			printf(": nothing can be shifted");
+		putchar('\n');
+	}
+}
+
+static void show_stages(const struct check *k)
+{
+	char weight[16], share[24], hold[32], most[40], need[40];
+
+	if (!k->report.n_stages)
+		return;
+	printf("stages    share   hold    new connections/s of the whole service that fit%s\n",
+	       k->load.rate > 0 ? ", and those shifted" : "");
+	for (unsigned int i = 0; i < k->report.n_stages; i++) {
+		const struct plan_stage *s = &k->report.stage[i];
+
+		snprintf(share, sizeof(share), "%s%%", text_weight(s->weight, weight));
+		printf("  %-6u  %-6s  %-6s  ", i + 1, share, conf_duration_text(s->hold_ms, hold));
+		printf("%s", s->ceiling > 0 ? per_second(s->ceiling, most) : "none");
+		if (k->load.rate > 0)
+			printf("  %s %s", s->fits ? "enough for" : "too few for",
+			       per_second(s->shifted, need));
+		putchar('\n');
+	}
+}
+
+static void show_sizes(const struct check *k)
+{
+	const struct plan_memory *m = &k->report.memory;
+	char n[32], flows[32], in[32], out[32], bits[32];
+
+	printf("memory    %s MiB for %s shifted connections at once",
+	       text_count((m->total + (1 << 20) - 1) >> 20, n), text_count(m->flows, flows));
+	if (m->flows)
+		printf(" (%.0f bytes each)", (double)(m->total - m->fixed) / (double)m->flows);
+	putchar('\n');
+	for (unsigned int i = 0; i < k->report.n_uplinks; i++) {
+		const struct plan_uplink *u = &k->report.uplink[i];
+
+		printf("uplink    %s: %s in, %s out at the last stage", u->name,
+		       plan_bits(u->in, in), plan_bits(u->out, out));
+		if (u->bits)
+			printf(", %.0f%% of %s", u->load * 100, plan_bits(u->bits, bits));
+		putchar('\n');
+	}
+	if (!k->report.n_uplinks)
+		printf("uplink    not computed: state --bandwidth, or --measure 10s under load\n");
+}
+
+static void show(const struct check *k)
+{
+	show_families(k);
+	show_stages(k);
+	show_sizes(k);
+	printf("steps\n");
+	for (unsigned int i = 0; i < k->report.n_steps; i++)
+		printf("  %2u  %s\n", i + 1, k->report.step[i]);
+	fflush(stdout);
+}
+
+/* ---- for programs -------------------------------------------------------------------------- */
+
+static json_t *json_errors(const struct conf_errors *errors)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < errors->n; i++) {
+		const struct conf_error *e = &errors->error[i];
+
+		json_array_append_new(list, json_pack("{s:i, s:i, s:b, s:s}", "line",
+						      (int)e->at.line, "column", (int)e->at.column,
+						      "warning", (int)e->warning, "text", e->text));
+	}
+	return list;
+}
+
+static json_t *json_findings(const struct plan_report *r)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < r->n_findings; i++) {
+		const struct plan_finding *f = &r->finding[i];
+		const char *flag = f->rule < PLAN_OVERRIDABLE ? plan_flags[f->rule] : NULL;
+
+		json_array_append_new(list, json_pack("{s:s, s:b, s:s?, s:s, s:i, s:i, s:s}",
+						      "rule", plan_rule_name(f->rule), "refused",
+						      (int)f->refused, "flag", flag, "key", f->key,
+						      "line", (int)f->at.line, "column",
+						      (int)f->at.column, "text", f->text));
+	}
+	return list;
+}
+
+static json_t *json_families(const struct check *k)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < 2; i++) {
+		const struct plan_family *f = &k->report.family[i];
+
+		if (!f->listens && !f->backends)
+			continue;
+		json_array_append_new(list,
+				      json_pack("{s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f}",
+						"family", (int)f->family, "nat_addresses",
+						(int)f->nat, "ports", (int)f->ports, "backends",
+						(int)f->backends, "addresses", (int)f->addresses,
+						"port_busy_s", f->seconds, "connections_per_s",
+						f->capacity, "first_full_per_s", f->first_full));
+	}
+	return list;
+}
+
+static json_t *json_stages(const struct plan_report *r)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < r->n_stages; i++) {
+		const struct plan_stage *s = &r->stage[i];
+
+		json_array_append_new(list, json_pack("{s:f, s:f, s:f, s:f, s:b}", "weight",
+						      s->weight / 100.0, "hold_s",
+						      (double)s->hold_ms / 1000, "ceiling_per_s",
+						      s->ceiling, "shifted_per_s", s->shifted,
+						      "fits", (int)s->fits));
+	}
+	return list;
+}
+
+static json_t *json_uplinks(const struct plan_report *r)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < r->n_uplinks; i++) {
+		const struct plan_uplink *u = &r->uplink[i];
+		json_t *load = u->bits ? json_real(u->load) : json_null();
+
+		json_array_append_new(
+			list, json_pack("{s:s, s:I, s:I, s:I, s:o}", "name", u->name, "bits_per_s",
+					(json_int_t)u->bits, "in_bits_per_s", (json_int_t)u->in,
+					"out_bits_per_s", (json_int_t)u->out, "load", load));
+	}
+	return list;
+}
+
+static void show_json(const struct check *k)
+{
+	const struct plan_memory *m = &k->report.memory;
+	json_t *steps = json_array();
+
+	for (unsigned int i = 0; i < k->report.n_steps; i++)
+		json_array_append_new(steps, json_string(k->report.step[i]));
+	print_json(json_pack("{s:i, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:o}",
+			     "schema", 1, "service", k->c->service, "ok", k->report.refused == 0,
+			     "errors", json_errors(&k->errors), "findings",
+			     json_findings(&k->report), "capacity", json_families(k), "stages",
+			     json_stages(&k->report), "memory", "bytes", (json_int_t)m->total,
+			     "flows", (json_int_t)m->flows, "uplinks", json_uplinks(&k->report),
+			     "steps", steps));
+}
+
+/* ---- the verb ------------------------------------------------------------------------------ */
+
+static int wrong_file(struct check *k)
+{
+	conf_errors_print(&k->errors, stderr);
+	if (k->o->json)
+		print_json(json_pack("{s:i, s:b, s:o}", "schema", 1, "ok", 0, "errors",
+				     json_errors(&k->errors)));
+	return EXIT_USAGE;
+}
+
+static int judge(struct check *k)
+{
+	int err = plan_look(k->c, &k->host), code;
+
+	if (err) {
+		say("the kernel does not tell addresses and routes: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
+	code = k->measure ? measure(k) : EXIT_OK;
+	if (code)
+		return code;
+	plan_check(k->c, &k->host, &k->load, k->overrides, &k->report);
+	if (k->o->json)
+		show_json(k);
+	else
+		show(k);
+	plan_complain(&k->report, &k->errors);
+	conf_errors_print(&k->errors, stderr);
+	if (!k->report.refused)
+		return EXIT_OK;
+	say("refused: %u of the safety rules, each named above with what overrides it",
+	    k->report.refused);
+	return EXIT_REFUSED;
+}
+
+int cmd_plan(const struct options *o, int argc, char **argv)
+{
+	struct check *k = calloc(1, sizeof(*k));
+	int code;
+
+	if (!k) {
+		say("%s", strerror(ENOMEM));
+		return EXIT_FAILED;
+	}
+	k->o = o;
+	code = take_options(k, argc, argv);
+	if (!code && conf_load(o->config, &k->c, &k->errors))
+		code = wrong_file(k);
+	else if (!code && o->service && strcmp(o->service, k->c->service))
+		code = usage_error("%s is about service %s, not %s", o->config, k->c->service,
+				   o->service);
+	else if (!code)
+		code = judge(k);
+	plan_host_free(&k->host);
+	conf_errors_free(&k->errors);
+	conf_free(k->c);
+	free(k);
+	return code;
+}

@@ -78,6 +78,15 @@ static __always_inline enum parsed parse_port(const struct tcphdr *tcp,
 	return port_set(ports->nat, port) ? PARSED_NAT : PARSED_OTHER;
 }
 
+/* The length from the IP header on. In a train of segments (GSO) it may be too large for the field,
+ * which is then 0 (BIG TCP). */
+static __always_inline __u32 ip_bytes(const struct __sk_buff *skb, __u16 length, __u32 header)
+{
+	if (length)
+		return length + header;
+	return skb->gso_size ? skb->len - l3_offset : 0;
+}
+
 static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct packet *p,
 					      const struct shift_ports *ports)
 {
@@ -105,9 +114,10 @@ static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct pack
 	p->l3 = l3_offset;
 	p->l4 = l3_offset + header;
 	p->ip_len = bpf_ntohs(ip->tot_len);
-	bytes = p->ip_len ? p->ip_len : skb->len - l3_offset; /* BIG TCP: the packet's own */
+	bytes = ip_bytes(skb, p->ip_len, 0);
 	if (bytes < header + sizeof(*tcp) || bytes + l3_offset > skb->len)
 		return PARSED_MALFORMED;
+	p->bytes = bytes;
 	p->v6 = 0;
 	p->ttl = ip->ttl;
 	p->ip_check = ip->check;
@@ -139,14 +149,15 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct pack
 	p->l3 = l3_offset;
 	p->l4 = l3_offset + sizeof(*ip);
 	p->ip_len = bpf_ntohs(ip->payload_len);
-	bytes = p->ip_len ? p->ip_len : skb->len - p->l4;
-	if (bytes < sizeof(*tcp) || bytes + p->l4 > skb->len)
+	bytes = ip_bytes(skb, p->ip_len, sizeof(*ip));
+	if (bytes < sizeof(*ip) + sizeof(*tcp) || bytes + l3_offset > skb->len)
 		return PARSED_MALFORMED;
+	p->bytes = bytes;
 	p->v6 = 1;
 	p->ttl = ip->hop_limit;
 	copy_v6(p->src, &ip->saddr);
 	copy_v6(p->dst, &ip->daddr);
-	return parse_tcp(tcp, p, bytes) == PARSED_CLIENT ? whose : PARSED_MALFORMED;
+	return parse_tcp(tcp, p, bytes - sizeof(*ip)) == PARSED_CLIENT ? whose : PARSED_MALFORMED;
 }
 
 /* Fills *p when the answer is CLIENT or NAT. */

@@ -540,7 +540,7 @@ static inline __u32 shift_record_check(const __u64 words[SHIFT_RECORD_WORDS], __
 		h = (h ^ words[i]) * 0xbf58476d1ce4e5b9ull;
 		h ^= h >> 32;
 	}
-	return h & SHIFT_CHECK_MASK;
+	return h * 0x94d049bb133111ebull >> (64 - SHIFT_CHECK_BITS);
 }
 
 /* The generation under which a record is to be published, when the head before had `count`. */

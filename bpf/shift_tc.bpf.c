@@ -47,7 +47,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct visit *v, struc
 				   struct shift_backend_stats *bs)
 {
 	struct shift_target *t = bpf_map_lookup_elem(&shift_targets, &v->target);
-	__u32 bytes = skb->len - v->p.l3, out;
+	__u32 bytes = v->p.bytes, out;
 
 	if (!t)
 		return verdict(v, SHIFT_DROP_REWRITE, TC_ACT_SHOT);
@@ -177,7 +177,7 @@ static __noinline int rescue(struct __sk_buff *skb, struct visit *v,
 
 static __always_inline int is_syn(const struct packet *p)
 {
-	return (p->flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+	return (p->flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 }
 
 /*
@@ -363,7 +363,7 @@ static __always_inline int from_backend(struct __sk_buff *skb, struct visit *v)
 		flow_cut(f, svc, v);
 		return cut(skb, v, out);
 	}
-	bytes = skb->len - v->p.l3;
+	bytes = v->p.bytes;
 	bs = backend_stats(f->backend);
 	flow_from_backend(f, &v->p, svc, bs, v->now);
 	if (v->p.ttl <= 1)

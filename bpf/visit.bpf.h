@@ -23,6 +23,7 @@ struct packet {
 	__u32 seq;
 	__u32 ack;
 	__u32 payload; /* TCP bytes */
+	__u32 bytes;   /* from the IP header on, without padding */
 	__u16 ip_len;  /* as in the header, host order; 0 with BIG TCP */
 	__u16 ip_check;
 	__u8 l3;

@@ -241,6 +241,24 @@ static void a_file_above_one_mebibyte_is_refused(void **state)
 	free(text);
 }
 
+static void a_text_of_many_pieces_is_read_whole(void **state)
+{
+	static const char wanted[] = "hook: must be auto, tc or xdp, is \"a";
+	char text[128] = "hook: \"a";
+	struct conf_errors errors;
+	struct config *c;
+
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		strcat(text, "\\\\b");
+	strcat(text, " c\"\n");
+	assert_int_equal(parse(text, strlen(text), &c, &errors), -EINVAL);
+	assert_memory_equal(errors.error[errors.n - 1].text, wanted, sizeof(wanted) - 1);
+	assert_string_equal(errors.error[errors.n - 1].text + sizeof(wanted) - 1,
+			    "\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b\\b c\"");
+	conf_errors_free(&errors);
+}
+
 static void aliases_cannot_blow_a_file_up(void **state)
 {
 	char text[1024] = "a: &a0 [x, x, x, x, x, x, x, x]\n", line[128];
@@ -534,6 +552,7 @@ int main(void)
 		cmocka_unit_test(every_wrong_file_is_told_what_is_wrong_where),
 		cmocka_unit_test(bytes_that_are_no_text_are_refused_with_their_place),
 		cmocka_unit_test(a_file_above_one_mebibyte_is_refused),
+		cmocka_unit_test(a_text_of_many_pieces_is_read_whole),
 		cmocka_unit_test(aliases_cannot_blow_a_file_up),
 		cmocka_unit_test(all_errors_are_found_in_one_run_in_file_order),
 		cmocka_unit_test(the_first_errors_of_the_file_are_kept_when_there_are_too_many),

@@ -78,7 +78,7 @@ static void ramp_steps(struct plan *p)
 static void dns_steps(struct plan *p)
 {
 	const struct config *c = p->c;
-	char old[160], fresh[160], ttl[32];
+	char old[256], fresh[256], ttl[32];
 
 	if (!c->dns.given) {
 		step(p, "DNS: this file has no dns section; change the records that name the old "

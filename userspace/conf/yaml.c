@@ -159,27 +159,50 @@ static int begin(struct builder *b, enum yaml_kind kind, struct conf_at at)
 	return 0;
 }
 
+/*
+ * At most `size` bytes of a token's text; their number, or −1 without memory. Piece by piece,
+ * because of what 0.7 offers fy_token_get_text leaks when a text has many pieces (quotes in
+ * quotes), and fy_token_iter_read puts them in the wrong place.
+ */
+static ssize_t read_token(struct fy_token *token, char *ret, size_t size)
+{
+	struct fy_token_iter *iter = fy_token_iter_create(token);
+	const struct fy_iter_chunk *chunk = NULL;
+	size_t used = 0;
+	int err = 0;
+
+	if (!iter)
+		return -1;
+	while (used < size && (chunk = fy_token_iter_chunk_next(iter, chunk, &err))) {
+		size_t n = chunk->len < size - used ? chunk->len : size - used;
+
+		memcpy(ret + used, chunk->str, n);
+		used += n;
+	}
+	fy_token_iter_destroy(iter);
+	return err ? -1 : (ssize_t)used;
+}
+
 /* The value's bytes; NULL with a complaint when no key of ours could mean them. */
 static char *copy_text(struct builder *b, struct fy_token *token, struct conf_at at)
 {
-	size_t n = 0;
-	const char *text = token ? fy_token_get_text(token, &n) : "";
-	char *copy;
+	char text[YAML_TEXT + 1], *copy;
+	ssize_t n = token ? read_token(token, text, sizeof(text)) : 0;
 	uint32_t c;
 
-	if (!text || n > YAML_TEXT) {
+	if (n > YAML_TEXT) {
 		conf_complain(b->errors, false, at, NULL, "longer than %d bytes", YAML_TEXT);
 		return NULL;
 	}
-	for (size_t i = 0, step; i < n; i += step) {
-		step = utf8_next(text + i, n - i, &c);
+	for (ssize_t i = 0, step; i < n; i += step) {
+		step = (ssize_t)utf8_next(text + i, (size_t)(n - i), &c);
 		if (!step || !utf8_printable(c)) {
 			conf_complain(b->errors, false, at, NULL,
 				      "a value with line breaks or control characters");
 			return NULL;
 		}
 	}
-	copy = strndup(text, n);
+	copy = n < 0 ? NULL : strndup(text, (size_t)n);
 	if (!copy)
 		conf_complain(b->errors, false, at, NULL, "out of memory");
 	return copy;
@@ -207,6 +230,13 @@ static int add_text(struct builder *b, const struct fy_event *event, struct conf
 	if (event->scalar.value)
 		style = fy_token_scalar_style(event->scalar.value);
 	text = copy_text(b, event->scalar.value, at);
+	/* 0.7 reads four quotes in single quotes as three. */
+	if (text && style == FYSS_SINGLE_QUOTED && strstr(text, "''")) {
+		conf_complain(b->errors, false, at, NULL,
+			      "quotes side by side in single quotes: use double quotes around it");
+		free(text);
+		text = NULL;
+	}
 	node = add(b, text ? YAML_IS_TEXT : YAML_IS_BAD, at);
 	if (!node) {
 		free(text);

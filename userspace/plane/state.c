@@ -107,6 +107,7 @@ int state_load(const char *service, struct state *ret)
 	struct state s = {0};
 	bool lasting;
 	json_t *j;
+	FILE *f;
 	int err = find_dir(dir, sizeof(dir), &lasting), fd;
 
 	if (err)
@@ -115,8 +116,12 @@ int state_load(const char *service, struct state *ret)
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	j = json_loadfd(fd, 0, NULL);
-	close(fd);
+	f = fdopen(fd, "r");
+	j = f ? json_loadf(f, 0, NULL) : NULL;
+	if (f)
+		fclose(f);
+	else
+		close(fd);
 	if (!json_is_object(j) || !json_is_integer(json_object_get(j, "epoch"))) {
 		json_decref(j);
 		return -EBADMSG;
@@ -248,11 +253,9 @@ static int save_in(const char *dir, const char *service, const struct shift_reco
 	text = state_text(service, r);
 	fd = text ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
 	err = !text ? -ENOMEM : fd < 0 ? -errno : write_all(fd, text, strlen(text));
-	if (!err && fsync(fd))
-		err = -errno;
 	if (fd >= 0 && close(fd) && !err)
 		err = -errno;
-	if (!err && (rename(fresh, path) || fsync(lock)))
+	if (!err && rename(fresh, path))
 		err = -errno;
 	if (err)
 		unlink(fresh);
@@ -283,7 +286,7 @@ static int append_line(int fd, const char *line)
 	err = write_all(fd, line, strlen(line));
 	if (err && S_ISREG(before.st_mode) && ftruncate(fd, before.st_size))
 		return err;
-	return err ? err : fsync(fd) ? -errno : 0;
+	return err;
 }
 
 static int append_history(const char *dir, const struct shift_record *r,
@@ -336,6 +339,30 @@ static int record_here(const struct shift_record *r, const struct state_event *e
 	return err ? err : err2;
 }
 
+static void flush(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	fsync(fd);
+	close(fd);
+}
+
+/* What was written reaches the disk itself; nobody waits for that. */
+static void flush_here(const char *service)
+{
+	char dir[256], path[320];
+
+	if (state_dir(dir, sizeof(dir)))
+		return;
+	snprintf(path, sizeof(path), "%s/%s.json", dir, service);
+	flush(path, O_RDONLY);
+	snprintf(path, sizeof(path), "%s/history.jsonl", dir);
+	flush(path, O_RDONLY);
+	flush(dir, O_RDONLY | O_DIRECTORY);
+}
+
 /* The child keeps none of our descriptors: whoever waits for our output must not wait for the disk.
  */
 static int be_apart(int keep)
@@ -349,10 +376,9 @@ static int be_apart(int keep)
 	null = open("/dev/null", O_RDWR);
 	for (int fd = null + 1; fd < 3; fd++)
 		dup2(null, fd);
-	for (int fd = 3; fd < 64; fd++) {
-		if (fd != high)
-			close(fd);
-	}
+	if (high > 3)
+		close_range(3, (unsigned int)high - 1, 0);
+	close_range((unsigned int)high + 1, ~0u, 0);
 	return high;
 }
 
@@ -376,7 +402,10 @@ int state_record(const struct shift_record *r, const struct state_event *e)
 
 		signal(SIGPIPE, SIG_IGN);
 		err = record_here(r, e);
-		_exit(write(tell, &err, sizeof(err)) < 0);
+		if (write(tell, &err, sizeof(err)) < 0)
+			_exit(1);
+		flush_here(e->service);
+		_exit(0);
 	}
 	close(pipefd[1]);
 	p.fd = pipefd[0];

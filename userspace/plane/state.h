@@ -53,7 +53,8 @@ int state_services(char ret[][SHIFT_NAME], int max);
 /* The record that a saved copy stands for, as it was published last. */
 void state_to_record(const struct state *s, struct shift_record *ret);
 
-/* Writes both in a child and waits for it 100 ms at most. 0, -ETIMEDOUT, or why it failed. */
+/* Writes both in a child and waits until they can be read, 40 ms at most; the child then sees them
+ * to the disk. 0, -ETIMEDOUT, or why it failed. */
 int state_record(const struct shift_record *r, const struct state_event *e);
 
 /* The copy alone, here and now. */

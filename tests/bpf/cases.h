@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * cases.h - the chapters
+ */
+#pragma once
+
+#include "tests/bpf/net.h"
+#include "tests/bpf/rig.h"
+
+void cases_pass(struct rig *rig, const struct net *net);
+void cases_nat(struct rig *rig, const struct net *net);
+void cases_decide(struct rig *rig, const struct net *net);
+void cases_control(struct rig *rig, const struct net *net);
+void cases_ports(struct rig *rig, const struct net *net);
+void cases_states(struct rig *rig, const struct net *net);
+void cases_syn(struct rig *rig, const struct net *net);
+void cases_growing(struct rig *grown, const struct net *net);
+void cases_unable(struct rig *rig, const struct net *net);
+void cases_explain(struct rig *rig, const struct net *net);
+void cases_wire(struct rig *rig, const struct net *net, const struct net *out);

@@ -2,7 +2,7 @@
 # make demo     a cutover under checked traffic, on this machine        (root; installs what it needs)
 # make check    every test                                              (root; installs what it needs)
 # make bench    side by side with plain routing, nftables and HAProxy   (root; minutes, alone)
-# make soak, make matrix    longer proofs: hours of changes; all packet tables on old kernels
+# make soak, make matrix, make fuzz    longer proofs
 # make install, make clean
 
 CC     ?= gcc
@@ -34,18 +34,15 @@ TRAFFIC := $(wildcard tools/traffic*.c)
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 
 LIGHT_LIBS := -lmnl -ljansson
-HEAVY_LIBS := -lbpf -lmnl -lnl-route-3 -lnl-3 -lfyaml -ljansson
-HEAVY_CFLAGS := -I/usr/include/libnl3
+HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 
-.PHONY: all tests demo check bench soak matrix install clean deps format
+.PHONY: all tests fuzz demo check bench soak matrix install clean deps format
 
 all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/traffic
 
 # Nothing to install is the usual case and costs a few milliseconds.
 deps:
 	@tools/deps build
-
-override CFLAGS += $(HEAVY_CFLAGS)
 
 $(B)/shiftctl: $(call objs,$(LIGHT))
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIGHT_LIBS)
@@ -121,6 +118,14 @@ bench:
 	@tools/deps build bench
 	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn
 	@tools/bench
+
+# Feeds the configuration's parser until something breaks; SECONDS of it.
+fuzz:
+	@mkdir -p $(B)/fuzz/corpus
+	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $(B)/fuzz/conf \
+		tests/fuzz/fuzz_conf.c $(wildcard userspace/conf/*.c userspace/base/*.c) \
+		$(addprefix userspace/net/,host.c resolve.c route.c netlink.c) -lfyaml -lmnl
+	$(B)/fuzz/conf -max_total_time=$(or $(SECONDS),300) $(B)/fuzz/corpus tests/golden/conf
 
 matrix: tests
 	@tools/deps check

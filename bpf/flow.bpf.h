@@ -156,6 +156,12 @@ static __always_inline void flow_reset(struct shift_flow *f, const struct shift_
 	flow_state(f, svc, ahead ? SHIFT_FLOW_CLOSING : SHIFT_FLOW_DONE, now);
 }
 
+/* With a SYN it means nothing: the other end will challenge the packet (RFC 5961, 4.2). */
+static __always_inline int is_fin(const struct packet *p)
+{
+	return (p->flags & (TCP_SYN | TCP_FIN)) == TCP_FIN;
+}
+
 /* A client's packet other than a SYN. */
 static __always_inline void flow_from_client(struct shift_flow *f, const struct packet *p,
 					     const struct shift_service *svc,
@@ -176,8 +182,7 @@ static __always_inline void flow_from_client(struct shift_flow *f, const struct 
 	}
 	if (p->flags & TCP_ACK && f->client_ack != p->ack)
 		f->client_ack = p->ack;
-	if (p->flags & TCP_FIN && !(f->up & SHIFT_SEEN_FIN) &&
-	    p->seq - f->backend_ack <= FIN_WINDOW) {
+	if (is_fin(p) && !(f->up & SHIFT_SEEN_FIN) && p->seq - f->backend_ack <= FIN_WINDOW) {
 		f->client_fin = p->seq + p->payload + 1;
 		f->up |= SHIFT_SEEN_FIN;
 	}
@@ -226,8 +231,7 @@ static __always_inline void flow_from_backend(struct shift_flow *f, const struct
 	}
 	if (p->flags & TCP_ACK && f->backend_ack != p->ack)
 		f->backend_ack = p->ack;
-	if (p->flags & TCP_FIN && !(f->down & SHIFT_SEEN_FIN) &&
-	    p->seq - f->client_ack <= FIN_WINDOW) {
+	if (is_fin(p) && !(f->down & SHIFT_SEEN_FIN) && p->seq - f->client_ack <= FIN_WINDOW) {
 		__u8 seen = SHIFT_SEEN_FIN;
 
 		/* Not having the client's FIN yet, it closes first, or at the same time. */

@@ -5,8 +5,8 @@
  *   spawn [-b BUSY] [-w] N COMMAND ARGS...
  *
  * Runs it N times, one after the other, output discarded, and prints one line of JSON with
- * microseconds. With -b as many busy loops run beside it; with -w three runs come first that are not
- * counted. Exit 1 when a run's exit code is not 0.
+ * microseconds. With -b as many busy loops run beside it; with -w three runs come first that are
+ * not counted. Exit 1 when a run's exit code is not 0.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -248,6 +248,7 @@ static void check_client_table(struct rig *r)
 
 	for (int v6 = 0; v6 < 2; v6++) {
 		struct end e, neighbour, stranger;
+		uint32_t id = RIG_SERVICE;
 		uint32_t wide = v6 ? 64 : 96 + 24, narrow = v6 ? 128 : 96 + 32;
 
 		if (!check_begin("clients: the longest prefix decides, IPv%d", v6 ? 6 : 4))
@@ -266,7 +267,7 @@ static void check_client_table(struct rig *r)
 		      "its network, bypassed");
 		CHECK(single_try(r, &stranger, &run) != SHIFT_PASS_BYPASS, "another network");
 		r->service.flags &= (__u8)~SHIFT_SERVICE_CLIENTS;
-		rig_put(r, RIG_SERVICES, &(uint32_t){RIG_SERVICE}, &r->service);
+		rig_put(r, RIG_SERVICES, &id, &r->service);
 		neighbour.port++;
 		CHECK(single_try(r, &neighbour, &run) != SHIFT_PASS_BYPASS,
 		      "a service without entries looks nothing up");

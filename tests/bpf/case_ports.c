@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/bpf/cases.h"
@@ -272,6 +273,65 @@ static void each_cpu_its_shard(struct scene *s)
 	sched_setaffinity(0, sizeof(before), &before);
 }
 
+/* Half of the SYNs of two_at_once, on one CPU. Runs in a process of its own. */
+static void one_of_two(struct scene *s, int cpu, uint32_t syns)
+{
+	struct segment seg;
+	struct frame f;
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	single_syn(&s->client, &seg);
+	for (uint32_t i = 0; i < syns; i++) {
+		seg.src.port = (uint16_t)(1024 + 2 * i + (uint32_t)cpu);
+		frame_build(&f, &seg);
+		if (rig_run(s->rig, s->rig->ingress, &f, &s->run))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* Two CPUs ask one shard for ports at the same time: each port has one flow. */
+static void two_at_once(struct scene *s)
+{
+	struct rig_shape shape = shape_of(8192, 1);
+	uint32_t syns = getenv("BPF_TABLES_QUICK") ? 500 : 4000, held = 0;
+	struct tally t;
+	pid_t child[2];
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return; /* and nothing can happen */
+	begin(s, &shape, RIG_AZURE);
+	for (int cpu = 0; cpu < 2; cpu++) {
+		child[cpu] = fork();
+		if (!child[cpu])
+			one_of_two(s, cpu, syns);
+	}
+	for (int cpu = 0; cpu < 2; cpu++) {
+		int status = -1;
+
+		CHECK(child[cpu] > 0 && waitpid(child[cpu], &status, 0) > 0 && !status,
+		      "the process on CPU %d did not end well", cpu);
+	}
+	for (uint32_t i = 0; i < shape.ports; i++)
+		held += s->rig->slots[azure(s)][i].state == SHIFT_FLOW_SYN_SENT;
+	rig_tally(s->rig, &t);
+	check_equal(t.service.connections_new + t.service.connections_old, 2 * syns, "connections");
+	check_equal(held, t.service.connections_new, "ports that hold a flow");
+	check_equal(rig_flows(s->rig), t.service.connections_new, "entries of the forward table");
+	for (uint32_t i = 0; i < 2 * syns && !check_failed(); i++) {
+		struct shift_flow *f;
+
+		s->client.port = (uint16_t)(1024 + i);
+		f = rig_flow(s->rig, &s->client, &s->place);
+		CHECK(!f || (f->client_port == shift_be16(s->client.port) &&
+			     f->generation == s->place.generation),
+		      "client port %u leads to another's flow", s->client.port);
+	}
+}
+
 /* The host has its own connection from that very port to the backend. */
 static void hosts_own_port(struct scene *s)
 {
@@ -297,13 +357,34 @@ static void hosts_own_port(struct scene *s)
 		host_close(fd[i]);
 }
 
-/* The old client's entry leads to the new client's record: the generation tells them apart. */
+/* The client's packet, other than a SYN, is the host's. */
+static void is_local(struct scene *s, const struct end *client, const char *what)
+{
+	struct segment seg;
+	struct frame f;
+
+	single_syn(client, &seg);
+	seg.flags = TCP_ACK;
+	frame_build(&f, &seg);
+	single_passes(s->rig, &f, SHIFT_PASS_LOCAL, "%s", what);
+}
+
+static void plant(struct scene *s, const struct end *client, uint32_t generation)
+{
+	struct shift_flow_key key = {.client_port = shift_be16(client->port),
+				     .listen = RIG_LISTEN(s->v6)};
+	struct shift_flow_ref ref = {azure(s), 0, generation};
+
+	memcpy(key.client, client->ip, sizeof(key.client));
+	rig_put(s->rig, RIG_FLOWS, &key, &ref);
+}
+
+/* The one port there is goes from a client to another: the first one's entry leads to it no more,
+ * and the generation would tell, had it been left behind. */
 static void stale_entry(struct scene *s)
 {
 	struct rig_shape shape = shape_of(1, 1);
 	struct end old;
-	struct segment seg;
-	struct frame f;
 
 	begin(s, &shape, RIG_AZURE);
 	CHECK(next(s) == SHIFT_FORWARD, "the first client");
@@ -312,17 +393,14 @@ static void stale_entry(struct scene *s)
 	CHECK(next(s) == SHIFT_FORWARD, "the second client");
 	check_equal(s->place.index, 0, "port");
 	check_equal(rig_flows(s->rig), 1, "entries of the forward table");
-	single_syn(&old, &seg);
-	seg.flags = TCP_ACK;
-	frame_build(&f, &seg);
-	single_passes(s->rig, &f, SHIFT_PASS_LOCAL, "the first client's packet");
-	/* also if its entry had been left behind */
-	rig_put(s->rig, RIG_FLOWS,
-		&(struct shift_flow_key){.client = {old.ip[0], old.ip[1], old.ip[2], old.ip[3]},
-					 .client_port = shift_be16(old.port),
-					 .listen = RIG_LISTEN(s->v6)},
-		&(struct shift_flow_ref){azure(s), 0, s->place.generation - 1});
-	single_passes(s->rig, &f, SHIFT_PASS_LOCAL, "the first client's packet, entry left");
+	is_local(s, &old, "the first client's packet");
+	plant(s, &old, s->place.generation);
+	is_local(s, &old, "the first client's packet, by an entry of this generation");
+	plant(s, &s->client, s->place.generation - 1);
+	is_local(s, &s->client, "the second client's packet, by an entry of the past");
+	plant(s, &s->client, s->place.generation);
+	record(s)->state = SHIFT_FLOW_ABANDONED;
+	is_local(s, &s->client, "the second client's packet, abandoned");
 }
 
 /* What lives cannot be pushed out by SYNs. */
@@ -369,6 +447,7 @@ void cases_ports(struct rig *rig, const struct net *net)
 		{"the hand wraps around", hand_wraps},
 		{"a run of busy ones at the hand", busy_at_the_hand},
 		{"each CPU begins in its own shard", each_cpu_its_shard},
+		{"two CPUs at once never get the same", two_at_once},
 		{"the host's own connections keep theirs", hosts_own_port},
 		{"an entry of the past leads nowhere", stale_entry},
 		{"a flood of SYNs pushes nobody out", flood},

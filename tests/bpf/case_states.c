@@ -95,18 +95,18 @@ static const struct tale opening[] = {
 		 "client S             -> forward +new\n"
 		 "client F             -> forward\n"
 		 "flow syn_sent for 60s\n"},
-	{.name = "handshakes are timed, 110 ms",
+	{.name = "handshakes are timed, 610 ms",
 	 .text = "weight 100\n"
 		 "client S             -> forward +new\n"
-		 "time 110ms\n"
+		 "time 610ms\n"
 		 "backend SA           -> reply +handshake\n"
-		 "timed 100ms 120ms\n"},
-	{.name = "handshakes are timed, 450 ms",
+		 "timed 600ms 800ms\n"},
+	{.name = "handshakes are timed, 5.1 s",
 	 .text = "weight 100\n"
 		 "client S             -> forward +new\n"
-		 "time 430ms\n"
+		 "time 5100ms\n"
 		 "backend SA           -> reply +handshake\n"
-		 "timed 400ms 500ms\n"},
+		 "timed 5s 6s\n"},
 	{.name = "handshakes are timed, longer than the last edge",
 	 .text = "weight 100\n"
 		 "client S             -> forward +new\n"
@@ -152,6 +152,19 @@ static const struct tale closing[] = {
 		      "flow closing cfin bfin\n"
 		      "client A             -> forward\n"
 		      "flow done cfin bfin\n"},
+	{.name = "data before a FIN must be acknowledged, too",
+	 .text = OPEN "client FPA len 700   -> forward\n"
+		      "backend FA ack -400  -> reply\n"
+		      "client A             -> forward\n"
+		      "flow closing cfin bfin tw\n"
+		      "backend A            -> reply\n"
+		      "flow time_wait cfin bfin tw\n"
+		      "someone azure\n" OPEN "backend FPA len 700  -> reply\n"
+		      "client FA ack -400   -> forward\n"
+		      "backend A            -> reply\n"
+		      "flow closing cfin bfin tw\n"
+		      "client A             -> forward\n"
+		      "flow time_wait cfin bfin tw\n"},
 	{.name = "both close at the same time: the backend keeps TIME_WAIT",
 	 .text = OPEN "client FA            -> forward\n"
 		      "backend FA ack -1    -> reply\n"
@@ -215,6 +228,11 @@ static const struct tale closing_oddly[] = {
 	{.name = "a FIN with the last of much data in flight",
 	 .text = OPEN "client FPA seq 4000000 len 100  -> forward\n"
 		      "flow closing cfin\n"},
+	{.name = "a SYN with FIN closes nothing: the backend challenges it (RFC 5961, 4.2)",
+	 .text = OPEN "client SF seq 1          -> forward\n"
+		      "flow established\n"
+		      "backend SF seq 1         -> reply\n"
+		      "flow established\n"},
 	{.name = "numbers wrap around between data and FIN",
 	 .text = "weight 100\n"
 		 "numbers 4294967200 4294967100\n" OPEN "client PA len 90     -> forward\n"

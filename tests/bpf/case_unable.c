@@ -331,6 +331,13 @@ static const struct tale cutting[] = {
 		      "client A             -> forward\n"
 		      "weight 50\n"
 		      "backend PA len 10    -> reply\n"},
+	{.name = "flows of the very epoch that cuts live",
+	 .text = OPEN "cut older\n"
+		      "someone gcp\n"
+		      "client S             -> forward +new\n"
+		      "backend SA           -> reply +handshake\n"
+		      "client A             -> forward\n"
+		      "flow established\n"},
 	{.name = "a rollback without a cut cuts nothing, also after one that did",
 	 .text = OPEN "rollback cut\n"
 		      "someone gcp\n"

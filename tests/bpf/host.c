@@ -80,7 +80,7 @@ static bool readable(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 
-	return poll(&p, 1, 1000) > 0;
+	return poll(&p, 1, 3000) > 0;
 }
 
 int host_accept(int listener)

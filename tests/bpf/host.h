@@ -15,10 +15,10 @@
 int host_listen(const struct end *at);
 int host_connect(const struct end *from, const struct end *to);
 
-/* The next connection of a listener within a second; −ETIMEDOUT. */
+/* The next connection of a listener within three seconds; −ETIMEDOUT. */
 int host_accept(int listener);
 
-/* Bytes that came in on a connection within a second. */
+/* Bytes that came in on a connection within three seconds. */
 int host_received(int fd);
 
 /* Closes it at once: with a RST, if there is a peer. */

@@ -11,7 +11,7 @@
  *   backend 3 gcp    30 %  target  14     / 24       198.51.100.30, port 443, a NAT address of its
  * own
  *
- * Time is not waited for. A second of the tables is 16 ticks, whatever the kernel's HZ is, and
+ * Time is not waited for. A second of the tables is 64 ticks, whatever the kernel's HZ is, and
  * rig_age makes all that the kernel remembers older.
  */
 #pragma once
@@ -28,7 +28,7 @@ struct bpf_object;
 #define RIG_SERVICE    2
 #define RIG_LISTEN(v6) ((v6) ? 6u : 5u)
 #define RIG_PORT_LO    20000
-#define RIG_SECOND     16 /* ticks */
+#define RIG_SECOND     64 /* ticks */
 #define RIG_TARGETS    8
 
 enum rig_backend { RIG_ANY, RIG_AWS, RIG_AZURE, RIG_GCP, RIG_BACKENDS };

@@ -70,14 +70,21 @@ static void line_shadow(struct story *s, char *arg[])
 	rig_publish(s->rig, &next);
 }
 
-/* cut flow: as a paced cut marks one flow. */
+/* cut flow: as a paced cut marks one flow.  cut older: flows of before are reset, the share stays.
+ */
 static void line_cut(struct story *s, char *arg[])
 {
+	struct shift_record next = rig_record(s->rig);
 	struct shift_flow *f = story_record(s);
 
-	(void)arg;
-	if (f)
-		f->cut = 1;
+	if (is(arg[0], "flow")) {
+		if (f)
+			f->cut = 1;
+		return;
+	}
+	next.epoch++;
+	next.cut_epoch = next.epoch;
+	rig_publish(s->rig, &next);
 }
 
 /* pin old|new|peer|bypass [UNTIL]: this client alone; until that time from now, or "past". */
@@ -404,6 +411,9 @@ static void check_state(struct story *s, const struct shift_flow *f, char *arg[]
  * flow none                    the client's tuple leads nowhere
  * flow STATE [FLAG…] [for T]   it leads to the last flow, which is in this state for its whole
  *                              time-out from the last packet on, or for so long from now
+ *
+ * FLAG: cfin, crst, bfin, brst, a FIN or RST of client or backend was believed; tw, the backend
+ * closed first; cut, both were told. What is not named must not be set.
  */
 static void line_flow(struct story *s, char *arg[])
 {

@@ -8,8 +8,8 @@
 
 /*
  * SHIFT_OPERATOR, else the user who logged in (the audit login uid), else SUDO_USER, else this
- * process's user. Names come from /etc/passwd alone: a directory server must not hold up a rollback.
- * Unprintable bytes become '?'.
+ * process's user. Names come from /etc/passwd alone: a directory server must not hold up a
+ * rollback. Unprintable bytes become '?'.
  */
 void who_operator(char *ret, size_t size);
 

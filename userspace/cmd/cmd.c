@@ -174,13 +174,14 @@ bool configured_service(const struct options *o, char *ret, size_t size)
 {
 	char line[512], name[64];
 	bool found = false;
-	FILE *f;
+	int fd = file_open_safe(o->config, NULL, 0);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 
-	if (file_check_safe(o->config, NULL, 0))
+	if (!f) {
+		if (fd >= 0)
+			close(fd);
 		return false;
-	f = fopen(o->config, "re");
-	if (!f)
-		return false;
+	}
 	while (!found && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "service: %63[A-Za-z0-9._-]", name) == 1 ||
 		    sscanf(line, "service: \"%63[A-Za-z0-9._-]\"", name) == 1 ||

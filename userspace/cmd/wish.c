@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-
 /* Half a second under the client's next SYN, two for a RST that was lost: late packets of a
  * connection that is over still find it. */
 #define GUARD_MS 2000

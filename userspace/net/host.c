@@ -91,8 +91,7 @@ static int one_address(const struct nlmsghdr *nlh, void *arg)
 	a->prefix = m->ifa_prefixlen;
 	a->ifindex = m->ifa_index;
 	set_flags(a, m->ifa_flags);
-	mnl_attr_for_each(attr, nlh, sizeof(*m))
-	{
+	mnl_attr_for_each (attr, nlh, sizeof(*m)) {
 		uint16_t type = mnl_attr_get_type(attr);
 
 		/* On a point-to-point link IFA_ADDRESS is the other side's. */
@@ -192,8 +191,7 @@ static int one_link(const struct nlmsghdr *nlh, void *arg)
 	l->ifindex = (uint32_t)m->ifi_index;
 	l->up = m->ifi_flags & IFF_UP;
 	l->loopback = m->ifi_flags & IFF_LOOPBACK;
-	mnl_attr_for_each(a, nlh, sizeof(*m))
-	{
+	mnl_attr_for_each (a, nlh, sizeof(*m)) {
 		link_attribute(l, a, &elsewhere);
 	}
 	if (elsewhere || !sits_on_lower(l->kind))
@@ -293,8 +291,7 @@ static int one_route(const struct nlmsghdr *nlh, void *arg)
 		return MNL_CB_OK;
 	if (d->family == 4)
 		to[2] = htonl(0xffff);
-	mnl_attr_for_each(a, nlh, sizeof(*m))
-	{
+	mnl_attr_for_each (a, nlh, sizeof(*m)) {
 		if (mnl_attr_get_type(a) == RTA_DST)
 			get_ip(a, to);
 		else if (mnl_attr_get_type(a) == RTA_OIF)

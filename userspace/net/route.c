@@ -61,8 +61,7 @@ static int parse_route(const struct nlmsghdr *h, void *arg)
 	if (h->nlmsg_type != RTM_NEWROUTE)
 		return MNL_CB_OK;
 	answer->type = rt->rtm_type;
-	mnl_attr_for_each(a, h, sizeof(*rt))
-	{
+	mnl_attr_for_each (a, h, sizeof(*rt)) {
 		switch (mnl_attr_get_type(a)) {
 		case RTA_OIF:
 			answer->way->ifindex = mnl_attr_get_u32(a);

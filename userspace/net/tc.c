@@ -56,8 +56,7 @@ static int one_filter(const struct nlmsghdr *h, void *arg)
 	f->count++;
 	if (TC_H_MAJ(tc->tcm_info) >> 16 != TC_PRIORITY || tc->tcm_handle != TC_HANDLE)
 		return MNL_CB_OK;
-	mnl_attr_for_each(a, h, sizeof(*tc))
-	{
+	mnl_attr_for_each (a, h, sizeof(*tc)) {
 		if (mnl_attr_get_type(a) == TCA_OPTIONS)
 			mnl_attr_parse_nested(a, parse_options, &f->prog_id);
 	}

@@ -105,7 +105,7 @@ int load_open(const struct plane *p, const char *only, struct bpf_object **ret)
 		else if (p->map[i] >= 0)
 			err = bpf_map__reuse_fd(m, p->map[i]);
 	}
-	bpf_object__for_each_program(prog, o)
+	bpf_object__for_each_program (prog, o)
 		bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), only));
 	if (err) {
 		bpf_object__close(o);

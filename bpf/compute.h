@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * compute.h - what the program and the tools must compute alike; the end of shift.h
+ *
+ * Pure functions: which share is in force, whether a record is whole, the hash of a client and what
+ * its bits choose, whether a flow's record holds its port.
+ */
+#pragma once
+
+/* The threshold for a weight in hundredths of a percent, rounded to nearest. */
+static inline __u32 shift_weight_threshold(__u32 weight)
+{
+	return (weight * SHIFT_THRESHOLD_MAX + SHIFT_WEIGHT_MAX / 2) / SHIFT_WEIGHT_MAX;
+}
+
+/* The check of a record: of its words but the generation's own, and of the generation's count. */
+static inline __u32 shift_record_check(const __u64 words[SHIFT_RECORD_WORDS], __u64 count)
+{
+	__u64 h = count * 0x9e3779b97f4a7c15ull;
+
+	for (int i = 1; i < SHIFT_RECORD_WORDS; i++) {
+		h = (h ^ words[i]) * 0xbf58476d1ce4e5b9ull;
+		h ^= h >> 32;
+	}
+	return h * 0x94d049bb133111ebull >> (64 - SHIFT_CHECK_BITS);
+}
+
+/* The generation under which a record is to be published, when the head before had `count`. */
+static inline __u64 shift_record_generation(const struct shift_record *r, __u64 count)
+{
+	return count << SHIFT_CHECK_BITS | shift_record_check((const __u64 *)r, count);
+}
+
+/* Is any deadline set, so that the clock has to be read? */
+static inline int shift_record_timed(const struct shift_record *r)
+{
+	return (r->not_before | r->confirm_deadline | r->lease_deadline) != 0;
+}
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define shift_be16(x) __builtin_bswap16(x)
+#define shift_be32(x) __builtin_bswap32(x)
+#else
+#define shift_be16(x) (x)
+#define shift_be32(x) (x)
+#endif
+
+/* Which of a record's shares is in force. */
+enum shift_source { SHIFT_FROM_WEIGHT, SHIFT_FROM_NEXT, SHIFT_FROM_CONFIRM, SHIFT_FROM_LEASE };
+
+/*
+ * At `now` (boot ns): a confirm that ran out goes back to its fallback, whatever was scheduled; a
+ * lease that ran out can only lower the share, and does nothing once the old side is stale.
+ */
+static inline enum shift_source shift_record_source(const struct shift_record *r, __u64 now)
+{
+	enum shift_source from = SHIFT_FROM_WEIGHT;
+	__u32 threshold = r->threshold;
+
+	if (r->not_before && now >= r->not_before) {
+		from = SHIFT_FROM_NEXT;
+		threshold = r->next_threshold;
+	}
+	if (r->confirm_deadline && now >= r->confirm_deadline) {
+		from = SHIFT_FROM_CONFIRM;
+		threshold = r->confirm_threshold;
+	}
+	if (r->lease_deadline && now >= r->lease_deadline &&
+	    r->lease_action == SHIFT_LEASE_FALLBACK && r->authority != SHIFT_AUTHORITY_NEW &&
+	    r->lease_threshold < threshold)
+		from = SHIFT_FROM_LEASE;
+	return from;
+}
+
+static inline __u32 shift_record_threshold(const struct shift_record *r, __u64 now)
+{
+	switch (shift_record_source(r, now)) {
+	case SHIFT_FROM_NEXT:
+		return r->next_threshold;
+	case SHIFT_FROM_CONFIRM:
+		return r->confirm_threshold;
+	case SHIFT_FROM_LEASE:
+		return r->lease_threshold;
+	default:
+		return r->threshold;
+	}
+}
+
+static inline __u16 shift_record_weight(const struct shift_record *r, __u64 now)
+{
+	switch (shift_record_source(r, now)) {
+	case SHIFT_FROM_NEXT:
+		return r->next_weight;
+	case SHIFT_FROM_CONFIRM:
+		return r->confirm_weight;
+	case SHIFT_FROM_LEASE:
+		return r->lease_weight;
+	default:
+		return r->weight;
+	}
+}
+
+/* Stafford's variant 13 of MurmurHash3's finalizer: every input bit moves every output bit. */
+static inline __u64 shift_mix(__u64 x)
+{
+	x ^= x >> 30;
+	x *= 0xbf58476d1ce4e5b9ull;
+	x ^= x >> 27;
+	x *= 0x94d049bb133111ebull;
+	x ^= x >> 31;
+	return x;
+}
+
+/*
+ * The hash of a new flow: bits 0-15 are its rank, 16-31 choose among a backend's targets, 32-63 the
+ * backend. It depends on the client alone, not on this host, so that every host of a service
+ * answers alike. `address` is v4-mapped, `port` the client's, both in network order.
+ */
+static inline __u64 shift_hash(__u64 seed, __u8 affinity, const __u32 address[4], __u16 port)
+{
+	__u64 h = seed;
+
+	if (address[0] == 0 && address[1] == 0) /* IPv4, v4-mapped */
+		h = shift_mix(h ^ shift_be32(address[3]));
+	else
+		h = shift_mix(h ^ ((__u64)shift_be32(address[0]) << 32 | shift_be32(address[1])));
+	if (affinity == SHIFT_AFFINITY_CONNECTION) {
+		if (address[0] || address[1])
+			h = shift_mix(
+				h ^ ((__u64)shift_be32(address[2]) << 32 | shift_be32(address[3])));
+		h = shift_mix(h ^ shift_be16(port) ^ 0x5bd1e9955bd1e995ull);
+	}
+	return h;
+}
+
+static inline __u32 shift_hash_rank(__u64 hash)
+{
+	return hash & 0xffff;
+}
+
+/* The place in a Maglev table of SHIFT_TABLE entries. */
+static inline __u32 shift_hash_entry(__u64 hash)
+{
+	return ((hash >> 32) * SHIFT_TABLE) >> 32;
+}
+
+static inline int shift_tick_passed(__u32 now, __u32 tick)
+{
+	return (__s32)(now - tick) >= 0;
+}
+
+/* Does the record keep its port busy at tick `now`? */
+static inline int shift_flow_holds(const struct shift_flow *f, __u32 now)
+{
+	return f->state != SHIFT_FLOW_FREE && !shift_tick_passed(now, f->expires);
+}
+
+/* Does it carry packets of a connection that both ends may still think alive? */
+static inline int shift_flow_alive(const struct shift_flow *f, __u32 now)
+{
+	return f->state >= SHIFT_FLOW_SYN_SENT && f->state <= SHIFT_FLOW_CLOSING &&
+	       !shift_tick_passed(now, f->expires);
+}

@@ -119,6 +119,10 @@ bench:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn
 	@tools/bench
 
+soak: tests
+	@tools/deps check
+	@tests/soak $(MINUTES)
+
 # Feeds the configuration's parser until something breaks; SECONDS of it.
 fuzz:
 	@mkdir -p $(B)/fuzz/corpus

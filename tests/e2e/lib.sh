@@ -18,6 +18,7 @@ config=$work/shift.yaml
 host=old # the node that `ctl` runs on
 failed=0
 background=() # process ids to end at the end
+ours=         # set when the lab of this name is ours to take down
 
 # shellcheck disable=SC2317 # called by the trap
 finish() {
@@ -27,8 +28,10 @@ finish() {
 	for pid in "${background[@]}"; do
 		kill -TERM "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
 	done
-	on "$host" "$shiftctl" -c "$config" detach --force >/dev/null 2>&1
-	"$lab" down 2>/dev/null
+	if [[ -n $ours ]]; then
+		on "$host" "$shiftctl" -c "$config" detach --force >/dev/null 2>&1
+		"$lab" down 2>/dev/null
+	fi
 	rm -rf -- "$work"
 	((code == 0 && failed == 0)) || exit 1
 	exit 0
@@ -83,6 +86,8 @@ give_up() {
 lab_up() {
 	local said
 	[[ -x $shiftctl && -x $traffic ]] || give_up "build" "run make"
+	[[ ! -d /run/$SHIFT_LAB ]] || give_up "the lab stands" "$SHIFT_LAB is up already: lab down"
+	ours=1
 	said=$("$lab" up "$@" 2>&1) || give_up "the lab stands" "$said"
 	eval "$("$lab" env)"
 }

@@ -219,7 +219,7 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct visit *v,
 	int syn = is_syn(p);
 	__u8 state = f->state;
 
-	if (syn && begins_anew(f, svc, v)) {
+	if (syn && (is_cut(f, p) || begins_anew(f, svc, v))) {
 		/* The record keeps its port, resting, unless the backend may still answer. */
 		flow_forget(f, v->target, v->index);
 		if (state < SHIFT_FLOW_DONE)

@@ -207,6 +207,72 @@ static void checksum_all_ones(struct story *s)
 	}
 }
 
+/* Would the client's flow be at this target? */
+static bool leads_to(const struct story *s, const struct rig_target *t)
+{
+	uint64_t hash = rig_hash(s->rig, &s->client_end);
+
+	if (rig_backend_of(s->rig, &s->client_end) != t->backend)
+		return false;
+	return t->backend != RIG_AWS || (hash >> 16 & 0xffff) * 2 >> 16 == t->phase;
+}
+
+/*
+ * A client whose address makes the sum of the differences, modulo 2^32, so large that the carry of
+ * its first fold carries again.
+ */
+static bool edge_client(const struct story *s, const struct rig_target *t, struct end *client)
+{
+	struct end listener = rig_listen_end(s->v6);
+	uint64_t sum = 0;
+
+	for (int i = 0; i < 4; i++) {
+		sum += (uint64_t)t->nat.ip[i] + (uint32_t)~listener.ip[i] + t->address.ip[i];
+		if (i < 3)
+			sum += (uint32_t)~client->ip[i];
+	}
+	if (!s->v6) /* only the last words are summed up; the others are equal anyway */
+		sum = (uint64_t)t->nat.ip[3] + (uint32_t)~listener.ip[3] + t->address.ip[3];
+	client->ip[3] = (uint32_t)sum; /* so the sum with its complement ends in 32 ones */
+	sum += (uint32_t)~client->ip[3];
+	return (uint32_t)sum == 0xffffffff && sum >> 32;
+}
+
+static void carry_of_the_carry(struct story *s)
+{
+	struct end listener = rig_listen_end(s->v6);
+	uint32_t id = RIG_SERVICE;
+
+	for (int i = 0; i < RIG_TARGETS; i++) {
+		const struct rig_target *t = &s->rig->target[i];
+		struct segment seg;
+		struct frame f;
+
+		if (t->v6 != s->v6)
+			continue;
+		CHECK(edge_client(s, t, &s->client_end), "target %u: no such client", t->id);
+		do { /* until the client's hash leads there */
+			s->rig->service.seed++;
+			rig_put(s->rig, RIG_SERVICES, &id, &s->rig->service);
+		} while (!leads_to(s, t));
+		seg = (struct segment){
+			.src = s->client_end, .dst = listener, .flags = TCP_SYN, .ttl = 9};
+		frame_build(&f, &seg);
+		s->place = (struct shift_flow_ref){.target = (__u16)t->id};
+		CHECK(!rig_run(s->rig, s->rig->ingress, &f, &s->run), "it does not run");
+		if (!rig_flow(s->rig, &s->client_end, &s->place) || s->place.target != t->id) {
+			check_fail("target %u: the flow is at %u", t->id, s->place.target);
+			continue;
+		}
+		translated(s, true, &f);
+		frame_check_equal(&s->run.out, &f, "the client's SYN");
+		addressed(s, false, &seg);
+		seg.flags = TCP_SYN | TCP_ACK;
+		frame_build(&f, &seg);
+		goes_through(s, false, &f, 0, "the backend's answer");
+	}
+}
+
 /* A checksum that is wrong stays as wrong as it was: the backend is to drop it, not to believe it.
  */
 static void wrong_checksum(struct story *s)
@@ -291,6 +357,9 @@ static const struct tale tales[] = {
 	{.name = "packets with random fields", .text = OPEN, .more = random_packets},
 	{.name = "every time to live", .text = OPEN, .more = each_ttl},
 	{.name = "checksums at the ends of their range", .text = OPEN, .more = checksum_corners},
+	{.name = "sums of addresses whose carry carries",
+	 .text = "weight 100\n",
+	 .more = carry_of_the_carry},
 	{.name = "a checksum written as 0xffff", .text = OPEN, .more = checksum_all_ones},
 	{.name = "a wrong checksum is not repaired", .text = OPEN, .more = wrong_checksum},
 	{.name = "trains of segments", .text = OPEN, .more = gso},

@@ -57,6 +57,7 @@ static const struct tale unable[] = {
 		      "another\n"
 		      "client S             -> fallback +old +table_full\n"
 		      "flow none\n"
+		      "held 1\n"
 		      "client S again       -> local_repeat +repeat\n"},
 	{.name = "the table of flows is full, authority new: RST",
 	 .text = "weight 100\n"
@@ -300,13 +301,16 @@ static const struct tale cutting[] = {
 	 .text = OPEN "rollback cut\n"
 		      "client P len 3       -> cut\n"
 		      "client F len 3       -> cut\n"},
-	{.name = "an unanswered SYN, repeated",
+	{.name = "an unanswered SYN, repeated: nothing is to be reset yet, the old host takes it",
 	 .text = "weight 100\n"
 		 "client S             -> forward +new\n"
 		 "rollback cut\n"
-		 "client S again       -> cut\n"
-		 "flow done cut\n"
-		 "client S anew        -> local_syn +old\n"},
+		 "client S again       -> local_syn +old\n"
+		 "flow abandoned\n"},
+	{.name = "the client begins anew before it heard of the cut",
+	 .text = OPEN "rollback cut\n"
+		      "client S anew        -> local_syn +old\n"
+		      "flow abandoned\n"},
 	{.name = "a SYN-ACK",
 	 .text = "weight 100\n"
 		 "client S             -> forward +new\n"

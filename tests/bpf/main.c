@@ -1,4 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * bpf_tables - packet tables: a packet in, exactly one packet out, its verdict, its counters
+ *
+ *	bpf_tables [OBJECT]
+ *
+ * The real program runs on made-up packets by BPF_PROG_TEST_RUN, with maps filled as `apply` fills
+ * them (rig.h), in a network namespace of its own that ends with the process (net.h). Most cases
+ * are stories of one connection, told line by line for IPv4 and IPv6 (story.h): after every packet
+ * all of its bytes, all counters and the flow's record are compared with what is computed here,
+ * from scratch, by other means than the program's (packet.h). What test_run cannot show, offloads
+ * and the way out, is shown by attaching the program and sending real packets (case_wire.c).
+ * Sockets are real ones, since the program asks the kernel for them (host.h). Nobody sleeps: time
+ * goes by because the records grow older (rig_age).
+ *
+ * The same binary runs on every kernel from 5.10 on. Nothing outside its namespace is touched; it
+ * needs root. In the environment: BPF_TABLES_QUICK, a tenth of the clients, for slow machines;
+ * BPF_TABLES_ONLY=TEXT, only cases whose name has this in it.
+ *
+ * Weak points: the kernel's test_run takes packets of 3.6 kB at most and knows no offloads;
+ * CHECKSUM_COMPLETE, devices without an Ethernet header and DROP_REWRITE (the kernel out of memory)
+ * are not reached. On a kernel that refuses to run very short frames, those are not tried.
+ *
+ * Prints "ok - NAME" or "not ok - NAME", at last "N passed, N failed, N skipped". Exit 0: nothing
+ * failed; 1: something did, or nothing ran; 2: it could not begin.
+ */
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>

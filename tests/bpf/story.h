@@ -11,19 +11,26 @@
  *
  * A packet line says who sends, the TCP flags, what is unusual about the packet, and the verdict
  * with the counters that move. Sequence numbers follow by themselves. Each packet goes through the
- * program and is checked entirely: what comes out, byte for byte, against what is computed from the
- * packet that went in; the action; that this verdict was counted and, of all counters, exactly
- *those moved that the line and the verdict name; what the flow's record says of addresses, numbers
- *and bytes; that nothing else was sent. The first line that goes wrong ends the story.
+ * program and is checked entirely: what comes out, byte for byte, against what is computed from
+ * the packet that went in; the action; that this verdict was counted and, of all counters, exactly
+ * those moved that the line and the verdict name; what the flow's record says of addresses,
+ * numbers and bytes; that nothing else was sent. The first line that goes wrong ends the story.
  *
- *	client|backend FLAGS [WHAT…] -> VERDICT [+COUNTER…]
+ *	client|backend FLAGS [WHAT...] -> VERDICT [+COUNTER...]
  *
- * FLAGS   letters of S A F R P U, or "none"
- * WHAT    len N       bytes of data               again    the sender's last packet (or SYN) once
- *more seq N       N beyond the expected one   anew     with a new initial number ack N       the
- *same                    lost     the other side does not get it ttl N, pad N, bare, options,
- *iphead     late     to the port of the flow before COUNTER new old repeat bypassed shadow
- *handshake failure resyn reset rescued ports_exhausted table_full no_backend no_route
+ *	FLAGS    letters of S A F R P U, or "none"
+ *	WHAT     len N         bytes of data
+ *	         seq N, ack N  so far from the number that would follow
+ *	         ttl N         instead of 57 (client) or 61
+ *	         pad N         bytes of Ethernet padding
+ *	         bare          without TCP options; options: with all of them; iphead: IP options
+ *	         again         the sender's last packet (with S: its last SYN) once more
+ *	         anew          with new initial numbers
+ *	         lost          the other side does not get it
+ *	         late          to the port of the flow before
+ *	VERDICT  as in shift.h, without "pass_"
+ *	COUNTER  new old repeat bypassed shadow handshake failure resyn reset rescued
+ *	         ports_exhausted table_full no_backend no_route
  *
  * The other lines are in story_lines.c, each with what it does.
  */

@@ -445,6 +445,23 @@ static void line_port(struct story *s, char *arg[])
 	check_state(s, &s->rig->slots[at->target][at->index], arg);
 }
 
+/* held N: so many records of the family hold their port. */
+static void line_held(struct story *s, char *arg[])
+{
+	uint32_t tick = rig_tick(s->rig);
+	int n = 0;
+
+	for (int i = 0; i < RIG_TARGETS; i++) {
+		uint32_t id = s->rig->target[i].id;
+
+		for (uint32_t k = 0; s->rig->target[i].v6 == s->v6 && k < s->rig->slot_ports[id];
+		     k++)
+			n += shift_flow_holds(&s->rig->slots[id][k], tick);
+	}
+	if (n != atoi(arg[0]))
+		story_fail(s, "%d ports are held", n);
+}
+
 /* place same|other: is the last flow on the port of the one before? */
 static void line_place(struct story *s, char *arg[])
 {
@@ -506,6 +523,7 @@ static const struct {
 	{"timed", 2, line_timed},
 	{"numbers", 2, line_numbers},
 	{"grow", 0, line_grow},
+	{"held", 1, line_held},
 };
 
 void story_line(struct story *s, char *word[], int words)

@@ -306,11 +306,11 @@ static const struct tale cutting[] = {
 		 "client S             -> forward +new\n"
 		 "rollback cut\n"
 		 "client S again       -> local_syn +old\n"
-		 "flow abandoned\n"},
+		 "port abandoned\n"},
 	{.name = "the client begins anew before it heard of the cut",
 	 .text = OPEN "rollback cut\n"
 		      "client S anew        -> local_syn +old\n"
-		      "flow abandoned\n"},
+		      "port abandoned\n"},
 	{.name = "a SYN-ACK",
 	 .text = "weight 100\n"
 		 "client S             -> forward +new\n"

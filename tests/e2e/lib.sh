@@ -320,3 +320,20 @@ host_state() { # NODE
 	on "$node" sysctl -a 2>/dev/null | grep '^net\.' | grep -v 'conntrack_count\|nf_conntrack_events'
 	[[ -z $holder ]] || nsenter --mount="/proc/$holder/ns/mnt" -- find /sys/fs/bpf ! -name '*.debug'
 }
+
+# The tables in the kernel that say what is to be done, by their ids and contents; no counters.
+plane_state() { # NODE
+	local id name
+	id=$(tcx_programs "$1" eth0 | sed -n 's/^ingress //p')
+	[[ -n $id ]] || return 0
+	bpftool -j prog show id "${id##* }" | jq -c '{id, tag, map_ids}'
+	for id in $(bpftool -j prog show id "${id##* }" | jq -r '.map_ids[]'); do
+		name=$(bpftool -j map show id "$id" | jq -r .name)
+		case $name in
+		shift_control | shift_globals | shift_ports | shift_services | shift_entry | shift_listens | \
+			shift_clients | shift_tables | shift_backends | shift_targets | shift_replies | shift_slots)
+			echo "map $id $name $(bpftool map dump id "$id" 2>&1 | md5sum)"
+			;;
+		esac
+	done
+}

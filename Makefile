@@ -22,13 +22,13 @@ BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -Wall -Wextra -Wno-unused-parameter -Wno
 COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c) \
 	$(addprefix userspace/plane/,bpfsys.c control.c plane.c state.c telemetry.c flows.c maglev.c \
-	sync.c sync_backends.c attach.c pins.c)
+	sync.c sync_picture.c sync_backends.c sync_leave.c attach.c pins.c)
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
 	$(addprefix userspace/cmd/,weight.c rollback.c conns.c history.c detach.c)
 HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c) \
-	$(addprefix userspace/cmd/,apply.c apply_attach.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
+	$(addprefix userspace/cmd/,apply.c apply_attach.c apply_talk.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))

@@ -33,26 +33,6 @@
 #include "userspace/plane/pins.h"
 #include "userspace/plane/state.h"
 
-void apply_note(const char *line, void *arg)
-{
-	struct apply *a = arg;
-
-	if (a->o->json)
-		json_array_append_new(a->lines, json_string(line));
-	else
-		printf("  %s\n", line);
-}
-
-int apply_failed(const char *what, int err)
-{
-	const char *more = load_complaint();
-
-	say("%s: %s", what, strerror(-err));
-	if (*more)
-		fprintf(stderr, "%s", more);
-	return EXIT_FAILED;
-}
-
 static void way_to(const uint32_t address[4], const uint32_t nat[4], struct sync_way *ret)
 {
 	struct route_way way;
@@ -96,13 +76,6 @@ static int set_clock(struct apply *a)
 	for (a->g.window_shift = 6; 3u << a->g.window_shift < a->g.hz * 2;)
 		a->g.window_shift++;
 	return 0;
-}
-
-int apply_write_globals(struct apply *a)
-{
-	uint32_t zero = 0;
-
-	return bpfsys_update(a->p.map[PLANE_GLOBALS], &zero, &a->g);
 }
 
 /* The maps of this namespace, made if there are none. */

@@ -25,6 +25,8 @@ struct apply {
 	struct json_t *lines; /* of --json */
 };
 
+/* ---- apply_talk.c ---- */
+
 /* A line for people; an exit code after saying what failed and what the kernel said of it. */
 void apply_note(const char *line, void *arg);
 int apply_failed(const char *what, int err);

@@ -7,13 +7,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/membarrier.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "userspace/base/text.h"
@@ -22,87 +19,6 @@
 #include "userspace/plane/flows.h"
 #include "userspace/plane/maglev.h"
 #include "userspace/plane/telemetry.h"
-
-void sync_tell(struct picture *s, const char *format, ...)
-{
-	char line[256];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(line, sizeof(line), format, ap);
-	va_end(ap);
-	s->result.changes++;
-	if (s->note)
-		s->note(line, s->arg);
-}
-
-void sync_grace(void)
-{
-	/* MEMBARRIER_CMD_GLOBAL is synchronize_rcu(), and programs run inside RCU. */
-	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		usleep(50000);
-}
-
-static int count_holder(const struct flow_seen *f, void *arg)
-{
-	struct picture *s = arg;
-
-	s->held_target[f->target]++;
-	if (f->f->listen < SHIFT_MAX_LISTENS)
-		s->held_listen[f->f->listen]++;
-	if (f->f->backend < SHIFT_MAX_BACKENDS)
-		s->held_backend[f->f->backend]++;
-	if (f->f->service < SHIFT_MAX_SERVICES)
-		s->held_service[f->f->service]++;
-	return 0;
-}
-
-int sync_count_holders(struct picture *s)
-{
-	memset(s->held_listen, 0, sizeof(s->held_listen));
-	memset(s->held_backend, 0, sizeof(s->held_backend));
-	memset(s->held_target, 0, sizeof(s->held_target));
-	memset(s->held_service, 0, sizeof(s->held_service));
-	return flows_each(s->p, -1, plane_tick(&s->g), count_holder, s);
-}
-
-static int read_array(int fd, void *to, size_t size, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		int err = bpfsys_lookup(fd, &i, (char *)to + i * size);
-
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int take_picture(struct picture *s)
-{
-	const int *map = s->p->map;
-	int err = plane_globals(s->p, &s->g);
-
-	if (!err)
-		err = read_array(map[PLANE_LISTENS], s->listen, sizeof(*s->listen),
-				 SHIFT_MAX_LISTENS);
-	if (!err)
-		err = read_array(map[PLANE_BACKENDS], s->backend, sizeof(*s->backend),
-				 SHIFT_MAX_BACKENDS);
-	if (!err)
-		err = read_array(map[PLANE_TARGETS], s->target, sizeof(*s->target),
-				 SHIFT_MAX_TARGETS);
-	return err ? err : sync_count_holders(s);
-}
-
-int sync_put(struct picture *s, enum plane_map map, uint32_t id, const void *value)
-{
-	return bpfsys_update(s->p->map[map], &id, value);
-}
-
-uint8_t sync_family(const uint32_t address[4])
-{
-	return !address[0] && !address[1] && address[2] == htonl(0xffff) ? 4 : 6;
-}
 
 /* ---- the service --------------------------------------------------------------------------- */
 
@@ -209,19 +125,6 @@ static int forget_dirty(struct picture *s)
 
 /* ---- listeners ----------------------------------------------------------------------------- */
 
-static int write_entry(struct picture *s, uint32_t id, bool present)
-{
-	struct shift_listen_key key = {.port = s->listen[id].port,
-				       .protocol = s->listen[id].protocol};
-	int err;
-
-	memcpy(key.address, s->listen[id].address, sizeof(key.address));
-	if (present)
-		return bpfsys_update(s->p->map[PLANE_ENTRY], &key, &id);
-	err = bpfsys_delete(s->p->map[PLANE_ENTRY], &key);
-	return err == -ENOENT ? 0 : err;
-}
-
 static int want_listen(struct picture *s, const struct sync_listen *l)
 {
 	struct shift_listen next = {.port = l->port,
@@ -267,7 +170,7 @@ static int want_listen(struct picture *s, const struct sync_listen *l)
 	sync_tell(s, "+ listen %s", a);
 	s->listen[id] = next;
 	err = sync_put(s, PLANE_LISTENS, id, &next);
-	return err ? err : write_entry(s, id, true);
+	return err ? err : sync_entry(s, id, true);
 }
 
 /* The union over all services, what drains included. */
@@ -340,114 +243,11 @@ static int sync_bypass(struct picture *s)
 	return 0;
 }
 
-/* ---- what leaves --------------------------------------------------------------------------- */
-
-static bool target_wanted(const struct picture *s, uint32_t id)
-{
-	for (int b = 0; b < SHIFT_MAX_BACKENDS; b++) {
-		const struct shift_backend *is = &s->backend[b];
-
-		if (!(is->flags & SHIFT_BACKEND_USED) || is->flags & SHIFT_BACKEND_DRAIN)
-			continue;
-		for (int f = 0; f < 2; f++) {
-			for (int i = 0; i < is->targets[f]; i++) {
-				if (is->target[f][i] == id)
-					return true;
-			}
-		}
-	}
-	return false;
-}
-
-static int drain_unwanted(struct picture *s)
-{
-	char a[64];
-	int err = 0;
-
-	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS && !err; id++) {
-		struct shift_listen *l = &s->listen[id];
-
-		if (!(l->flags & SHIFT_LISTEN_USED) || l->service != s->service ||
-		    s->wanted_listen[id] || l->flags & SHIFT_LISTEN_DRAIN)
-			continue;
-		l->flags |= SHIFT_LISTEN_DRAIN;
-		sync_tell(s, "- listen %s", text_address(l->address, l->port, a));
-		err = sync_put(s, PLANE_LISTENS, id, l);
-	}
-	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS && !err; id++) {
-		struct shift_backend *b = &s->backend[id];
-
-		if (!(b->flags & SHIFT_BACKEND_USED) || b->service != s->service ||
-		    s->wanted_backend[id] || b->flags & SHIFT_BACKEND_DRAIN)
-			continue;
-		b->flags |= SHIFT_BACKEND_DRAIN;
-		sync_tell(s, "- backend %.*s", SHIFT_NAME, b->name);
-		err = sync_put(s, PLANE_BACKENDS, id, b);
-	}
-	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !err; id++) {
-		struct shift_target *t = &s->target[id];
-		uint8_t flags = t->flags & (uint8_t)~SHIFT_TARGET_DRAIN;
-
-		if (!(t->flags & SHIFT_TARGET_USED))
-			continue;
-		if (!target_wanted(s, id))
-			flags |= SHIFT_TARGET_DRAIN;
-		if (flags == t->flags)
-			continue;
-		t->flags = flags;
-		err = sync_put(s, PLANE_TARGETS, id, t);
-	}
-	return err;
-}
-
-/* Frees what drains and is held by no flow. A run that saw it before it drained may still insert
- * one: so a grace period lies between draining and counting. */
-static int free_drained(struct picture *s)
-{
-	int err;
-
-	sync_grace();
-	err = sync_count_holders(s);
-	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !err; id++) {
-		if (!(s->target[id].flags & SHIFT_TARGET_DRAIN))
-			continue;
-		if (s->held_target[id])
-			s->result.draining++;
-		else
-			err = sync_free_target(s, id);
-	}
-	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS && !err; id++) {
-		if (!(s->backend[id].flags & SHIFT_BACKEND_DRAIN) ||
-		    s->backend[id].service != s->service)
-			continue;
-		if (s->held_backend[id]) {
-			s->result.draining++;
-			continue;
-		}
-		memset(&s->backend[id], 0, sizeof(s->backend[id]));
-		err = sync_put(s, PLANE_BACKENDS, id, &s->backend[id]);
-	}
-	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS && !err; id++) {
-		if (!(s->listen[id].flags & SHIFT_LISTEN_DRAIN) ||
-		    s->listen[id].service != s->service)
-			continue;
-		if (s->held_listen[id]) {
-			s->result.draining++;
-			continue;
-		}
-		err = write_entry(s, id, false);
-		memset(&s->listen[id], 0, sizeof(s->listen[id]));
-		if (!err)
-			err = sync_put(s, PLANE_LISTENS, id, &s->listen[id]);
-	}
-	return err;
-}
-
 /* ---- in order ------------------------------------------------------------------------------ */
 
 static int sync_in_order(struct picture *s)
 {
-	int err = take_picture(s);
+	int err = sync_take_picture(s);
 
 	if (!err)
 		err = choose_service_id(s);
@@ -471,9 +271,9 @@ static int sync_in_order(struct picture *s)
 	if (!err)
 		err = write_ports(s);
 	if (!err)
-		err = drain_unwanted(s);
+		err = sync_drain_unwanted(s);
 	if (!err)
-		err = free_drained(s);
+		err = sync_free_drained(s);
 	if (!err)
 		err = write_ports(s);
 	return err ? err : forget_dirty(s);
@@ -511,16 +311,16 @@ int sync_remove_service(struct plane *p, int service)
 	s->p = p;
 	s->w = &nothing;
 	s->service = service;
-	err = take_picture(s);
+	err = sync_take_picture(s);
 	/* First nothing leads to it any more, then its flows are forgotten, then all is free. */
 	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS && !err; id++) {
 		if (s->listen[id].flags & SHIFT_LISTEN_USED && s->listen[id].service == service)
-			err = write_entry(s, id, false);
+			err = sync_entry(s, id, false);
 	}
 	if (!err)
 		err = sync_put(s, PLANE_SERVICES, (uint32_t)service, &none);
 	if (!err)
-		err = drain_unwanted(s);
+		err = sync_drain_unwanted(s);
 	sync_grace();
 	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !err; id++) {
 		if (s->target[id].flags & SHIFT_TARGET_USED)
@@ -531,7 +331,7 @@ int sync_remove_service(struct plane *p, int service)
 	if (!err)
 		err = sync_bypass(s);
 	if (!err)
-		err = free_drained(s);
+		err = sync_free_drained(s);
 	if (!err)
 		err = write_ports(s);
 	free(s);

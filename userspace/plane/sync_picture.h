@@ -33,11 +33,17 @@ struct picture {
 /* A line for people. */
 void sync_tell(struct picture *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Reads all of it. */
+int sync_take_picture(struct picture *s);
+
 /* Counts the held_… arrays anew. */
 int sync_count_holders(struct picture *s);
 
 int sync_put(struct picture *s, enum plane_map map, uint32_t id, const void *value);
 uint8_t sync_family(const uint32_t address[4]); /* 4 or 6 */
+
+/* Writes or removes the entry that leads to a listener. */
+int sync_entry(struct picture *s, uint32_t listen, bool present);
 
 /* ---- sync_backends.c ---- */
 
@@ -49,3 +55,10 @@ int sync_tables(struct picture *s);
 int sync_free_target(struct picture *s, uint32_t id);
 /* Frees the records of one service, or (−1) of all, and what leads to them. */
 int sync_forget_flows(struct picture *s, uint32_t target, int service);
+
+/* ---- sync_leave.c ---- */
+
+/* What is not wanted takes nothing new from now on. */
+int sync_drain_unwanted(struct picture *s);
+/* Frees what drains and is held by no flow. */
+int sync_free_drained(struct picture *s);

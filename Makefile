@@ -22,7 +22,7 @@ BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -Wall -Wextra -Wno-unused-parameter -Wno
 COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c) \
 	$(addprefix userspace/plane/,bpfsys.c control.c plane.c state.c telemetry.c flows.c maglev.c \
-	sync.c sync_picture.c sync_backends.c sync_leave.c attach.c pins.c)
+	sync.c sync_picture.c sync_backends.c sync_leave.c attach.c pins.c hostports.c)
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
 	$(addprefix userspace/cmd/,weight.c rollback.c conns.c history.c detach.c)
 HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
@@ -97,7 +97,11 @@ $(B)/tests/bpf_tables: $(call objs,$(wildcard tests/bpf/*.c))
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ -lbpf
 
-tests: all $(UNIT) $(B)/tests/bpf_tables $(B)/bpf/variant.bpf.o
+# A file system that hangs, for the tests.
+$(B)/tests/hang: $(B)/tests/e2e/hang.o
+	$(CC) $(LDFLAGS) -o $@ $^
+
+tests: all $(UNIT) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/bpf/variant.bpf.o
 
 # The same program compiled for another instruction set: what an upgrade looks like.
 $(B)/bpf/variant.bpf.o: bpf/shift_tc.bpf.c $(BPF_PARTS) Makefile

@@ -22,7 +22,7 @@
 
 #define BACKEND_TRIES 8 /* by hash, before the table's list is walked */
 #define TARGET_TRIES  8
-#define PORT_TRIES    4 /* that the host itself holds */
+#define PORT_TRIES    8 /* that somebody else holds: the host itself, or a flow of before */
 
 /* The name of a SYN in the memory: its tuple and initial sequence number. */
 static __always_inline __u64 syn_hash(const struct packet *p)
@@ -170,10 +170,47 @@ static __noinline int port_in_use(struct __sk_buff *skb, const struct shift_targ
 			    t->family == 6);
 }
 
+/* Does a flow of target `other` use the same port of the same NAT address? */
+__noinline int uses_port_of(__u32 other, __u32 id, __u32 index, __u32 now)
+{
+	struct shift_target *t = bpf_map_lookup_elem(&shift_targets, &id);
+	struct shift_target *o = bpf_map_lookup_elem(&shift_targets, &other);
+	struct shift_flow *f;
+
+	if (other == id || !t || !o || o->nat[3] != t->nat[3] || o->nat[2] != t->nat[2])
+		return 0;
+	f = flow_slot(other, index + t->port_lo - o->port_lo);
+	return f && shift_flow_holds(f, now);
+}
+
+/*
+ * One backend's addresses never use a NAT port at the same time: each has ports of its own, unless
+ * the addresses changed and flows of before still hold some. Does one hold this? Global, as
+ * flow_take_port is, and the one before it, too.
+ */
+__noinline int sibling_holds(__u32 backend, __u32 id, __u32 index, __u32 now)
+{
+	struct shift_backend *b = bpf_map_lookup_elem(&shift_backends, &backend);
+	__u32 v6;
+
+	if (!b || !(b->flags & SHIFT_BACKEND_MIXED))
+		return 0;
+	for (v6 = 0; v6 < 2; v6++) {
+		__u32 n = b->targets[v6] + b->leaving[v6];
+
+#pragma clang loop unroll(disable)
+		for (__u32 i = 0; i < SHIFT_BACKEND_TARGETS; i++) {
+			if (i < n && uses_port_of(b->target[v6][i], id, index, now))
+				return 1;
+		}
+	}
+	return 0;
+}
+
 /*
  * A port of one target, as its index; or ~enum shift_fallback. Global, as flow_take_port is.
  */
-__noinline int try_target(struct __sk_buff *skb, __u32 id, __u32 now)
+__noinline int try_target(struct __sk_buff *skb, __u32 id, __u32 backend, __u32 now)
 {
 	struct shift_target *t = bpf_map_lookup_elem(&shift_targets, &id);
 	int index = -1;
@@ -187,7 +224,7 @@ __noinline int try_target(struct __sk_buff *skb, __u32 id, __u32 now)
 				       now);
 		if (index < 0)
 			break;
-		if (!port_in_use(skb, t, index))
+		if (!sibling_holds(backend, id, index, now) && !port_in_use(skb, t, index))
 			return index & 0xffff;
 	}
 	return ~SHIFT_FALLBACK_PORTS_EXHAUSTED;
@@ -219,7 +256,7 @@ static __noinline int pick_target(struct __sk_buff *skb, struct visit *v)
 			at -= n;
 		if (i < n && index < 0) {
 			d->target = b->target[v->p.v6 & 1][at & (SHIFT_BACKEND_TARGETS - 1)];
-			index = try_target(skb, d->target, v->now);
+			index = try_target(skb, d->target, d->backend, v->now);
 		}
 		asm volatile("" : "+r"(place));
 	}

@@ -220,6 +220,7 @@ struct shift_client {
 
 #define SHIFT_BACKEND_USED  0x01
 #define SHIFT_BACKEND_DRAIN 0x02 /* takes no new flow */
+#define SHIFT_BACKEND_MIXED 0x04 /* a flow of before uses a port that is another address's now */
 
 enum shift_health { SHIFT_HEALTH_UNKNOWN = 0, SHIFT_HEALTH_UP = 1, SHIFT_HEALTH_DOWN = 2 };
 
@@ -232,7 +233,8 @@ struct shift_backend {
 	__u8 pad;
 	__u16 weight;
 	__u16 targets[2]; /* how many of target[family] hold; [0] IPv4, [1] IPv6 */
-	__u8 pad2[6];
+	__u16 leaving[2]; /* and how many after these only drain: with MIXED, their ports count */
+	__u8 pad2[2];
 	__u16 target[2][SHIFT_BACKEND_TARGETS];
 	__u8 spare[64];
 };
@@ -465,6 +467,12 @@ struct shift_interface {
 	__u8 spare[32];
 };
 
+#define SHIFT_MAX_RANGES 32
+
+struct shift_range {
+	__u16 lo, hi; /* hi 0: no range */
+};
+
 struct shift_globals {
 	__u32 abi;
 	__u32 hz;
@@ -513,7 +521,8 @@ _Static_assert(sizeof(struct shift_table) == 2 + 2 * SHIFT_TABLE + 2 + 2 * SHIFT
 _Static_assert(sizeof(struct shift_ports) == 16384, "ports");
 _Static_assert(sizeof(struct shift_syn_line) == 64, "syn line");
 _Static_assert(sizeof(struct shift_interface) == 64, "interface");
-_Static_assert(sizeof(struct shift_globals) == 48 + 64 + 80 + 64 * SHIFT_MAX_INTERFACES, "globals");
+_Static_assert(sizeof(struct shift_globals) == 48 + 128 + 16 + 64 * SHIFT_MAX_INTERFACES,
+	       "globals");
 _Static_assert(sizeof(struct shift_reply_key) == 36, "reply key");
 _Static_assert(sizeof(struct shift_flow) == 128, "flow");
 _Static_assert(__builtin_offsetof(struct shift_flow, epoch) == 64, "flow hot part");

@@ -7,12 +7,14 @@
  * they are in shiftctl-apply, which takes this process's place.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "userspace/cmd/cmd.h"
@@ -119,6 +121,17 @@ static int elsewhere(const struct options *o, int argc, char **argv)
 	return EXIT_FAILED;
 }
 
+/* Descriptors 0 to 2 that nobody gave us must not become a map's or a file's. */
+static void fill_standard(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	while (fd >= 0 && fd < 3)
+		fd = dup(fd);
+	if (fd > 2)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
@@ -128,6 +141,7 @@ int main(int argc, char **argv)
 
 	if (!copy)
 		return EXIT_FAILED;
+	fill_standard();
 	signal(SIGPIPE, SIG_IGN); /* who reads our words may go; what we do goes on */
 	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
 	whole = argv;
@@ -139,6 +153,8 @@ int main(int argc, char **argv)
 	v = find_verb(copy[0]);
 	if (!v)
 		return usage_error("there is no command '%s'", copy[0]);
+	if (v->run == cmd_rollback || v->run == cmd_weight || v->run == cmd_confirm)
+		setpriority(PRIO_PROCESS, 0, -20); /* before whatever keeps the host busy */
 	code = v->run(&o, argc, copy);
 	if (fflush(stdout) || ferror(stdout)) {
 		say("cannot write the answer: %s", strerror(errno));

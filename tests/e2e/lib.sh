@@ -212,7 +212,7 @@ begin() { # RUN VERB OPTIONS...: reports into $work/RUN.json four times a second
 
 end() { # RUN: what is under way finishes; the exit code of the traffic
 	local pid=${pid_of[$1]} other code=0 left=()
-	kill -TERM "$pid"
+	kill -TERM "$pid" 2>/dev/null
 	wait "$pid" || code=$?
 	for other in "${background[@]}"; do
 		[[ $other == "$pid" ]] || left+=("$other")

@@ -24,11 +24,11 @@
 #include "userspace/base/who.h"
 #include "userspace/cmd/apply.h"
 #include "userspace/cmd/verbs.h"
-#include "userspace/net/reserve.h"
 #include "userspace/net/route.h"
 #include "userspace/plane/attach.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
+#include "userspace/plane/hostports.h"
 #include "userspace/plane/load.h"
 #include "userspace/plane/pins.h"
 #include "userspace/plane/state.h"
@@ -213,30 +213,17 @@ static void obey_late_rollback(struct apply *a)
 
 static void reserve(struct apply *a)
 {
-	uint16_t lo = a->conf->port_lo, hi = a->conf->port_hi;
-	int id = a->sync.service, err;
-	char line[160];
+	char line[320], ranges[256];
+	int err = hostports_update(&a->p, &a->g, false, ranges);
 
-	if (a->g.reserved[id].lo == lo && a->g.reserved[id].hi == hi)
+	if (err < 0)
+		say("nat.ports are not reserved (net.ipv4.ip_local_reserved_ports: %s): a connection of "
+		    "this host to a backend may take one",
+		    strerror(-err));
+	if (err)
 		return;
-	if (a->g.reserved[id].hi) {
-		reserve_release(a->g.reserved[id].lo, a->g.reserved[id].hi);
-		a->g.reserved[id].lo = a->g.reserved[id].hi = 0;
-	}
-	err = reserve_ports(lo, hi);
-	if (err < 0) {
-		say("ports %u-%u are not reserved (net.ipv4.ip_local_reserved_ports: %s): a connection "
-		    "of this host to a backend may take one",
-		    lo, hi, strerror(-err));
-		return;
-	}
-	if (err == 1)
-		return; /* somebody reserved them already */
-	a->g.reserved[id].lo = lo;
-	a->g.reserved[id].hi = hi;
-	apply_write_globals(a);
 	snprintf(line, sizeof(line),
-		 "sysctl net.ipv4.ip_local_reserved_ports: %u-%u added, until detach", lo, hi);
+		 "sysctl net.ipv4.ip_local_reserved_ports: %s added, until detach", ranges);
 	apply_note(line, a);
 }
 
@@ -245,16 +232,15 @@ static void reserve(struct apply *a)
 /* A first apply that failed leaves nothing. */
 static void undo_first(struct apply *a)
 {
+	char ranges[256];
+
 	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
 		const struct shift_interface *f = &a->g.interface[i];
 
 		if (f->ifindex)
 			attach_remove(f->ifindex, f->made_clsact);
 	}
-	for (int i = 0; i < SHIFT_MAX_SERVICES; i++) {
-		if (a->g.reserved[i].hi)
-			reserve_release(a->g.reserved[i].lo, a->g.reserved[i].hi);
-	}
+	hostports_update(&a->p, &a->g, true, ranges);
 }
 
 static int change_host(struct apply *a)
@@ -269,8 +255,9 @@ static int change_host(struct apply *a)
 	code = set_control(a);
 	if (code)
 		return code;
-	reserve(a);
 	code = apply_attach(a);
+	if (!code)
+		reserve(a);
 	if (!code)
 		code = apply_leave(a);
 	if (code)
@@ -374,9 +361,10 @@ static int judge(const struct config *c, const struct request *q, struct wish *w
 	if (err) {
 		say("cannot look at this host: %s", strerror(-err));
 	} else {
+		wish_recall(c, host);
 		code = plan_check(c, host, NULL, q->overrides, report) ? EXIT_REFUSED : EXIT_OK;
 		plan_complain(report, errors);
-		wish_addresses(c, host, w, errors);
+		wish_addresses(c, host, w);
 		conf_errors_print(errors, stderr);
 	}
 	if (host)

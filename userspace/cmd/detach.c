@@ -12,11 +12,11 @@
 #include "userspace/base/who.h"
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/verbs.h"
-#include "userspace/net/reserve.h"
 #include "userspace/plane/attach.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/flows.h"
+#include "userspace/plane/hostports.h"
 #include "userspace/plane/pins.h"
 #include "userspace/plane/state.h"
 #include "userspace/plane/sync.h"
@@ -77,17 +77,13 @@ static int may_detach(const struct plane *p, int id, const struct shift_globals 
 	return err ? EXIT_FAILED : EXIT_REFUSED;
 }
 
-static int release_ports(struct shift_globals *g, int id)
+static int release_ports(struct plane *p, struct shift_globals *g, bool all)
 {
-	int err = 0;
+	char left[256];
+	int err = hostports_update(p, g, all, left);
 
-	if (g->reserved[id].hi)
-		err = reserve_release(g->reserved[id].lo, g->reserved[id].hi);
-	if (err == 1)
-		say("ports %u-%u: net.ipv4.ip_local_reserved_ports was changed meanwhile and is "
-		    "left as it is",
-		    g->reserved[id].lo, g->reserved[id].hi);
-	g->reserved[id].lo = g->reserved[id].hi = 0;
+	if (err < 0)
+		say("net.ipv4.ip_local_reserved_ports cannot be put back: %s", strerror(-err));
 	return err < 0 ? err : 0;
 }
 
@@ -139,11 +135,8 @@ static int detach_service(struct plane *p, int id, bool last)
 		return err;
 	if (last) {
 		err = remove_programs(p, &g, 0);
-		for (int i = 0; i < SHIFT_MAX_SERVICES; i++) {
-			int err2 = release_ports(&g, i);
-
-			err = err ? err : err2;
-		}
+		if (!err)
+			err = release_ports(p, &g, true);
 		if (!err)
 			pins_remove();
 		return err;
@@ -153,8 +146,8 @@ static int detach_service(struct plane *p, int id, bool last)
 	if (!err)
 		err = remove_programs(p, &g, (uint16_t) ~(1u << id));
 	if (!err)
-		err = release_ports(&g, id);
-	return err ? err : bpfsys_update(p->map[PLANE_GLOBALS], &zero, &g);
+		err = bpfsys_update(p->map[PLANE_GLOBALS], &zero, &g);
+	return err ? err : release_ports(p, &g, false);
 }
 
 static int detach(const struct options *o, struct plane *p, bool force, const char *reason)

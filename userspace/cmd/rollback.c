@@ -36,7 +36,8 @@
 #include "userspace/plane/reset.h"
 #include "userspace/plane/state.h"
 
-#define DISK_MS 20
+#define DISK_MS	 20
+#define SAVED_MS 500 /* nothing is in force then, so there is time */
 
 struct done {
 	char service[SHIFT_NAME];
@@ -171,15 +172,20 @@ static void publish(struct rollback *b, struct plane *p)
 
 /* ---- what follows it ----------------------------------------------------------------------- */
 
+static void record_one(const struct rollback *b, const struct done *d)
+{
+	record_change(&d->after,
+		      &(struct state_event){.verb = b->cut ? "rollback --cut" : "rollback",
+					    .service = d->service,
+					    .reason = b->reason,
+					    .from = d->from,
+					    .to = 0});
+}
+
 static void record(const struct rollback *b)
 {
 	for (int i = 0; i < b->n_done; i++)
-		record_change(&b->done[i].after,
-			      &(struct state_event){.verb = b->cut ? "rollback --cut" : "rollback",
-						    .service = b->done[i].service,
-						    .reason = b->reason,
-						    .from = b->done[i].from,
-						    .to = 0});
+		record_one(b, &b->done[i]);
 }
 
 static void print_one(const struct rollback *b, const struct done *d)
@@ -234,33 +240,67 @@ static void follow_up(struct rollback *b, struct plane *p)
 		       "connection\n");
 }
 
-/* Nothing runs here: what is saved must not come back by itself. */
-static void rollback_saved(struct rollback *b)
+/* In a child, whom a hanging disk may keep. Tells the parent of each service. */
+static void save_child(struct rollback *b, int tell)
 {
 	char names[SHIFT_MAX_SERVICES][SHIFT_NAME];
 	int n = state_services(names, SHIFT_MAX_SERVICES);
 
-	if (!b->o->json)
-		printf("nothing is attached in this network namespace: the old host serves every "
-		       "connection\n");
 	for (int i = 0; i < n; i++) {
-		struct done *d = &b->done[b->n_done];
+		struct done d = {0};
 		struct state s;
-		char a[16];
 
 		if ((b->o->service && strcmp(b->o->service, names[i])) || state_load(names[i], &s))
 			continue;
-		state_to_record(&s, &d->after);
-		rollback_edit(&d->after, b);
-		memcpy(d->service, names[i], sizeof(d->service));
-		d->from = s.weight;
+		state_to_record(&s, &d.after);
+		rollback_edit(&d.after, b);
+		memcpy(d.service, names[i], sizeof(d.service));
+		d.from = s.weight;
+		record_one(b, &d);
+		if (write(tell, &d, sizeof(d)) != sizeof(d))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* Nothing runs here: what is saved must not come back by itself. */
+static void rollback_saved(struct rollback *b)
+{
+	struct pollfd p = {.events = POLLIN};
+	int ends[2], answered = 0;
+	pid_t child;
+
+	if (!b->o->json)
+		printf("nothing is attached in this network namespace: the old host serves every "
+		       "connection\n");
+	fflush(stdout);
+	child = pipe(ends) ? -1 : fork();
+	if (!child)
+		save_child(b, ends[1]);
+	if (child < 0) {
+		say("the saved share cannot be looked at: %s", strerror(errno));
+		return;
+	}
+	close(ends[1]);
+	p.fd = ends[0];
+	while (b->n_done < SHIFT_MAX_SERVICES && (answered = poll(&p, 1, SAVED_MS)) > 0) {
+		struct done *d = &b->done[b->n_done];
+		char a[16];
+
+		if (read(ends[0], d, sizeof(*d)) != sizeof(*d))
+			break; /* the end */
 		b->n_done++;
 		if (!b->o->json)
-			printf("%s: the saved share was %s%%, is 0%% now and latched\n", names[i],
-			       text_weight(s.weight, a));
+			printf("%s: the saved share was %s%%, is 0%% now and latched\n", d->service,
+			       text_weight(d->from, a));
 	}
-	fflush(stdout);
-	record(b);
+	if (!answered) {
+		say("the disk does not answer: a share that was saved may come back with the next "
+		    "apply");
+		kill(child, SIGKILL);
+	}
+	waitpid(child, NULL, WNOHANG);
+	close(ends[0]);
 }
 
 static int print_all_json(const struct rollback *b, bool attached)
@@ -307,16 +347,19 @@ static int store(struct rollback *b, struct plane *p)
 static int roll_back(struct rollback *b)
 {
 	struct plane p;
-	int err = store(b, &p), code = EXIT_OK;
+	int err = store(b, &p), code = EXIT_OK, saved;
 
 	if (err == -ENOENT) {
 		rollback_saved(b);
 		/* An apply may have come between: it had read what was saved before. */
 		plane_close(&p);
+		saved = b->n_done;
 		b->n_done = 0;
 		err = store(b, &p);
-		if (err == -ENOENT)
+		if (err == -ENOENT) {
+			b->n_done = saved;
 			goto out;
+		}
 	}
 	if (err && b->n_done) {
 		record(b);
@@ -366,7 +409,8 @@ int cmd_rollback(const struct options *o, int argc, char **argv)
 	}
 	ask_disk(o, &b.asked);
 	code = roll_back(&b);
-	if (fflush(stdout)) { /* who cannot hear of it is rolled back all the same */
+	if (fflush(stdout) ||
+	    ferror(stdout)) { /* who cannot hear of it is rolled back all the same */
 		__fpurge(stdout);
 		clearerr(stdout);
 	}

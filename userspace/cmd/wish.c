@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "userspace/plane/bpfsys.h"
+
 /* Half a second under the client's next SYN, two for a RST that was lost: late packets of a
  * connection that is over still find it. */
 #define GUARD_MS 2000
@@ -80,8 +82,48 @@ int wish_make(const struct config *c, struct wish *ret, struct conf_errors *erro
 	return 0;
 }
 
-void wish_addresses(const struct config *c, const struct plan_host *h, struct wish *w,
-		    struct conf_errors *errors)
+static void recall_one(const struct plane *p, const struct shift_backend *b, struct plan_name *ret)
+{
+	for (int f = 0; f < 2; f++) {
+		for (unsigned int i = 0; i < b->targets[f] && i < SHIFT_BACKEND_TARGETS; i++) {
+			uint32_t id = b->target[f][i];
+			struct shift_target t;
+			unsigned int k = 0;
+
+			if (bpfsys_lookup(p->map[PLANE_TARGETS], &id, &t))
+				continue;
+			while (k < ret->to.n &&
+			       memcmp(ret->to.address[k], t.address, sizeof(t.address)))
+				k++;
+			if (k < ret->to.n || k == RESOLVE_MAX)
+				continue;
+			memcpy(ret->to.address[k], t.address, sizeof(t.address));
+			ret->ifindex[k] = t.ifindex;
+			ret->to.n++;
+		}
+	}
+}
+
+void wish_recall(const struct config *c, struct plan_host *h)
+{
+	struct shift_backend b;
+	struct plane p;
+	int service = -1;
+
+	if (!plane_find(&p))
+		service = plane_service_by_name(&p, c->service);
+	for (unsigned int i = 0; service >= 0 && i < c->n_backends; i++) {
+		for (uint32_t id = 0; h->backend[i].err && id < SHIFT_MAX_BACKENDS; id++) {
+			if (!bpfsys_lookup(p.map[PLANE_BACKENDS], &id, &b) &&
+			    b.flags & SHIFT_BACKEND_USED && b.service == service &&
+			    !strncmp(b.name, c->backends[i].name, sizeof(b.name)))
+				recall_one(&p, &b, &h->backend[i]);
+		}
+	}
+	plane_close(&p);
+}
+
+void wish_addresses(const struct config *c, const struct plan_host *h, struct wish *w)
 {
 	for (unsigned int i = 0; i < c->n_backends; i++) {
 		const struct plan_name *from = &h->backend[i];
@@ -89,11 +131,6 @@ void wish_addresses(const struct config *c, const struct plan_host *h, struct wi
 
 		to->keep_last[0] = from->err || from->to.missing[0];
 		to->keep_last[1] = from->err || from->to.missing[1];
-		if (from->err)
-			conf_complain(errors, true, c->backends[i].target_at, "target",
-				      "%s: %s; the addresses it had stay", c->backends[i].host,
-				      from->err == -ENOENT ? "there is no such name"
-							   : strerror(-from->err));
 		for (unsigned int k = 0; !from->err && k < from->to.n; k++) {
 			if (to->addresses < SYNC_ADDRESSES)
 				memcpy(to->address[to->addresses++], from->to.address[k],

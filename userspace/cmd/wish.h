@@ -22,7 +22,9 @@ struct wish {
  */
 int wish_make(const struct config *c, struct wish *ret, struct conf_errors *errors);
 
-/* The backends' addresses, as they were looked up. A name without an answer keeps those it had last
- * (a warning). */
-void wish_addresses(const struct config *c, const struct plan_host *h, struct wish *w,
-		    struct conf_errors *errors);
+/* Gives names without an answer the addresses they have in the data plane. */
+void wish_recall(const struct config *c, struct plan_host *h);
+
+/* The backends' addresses, as they were looked up. A name without an answer keeps those it had
+ * last. */
+void wish_addresses(const struct config *c, const struct plan_host *h, struct wish *w);

@@ -59,7 +59,13 @@ static void check_names(struct plan *p)
 		const struct plan_name *name = &p->h->backend[i];
 
 		snprintf(key, sizeof(key), "backends[%u].target", i);
-		if (name->err == -ENOENT)
+		if (name->err && name->to.n)
+			plan_find(p, PLAN_WARNING, b->target_at, key, "%s %s: the %u it had stay",
+				  b->host,
+				  name->err == -ENOENT ? "has no address now"
+						       : "cannot be resolved now",
+				  name->to.n);
+		else if (name->err == -ENOENT)
 			plan_find(p, PLAN_WARNING, b->target_at, key,
 				  "%s has no address: this backend takes nothing until it has",
 				  b->host);

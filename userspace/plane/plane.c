@@ -101,6 +101,7 @@ int plane_maps_of_program(int prog_fd, int map[PLANE_MAPS])
 	uint32_t ids[BPFSYS_MAX_MAPS];
 	struct bpf_prog_info info;
 	int n = bpfsys_prog_info(prog_fd, &info, ids);
+	uint32_t flows_id = 0;
 
 	if (n < 0)
 		return n;
@@ -114,6 +115,20 @@ int plane_maps_of_program(int prog_fd, int map[PLANE_MAPS])
 			if (!bpfsys_map_info(fd, &m) && !strcmp(m.name, plane_map_names[which]))
 				break;
 		}
+		/* A map keeps the name it was made under: the table that is grown out of has the
+		 * new one's. The one that was made first is the old one. */
+		if (which == PLANE_FLOWS && map[which] >= 0 && map[PLANE_FLOWS_WAS] < 0) {
+			if (m.id > flows_id) {
+				map[PLANE_FLOWS_WAS] = map[which];
+				map[which] = fd;
+				flows_id = m.id;
+			} else {
+				map[PLANE_FLOWS_WAS] = fd;
+			}
+			continue;
+		}
+		if (which == PLANE_FLOWS)
+			flows_id = m.id;
 		if (which < PLANE_MAPS && map[which] < 0)
 			map[which] = fd;
 		else
@@ -327,8 +342,8 @@ int plane_find(struct plane *ret)
 	for (int i = 0; i < PLANE_MAPS; i++)
 		ret->map[i] = -1;
 	pinned = find_by_pins(ret);
-	if (pinned == -EPERM || pinned == -EACCES)
-		return pinned;
+	if (pinned == -EACCES && !geteuid())
+		pinned = -ENOENT;
 	err = ret->attachments ? 0 : find_everywhere(ret);
 	if (!err && ret->attachments)
 		err = adopt_program(ret);

@@ -272,6 +272,11 @@ static int sync_in_order(struct picture *s)
 		err = write_ports(s);
 	if (!err)
 		err = sync_drain_unwanted(s);
+	sync_grace();
+	if (!err)
+		err = sync_count_holders(s);
+	if (!err)
+		err = sync_settle_mixed(s);
 	if (!err)
 		err = sync_free_drained(s);
 	if (!err)
@@ -330,6 +335,8 @@ int sync_remove_service(struct plane *p, int service)
 		err = sync_tables(s);
 	if (!err)
 		err = sync_bypass(s);
+	if (!err)
+		err = sync_count_holders(s);
 	if (!err)
 		err = sync_free_drained(s);
 	if (!err)

@@ -325,11 +325,113 @@ static void tell_backend(struct picture *s, const char *sign, const struct sync_
 	sync_tell(s, "%s backend %s weight %u:%s", sign, b->name, b->weight, list);
 }
 
+/* ---- ports that siblings share for a while -------------------------------------------------- */
+
+static bool lists(const struct shift_backend *b, int family, unsigned int n, uint16_t target)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		if (b->target[family][i] == target)
+			return true;
+	}
+	return false;
+}
+
+/* Those that `was` had and `next` has not stand behind its own, as long as flows hold their ports.
+ */
+static void keep_leaving(const struct picture *s, const struct shift_backend *was,
+			 struct shift_backend *next)
+{
+	for (int f = 0; f < 2; f++) {
+		unsigned int had = was->targets[f] + was->leaving[f];
+
+		next->leaving[f] = 0;
+		for (unsigned int i = 0; i < had && i < SHIFT_BACKEND_TARGETS; i++) {
+			uint16_t target = was->target[f][i];
+			unsigned int n = next->targets[f] + next->leaving[f];
+
+			if (n < SHIFT_BACKEND_TARGETS && s->held_target[target] &&
+			    !lists(next, f, n, target))
+				next->target[f][next->targets[f] + next->leaving[f]++] = target;
+		}
+	}
+}
+
+/* Does a flow of before hold a port that is another address's by now? */
+static bool out_of_phase(const struct picture *s, uint16_t target)
+{
+	const struct shift_target *t = &s->target[target];
+	uint32_t now = plane_tick(&s->g);
+	struct flows_array a;
+	bool found = false;
+
+	if (t->stride < 2 || !s->held_target[target] || flows_map(s->p, target, &a))
+		return false;
+	for (uint32_t i = 0; i < a.count && !found; i++)
+		found = i % t->stride != t->phase && shift_flow_holds(&a.flow[i], now);
+	flows_unmap(&a);
+	return found;
+}
+
+int sync_settle_mixed(struct picture *s)
+{
+	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS; id++) {
+		struct shift_backend next = s->backend[id];
+		bool mixed = false;
+		int err;
+
+		if (!(next.flags & SHIFT_BACKEND_MIXED) || !s->wanted_backend[id])
+			continue;
+		keep_leaving(s, &s->backend[id], &next);
+		for (int f = 0; f < 2; f++) {
+			mixed |= next.leaving[f];
+			for (unsigned int i = 0; i < next.targets[f] && !mixed; i++)
+				mixed = out_of_phase(s, next.target[f][i]);
+		}
+		if (!mixed)
+			next.flags &= (uint8_t)~SHIFT_BACKEND_MIXED;
+		if (!memcmp(&next, &s->backend[id], sizeof(next)))
+			continue;
+		s->backend[id] = next;
+		err = sync_put(s, PLANE_BACKENDS, id, &next);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Before the addresses change, so that no port is given under both the old and the new order. */
+static int begin_mixed(struct picture *s, uint32_t id)
+{
+	s->backend[id].flags |= SHIFT_BACKEND_MIXED;
+	return sync_put(s, PLANE_BACKENDS, id, &s->backend[id]);
+}
+
+static bool same_addresses(const struct picture *s, const struct shift_backend *is,
+			   const struct sync_backend *b)
+{
+	unsigned int seen = 0;
+
+	for (int f = 0; f < 2; f++) {
+		for (unsigned int i = 0; i < is->targets[f]; i++) {
+			const struct shift_target *t = &s->target[is->target[f][i]];
+			unsigned int k = 0;
+
+			while (k < b->addresses &&
+			       memcmp(b->address[k], t->address, sizeof(t->address)))
+				k++;
+			if (k == b->addresses || t->port != b->port)
+				return false;
+			seen += !memcmp(t->nat, s->target[is->target[f][0]].nat, sizeof(t->nat));
+		}
+	}
+	return seen == b->addresses;
+}
+
 int sync_backend(struct picture *s, const struct sync_backend *wish)
 {
 	struct sync_backend b = *wish;
 	struct shift_backend next;
-	int id = find_backend(s, b.name), err;
+	int id = find_backend(s, b.name), err = 0;
 	bool fresh = id < 0;
 
 	if (fresh) {
@@ -337,10 +439,14 @@ int sync_backend(struct picture *s, const struct sync_backend *wish)
 		if (id < 0)
 			return id;
 	}
+	last_addresses(s, &s->backend[id], &b);
+	if (!fresh && !same_addresses(s, &s->backend[id], &b))
+		err = begin_mixed(s, (uint32_t)id);
+	if (err)
+		return err;
 	next = s->backend[id];
-	last_addresses(s, &next, &b);
 	snprintf(next.name, sizeof(next.name), "%s", b.name);
-	next.flags = SHIFT_BACKEND_USED;
+	next.flags = SHIFT_BACKEND_USED | (next.flags & SHIFT_BACKEND_MIXED);
 	next.service = (uint8_t)s->service;
 	next.weight = b.weight;
 	memset(next.targets, 0, sizeof(next.targets));
@@ -348,6 +454,7 @@ int sync_backend(struct picture *s, const struct sync_backend *wish)
 	err = want_targets(s, &b, (uint16_t)id, &next);
 	if (err)
 		return err;
+	keep_leaving(s, &s->backend[id], &next);
 	s->wanted_backend[id] = true;
 	if (!fresh && !memcmp(&next, &s->backend[id], sizeof(next)))
 		return 0;

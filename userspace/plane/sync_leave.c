@@ -67,14 +67,12 @@ int sync_drain_unwanted(struct picture *s)
 	return err;
 }
 
-/* Frees what drains and is held by no flow. A run that saw it before it drained may still insert
- * one: so a grace period lies between draining and counting. */
+/* A run that saw it before it drained may still insert a flow: so a grace period and a count lie
+ * between draining and this. */
 int sync_free_drained(struct picture *s)
 {
-	int err;
+	int err = 0;
 
-	sync_grace();
-	err = sync_count_holders(s);
 	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !err; id++) {
 		if (!(s->target[id].flags & SHIFT_TARGET_DRAIN))
 			continue;

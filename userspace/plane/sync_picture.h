@@ -49,6 +49,8 @@ int sync_entry(struct picture *s, uint32_t listen, bool present);
 
 /* Makes or updates one backend with its targets. */
 int sync_backend(struct picture *s, const struct sync_backend *wish);
+/* Whether siblings still share ports (SHIFT_BACKEND_MIXED), after a grace period and a count. */
+int sync_settle_mixed(struct picture *s);
 /* The Maglev tables of the service, over the backends that are wanted. */
 int sync_tables(struct picture *s);
 /* Frees a target that takes nothing new and is held by no flow. */
@@ -60,5 +62,5 @@ int sync_forget_flows(struct picture *s, uint32_t target, int service);
 
 /* What is not wanted takes nothing new from now on. */
 int sync_drain_unwanted(struct picture *s);
-/* Frees what drains and is held by no flow. */
+/* Frees what drains and is held by no flow, as counted after a grace period. */
 int sync_free_drained(struct picture *s);

@@ -60,8 +60,8 @@ static void check_names(struct plan *p)
 
 		snprintf(key, sizeof(key), "backends[%u].target", i);
 		if (name->err && name->to.n)
-			plan_find(p, PLAN_WARNING, b->target_at, key, "%s %s: the %u it had stay",
-				  b->host,
+			plan_find(p, PLAN_WARNING, b->target_at, key,
+				  "%s %s: the addresses it had stay (%u)", b->host,
 				  name->err == -ENOENT ? "has no address now"
 						       : "cannot be resolved now",
 				  name->to.n);

@@ -90,10 +90,9 @@ static int help(const struct options *o, int argc, char **argv)
 
 static int version(const struct options *o, int argc, char **argv)
 {
-	(void)o;
 	(void)argc;
 	(void)argv;
-	printf("shiftctl %s\n", SHIFT_VERSION);
+	printf(o->json ? "{\"schema\":1,\"version\":\"%s\"}\n" : "shiftctl %s\n", SHIFT_VERSION);
 	return EXIT_OK;
 }
 

@@ -152,6 +152,42 @@ static int first_edit(struct shift_record *r, void *arg)
 	return 0;
 }
 
+/* Its interface was made anew, say: only the pins kept what was in force, and nobody was shifted by
+ * it for a while. */
+static int reattached_edit(struct shift_record *r, void *arg)
+{
+	const struct first_record *f = arg;
+
+	if (f->conf->on_boot_restore || r->authority == SHIFT_AUTHORITY_NEW ||
+	    !shift_record_weight(r, control_boot_ns()))
+		return 1;
+	r->epoch++;
+	r->weight = 0;
+	r->threshold = 0;
+	r->not_before = r->confirm_deadline = r->lease_deadline = 0;
+	r->set_at = control_real_ns();
+	r->set_uid = getuid();
+	snprintf(r->set_by, sizeof(r->set_by), "%s", f->who);
+	snprintf(r->reason, sizeof(r->reason), "apply, no program was attached, on_boot: zero");
+	return 0;
+}
+
+static int keep_control(struct apply *a)
+{
+	struct first_record f = {.conf = a->conf};
+	struct shift_control *c = &a->p.control[a->sync.service];
+	struct shift_record before;
+
+	if (a->p.attachments)
+		return EXIT_OK;
+	who_operator(f.who, sizeof(f.who));
+	if (control_change(c, reattached_edit, &f, false, &before, &a->record))
+		return apply_failed("cannot publish control", -EBUSY);
+	if (a->record.epoch != before.epoch)
+		apply_note("weight 0 (no program was attached any more, on_boot: zero)", a);
+	return EXIT_OK;
+}
+
 static int set_control(struct apply *a)
 {
 	struct first_record f = {.conf = a->conf};
@@ -161,7 +197,7 @@ static int set_control(struct apply *a)
 	int err;
 
 	if (!a->sync.fresh && !control_get(c, &a->record, &head))
-		return EXIT_OK;
+		return keep_control(a);
 	who_operator(f.who, sizeof(f.who));
 	err = state_load(a->conf->service, &f.saved);
 	f.has_saved = !err;
@@ -250,6 +286,10 @@ static int change_host(struct apply *a)
 	if (code)
 		return code;
 	err = sync_service(&a->p, &a->wish->sync, way_to, apply_note, a, &a->sync);
+	if (err == -EEXIST) {
+		say("refused: a listener is another service's; take it out of one of the two files");
+		return EXIT_REFUSED;
+	}
 	if (err)
 		return apply_failed("cannot write the maps", err);
 	code = set_control(a);
@@ -341,8 +381,13 @@ static int apply(const struct options *o, const struct config *c, struct wish *w
 	return code;
 }
 
-static int dry_run(const struct config *c)
+static int dry_run(const struct options *o, const struct config *c)
 {
+	if (o->json) {
+		print_json(json_pack("{s:i, s:s, s:b}", "schema", 1, "service", c->service,
+				     "dry_run", 1));
+		return EXIT_OK;
+	}
 	printf("would: load the data plane for service %s and replace what runs on", c->service);
 	for (unsigned int i = 0; i < c->n_interfaces; i++)
 		printf(" %s", c->interfaces[i].name);
@@ -388,7 +433,7 @@ static int apply_file(const struct options *o, const struct request *q)
 	} else {
 		code = judge(c, q, w, errors);
 		if (!code)
-			code = q->dry ? dry_run(c) : apply(o, c, w, q);
+			code = q->dry ? dry_run(o, c) : apply(o, c, w, q);
 	}
 	if (errors)
 		conf_errors_free(errors);

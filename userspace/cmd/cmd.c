@@ -117,8 +117,12 @@ int parse_options(int *argc, char **argv, struct options *ret)
 			o.colour = 0;
 		} else if (!strcmp(a, "--color=auto")) {
 			o.colour = -1;
-		} else if (!left && (!strcmp(a, "-h") || !strcmp(a, "--help"))) {
-			argv[left++] = help;
+		} else if (!strcmp(a, "-h") || !strcmp(a, "--help")) {
+			if (left)
+				argv[1] = argv[0];
+			argv[0] = help;
+			left = left ? 2 : 1;
+			break;
 		} else if (!left && !strcmp(a, "--version")) {
 			argv[left++] = version;
 		} else {
@@ -133,9 +137,11 @@ int parse_options(int *argc, char **argv, struct options *ret)
 
 bool use_colour(const struct options *o)
 {
+	const char *no = getenv("NO_COLOR"); /* empty: as if it were not there (no-color.org) */
+
 	if (o->colour >= 0)
 		return o->colour;
-	return isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+	return isatty(STDOUT_FILENO) && !(no && *no);
 }
 
 int open_failed(int err)

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define TC_PRIORITY 0x5f17 /* late: others' filters at usual preferences run first */
+#define TC_PRIORITY 7 /* early: a filter that ends the chain would keep every packet from us */
 #define TC_HANDLE   0x5f17
 
 /* The program id of our filter, 0: there is none. */

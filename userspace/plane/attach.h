@@ -3,7 +3,8 @@
  * attach.h - the program on an interface's ingress: putting it there, replacing it, taking it away
  *
  * tcx where the kernel has it (6.6), else a filter of our own on clsact. Replacing leaves no moment
- * without a program. Others' programs, filters and qdiscs are not touched. All return 0 or −errno.
+ * without a program. Ours goes first, because one that ends the chain would keep every packet from
+ * it; others' programs, filters and qdiscs are not touched. All return 0 or −errno.
  */
 #pragma once
 

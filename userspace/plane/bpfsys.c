@@ -59,6 +59,8 @@ int bpfsys_tcx_attach(uint32_t ifindex, int prog_fd, int replace_fd)
 	union bpf_attr a = {
 		.target_fd = ifindex, .attach_bpf_fd = prog_fd, .attach_type = BPFSYS_TCX_INGRESS};
 
+	/* First of all: one that ends the chain would keep every packet from us. */
+	a.attach_flags = BPFSYS_F_BEFORE;
 	if (replace_fd >= 0) {
 		a.attach_flags = BPF_F_REPLACE;
 		a.replace_bpf_fd = replace_fd;

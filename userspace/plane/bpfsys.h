@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define BPFSYS_TCX_INGRESS 46 /* enum bpf_attach_type of 6.6; the build's header may be older */
+#define BPFSYS_F_BEFORE	   (1u << 3) /* alone: at the head; newer than the headers of Debian 12 */
 #define BPFSYS_MAX_MAPS	   32
 
 int bpfsys_prog_by_id(uint32_t id);

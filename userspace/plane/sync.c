@@ -125,6 +125,31 @@ static int forget_dirty(struct picture *s)
 
 /* ---- listeners ----------------------------------------------------------------------------- */
 
+/* Before anything is changed: is a listener another service's? */
+static int check_listens(struct picture *s)
+{
+	for (unsigned int i = 0; i < s->w->n_listens; i++) {
+		const struct sync_listen *l = &s->w->listens[i];
+
+		for (uint32_t id = 1; id < SHIFT_MAX_LISTENS; id++) {
+			const struct shift_listen *is = &s->listen[id];
+			struct shift_service other;
+			char a[64];
+
+			if (!(is->flags & SHIFT_LISTEN_USED) || is->service == s->service ||
+			    is->port != l->port || is->protocol != l->protocol ||
+			    memcmp(is->address, l->address, sizeof(is->address)))
+				continue;
+			if (plane_service(s->p, is->service, &other))
+				return -EIO;
+			sync_tell(s, "%s is listened on by service %.*s already",
+				  text_address(l->address, l->port, a), SHIFT_NAME, other.name);
+			return -EEXIST;
+		}
+	}
+	return 0;
+}
+
 static int want_listen(struct picture *s, const struct sync_listen *l)
 {
 	struct shift_listen next = {.port = l->port,
@@ -132,7 +157,6 @@ static int want_listen(struct picture *s, const struct sync_listen *l)
 				    .service = (uint8_t)s->service,
 				    .flags = SHIFT_LISTEN_USED};
 	uint32_t id, free_id = 0;
-	struct shift_service other;
 	char a[64];
 	int err;
 
@@ -149,13 +173,6 @@ static int want_listen(struct picture *s, const struct sync_listen *l)
 		if (is->port != l->port || is->protocol != l->protocol ||
 		    memcmp(is->address, l->address, sizeof(is->address)))
 			continue;
-		if (is->service != s->service) {
-			if (plane_service(s->p, is->service, &other))
-				return -EIO;
-			sync_tell(s, "%s is listened on by service %.*s already", a, SHIFT_NAME,
-				  other.name);
-			return -EEXIST;
-		}
 		break;
 	}
 	if (id == SHIFT_MAX_LISTENS)
@@ -251,6 +268,8 @@ static int sync_in_order(struct picture *s)
 
 	if (!err)
 		err = choose_service_id(s);
+	if (!err)
+		err = check_listens(s);
 	if (!err)
 		err = write_service(s);
 	for (unsigned int i = 0; i < s->w->n_backends && !err; i++)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -404,6 +405,8 @@ int state_record(const struct shift_record *r, const struct state_event *e)
 		err = record_here(r, e);
 		if (write(tell, &err, sizeof(err)) < 0)
 			_exit(1);
+		sched_setscheduler(0, SCHED_OTHER,
+				   &(struct sched_param){0}); /* the rest has time */
 		flush_here(e->service);
 		_exit(0);
 	}

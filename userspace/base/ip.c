@@ -117,6 +117,18 @@ bool ip_is_v4(const uint32_t address[4])
 	return !address[0] && !address[1] && address[2] == htonl(0xffff);
 }
 
+uint8_t ip_family(const uint32_t address[4])
+{
+	return ip_is_v4(address) ? 4 : 6;
+}
+
+void ip_map(uint32_t v4, uint32_t ret[4])
+{
+	ret[0] = ret[1] = 0;
+	ret[2] = htonl(0xffff);
+	ret[3] = v4;
+}
+
 bool ip_in(const uint32_t address[4], const uint32_t network[4], unsigned int bits)
 {
 	for (unsigned int i = 0; i < 4; i++) {

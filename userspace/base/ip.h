@@ -20,4 +20,8 @@ int ip_parse(const char *text, uint32_t ret[4], uint16_t *ret_port);
 int ip_parse_cidr(const char *text, uint32_t ret[4], unsigned int *ret_bits);
 
 bool ip_is_v4(const uint32_t address[4]);
+/* 4 or 6. */
+uint8_t ip_family(const uint32_t address[4]);
+/* The mapped form of an IPv4 address. */
+void ip_map(uint32_t v4, uint32_t ret[4]);
 bool ip_in(const uint32_t address[4], const uint32_t network[4], unsigned int bits);

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "userspace/base/ip.h"
+
 #define NS_PER_S 1000000000ull
 
 int text_parse_weight(const char *text)
@@ -135,7 +137,7 @@ const char *text_count(uint64_t n, char ret[32])
 
 const char *text_address(const uint32_t address[4], uint16_t port, char ret[64])
 {
-	bool v4 = !address[0] && !address[1] && address[2] == htonl(0xffff);
+	bool v4 = ip_is_v4(address);
 	char host[INET6_ADDRSTRLEN];
 
 	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? &address[3] : address, host, sizeof(host));

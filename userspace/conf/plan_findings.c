@@ -3,7 +3,6 @@
  * plan_findings.c - findings and their rules' names, and numbers of bits: what every part of the
  * plan uses
  */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -43,11 +42,6 @@ const char *plan_rule_name(enum plan_rule rule)
 	if (flag)
 		return flag + strlen("--allow-");
 	return rule < PLAN_RULES ? others[rule] : "?";
-}
-
-uint8_t plan_family_of(const uint32_t ip[4])
-{
-	return !ip[0] && !ip[1] && ip[2] == htonl(0xffff) ? 4 : 6;
 }
 
 /* A place for a refusal, at the cost of the last finding that is none. */

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "userspace/base/ip.h"
 #include "userspace/conf/plan.h"
 
 struct plan {
@@ -16,9 +17,6 @@ struct plan {
 
 void plan_find(struct plan *p, enum plan_rule rule, struct conf_at at, const char *key,
 	       const char *format, ...) __attribute__((format(printf, 5, 6)));
-
-/* 4 or 6. */
-uint8_t plan_family_of(const uint32_t ip[4]);
 
 /* Fills report->family; everything below uses it. */
 void plan_count(struct plan *p);

@@ -37,7 +37,7 @@ static const uint32_t *source_for(const struct config *c, const struct plan_host
 				  const uint32_t to[4])
 {
 	for (unsigned int i = 0; i < c->n_nat; i++)
-		if (c->nat[i].family == plan_family_of(to) && host_address(&h->host, c->nat[i].ip))
+		if (c->nat[i].family == ip_family(to) && host_address(&h->host, c->nat[i].ip))
 			return c->nat[i].ip;
 	return NULL;
 }

@@ -18,7 +18,7 @@ static bool same_ip(const uint32_t a[4], const uint32_t b[4])
 
 static bool is_loopback(const uint32_t ip[4])
 {
-	if (plan_family_of(ip) == 4)
+	if (ip_family(ip) == 4)
 		return ntohl(ip[3]) >> 24 == 127;
 	return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)ip);
 }

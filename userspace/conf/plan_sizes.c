@@ -33,7 +33,7 @@ static unsigned int addresses_of(const struct plan *p, unsigned int backend, uin
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < to->n; i++)
-		n += plan_family_of(to->address[i]) == family;
+		n += ip_family(to->address[i]) == family;
 	return n;
 }
 

@@ -47,17 +47,6 @@ static void *one_more(struct dump *d, void *array, unsigned int *n, size_t size)
 	return memset(*a + size * (*n)++, 0, size);
 }
 
-static void get_ip(const struct nlattr *a, uint32_t ret[4])
-{
-	if (mnl_attr_get_payload_len(a) == 4) {
-		ret[0] = ret[1] = 0;
-		ret[2] = htonl(0xffff);
-		memcpy(&ret[3], mnl_attr_get_payload(a), 4);
-	} else if (mnl_attr_get_payload_len(a) == 16) {
-		memcpy(ret, mnl_attr_get_payload(a), 16);
-	}
-}
-
 /* ---- addresses ---- */
 
 #ifndef IFA_PROTO
@@ -96,7 +85,7 @@ static int one_address(const struct nlmsghdr *nlh, void *arg)
 
 		/* On a point-to-point link IFA_ADDRESS is the other side's. */
 		if (type == IFA_LOCAL || (type == IFA_ADDRESS && !local))
-			get_ip(attr, a->ip);
+			netlink_get_ip(attr, a->ip);
 		local |= type == IFA_LOCAL;
 		if (type == IFA_FLAGS)
 			set_flags(a, mnl_attr_get_u32(attr));
@@ -293,7 +282,7 @@ static int one_route(const struct nlmsghdr *nlh, void *arg)
 		to[2] = htonl(0xffff);
 	mnl_attr_for_each (a, nlh, sizeof(*m)) {
 		if (mnl_attr_get_type(a) == RTA_DST)
-			get_ip(a, to);
+			netlink_get_ip(a, to);
 		else if (mnl_attr_get_type(a) == RTA_OIF)
 			ifindex = mnl_attr_get_u32(a);
 		else if (mnl_attr_get_type(a) == RTA_MULTIPATH)

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "userspace/base/ip.h"
 
 int netlink_exchange(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 {
@@ -33,4 +36,24 @@ int netlink_exchange(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 	} while (err > 0);
 	mnl_socket_close(s);
 	return err;
+}
+
+void netlink_put_ip(struct nlmsghdr *h, uint16_t type, const uint32_t ip[4])
+{
+	if (ip_is_v4(ip))
+		mnl_attr_put(h, type, 4, &ip[3]);
+	else
+		mnl_attr_put(h, type, 16, ip);
+}
+
+void netlink_get_ip(const struct nlattr *a, uint32_t ret[4])
+{
+	uint32_t v4;
+
+	if (mnl_attr_get_payload_len(a) == sizeof(v4)) {
+		memcpy(&v4, mnl_attr_get_payload(a), sizeof(v4));
+		ip_map(v4, ret);
+	} else if (mnl_attr_get_payload_len(a) == 16) {
+		memcpy(ret, mnl_attr_get_payload(a), 16);
+	}
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "userspace/net/route.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -12,31 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "userspace/base/ip.h"
 #include "userspace/net/netlink.h"
-
-static bool is_v4(const uint32_t a[4])
-{
-	return !a[0] && !a[1] && a[2] == htonl(0xffff);
-}
-
-static void put_address(struct nlmsghdr *h, uint16_t type, const uint32_t a[4])
-{
-	if (is_v4(a))
-		mnl_attr_put(h, type, 4, &a[3]);
-	else
-		mnl_attr_put(h, type, 16, a);
-}
-
-static void get_address(const struct nlattr *a, uint32_t ret[4])
-{
-	if (mnl_attr_get_payload_len(a) == 4) {
-		ret[0] = ret[1] = 0;
-		ret[2] = htonl(0xffff);
-		memcpy(&ret[3], mnl_attr_get_payload(a), 4);
-	} else if (mnl_attr_get_payload_len(a) == 16) {
-		memcpy(ret, mnl_attr_get_payload(a), 16);
-	}
-}
 
 static int parse_metric(const struct nlattr *a, void *arg)
 {
@@ -67,7 +43,7 @@ static int parse_route(const struct nlmsghdr *h, void *arg)
 			answer->way->ifindex = mnl_attr_get_u32(a);
 			break;
 		case RTA_GATEWAY:
-			get_address(a, answer->way->next_hop);
+			netlink_get_ip(a, answer->way->next_hop);
 			break;
 		case RTA_METRICS:
 			mnl_attr_parse_nested(a, parse_metric, answer->way);
@@ -100,9 +76,9 @@ static void look_at_neighbour(struct route_way *way)
 	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	h->nlmsg_seq = 1;
 	nd = mnl_nlmsg_put_extra_header(h, sizeof(*nd));
-	nd->ndm_family = is_v4(way->next_hop) ? AF_INET : AF_INET6;
+	nd->ndm_family = ip_is_v4(way->next_hop) ? AF_INET : AF_INET6;
 	nd->ndm_ifindex = (int)way->ifindex;
-	put_address(h, NDA_DST, way->next_hop);
+	netlink_put_ip(h, NDA_DST, way->next_hop);
 	netlink_exchange(h, parse_neighbour, way);
 }
 
@@ -132,11 +108,11 @@ int route_lookup(const uint32_t dst[4], const uint32_t src[4], struct route_way 
 	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	h->nlmsg_seq = 1;
 	rt = mnl_nlmsg_put_extra_header(h, sizeof(*rt));
-	rt->rtm_family = is_v4(dst) ? AF_INET : AF_INET6;
-	rt->rtm_dst_len = is_v4(dst) ? 32 : 128;
+	rt->rtm_family = ip_is_v4(dst) ? AF_INET : AF_INET6;
+	rt->rtm_dst_len = ip_is_v4(dst) ? 32 : 128;
 	rt->rtm_src_len = rt->rtm_dst_len;
-	put_address(h, RTA_DST, dst);
-	put_address(h, RTA_SRC, src);
+	netlink_put_ip(h, RTA_DST, dst);
+	netlink_put_ip(h, RTA_SRC, src);
 	memcpy(way.next_hop, dst, sizeof(way.next_hop));
 	err = netlink_exchange(h, parse_route, &answer);
 	if (err)

@@ -386,8 +386,7 @@ uint32_t sync_capacity(const struct plane *p, const struct sync_wish *w)
 	for (unsigned int i = 0; i < w->n_backends; i++) {
 		for (unsigned int a = 0; a < w->backends[i].addresses; a++) {
 			for (unsigned int n = 0; n < w->n_nat; n++) {
-				if (sync_family(w->nat[n]) ==
-				    sync_family(w->backends[i].address[a]))
+				if (ip_family(w->nat[n]) == ip_family(w->backends[i].address[a]))
 					total += ports;
 			}
 		}

@@ -189,9 +189,9 @@ static int want_target(struct picture *s, const struct sync_backend *b, uint16_t
 
 	memcpy(t.address, b->address[place], sizeof(t.address));
 	memcpy(t.nat, nat, sizeof(t.nat));
-	t.family = sync_family(t.address);
+	t.family = ip_family(t.address);
 	for (unsigned int i = 0; i < b->addresses; i++) {
-		if (sync_family(b->address[i]) != t.family)
+		if (ip_family(b->address[i]) != t.family)
 			continue;
 		if (i < place)
 			t.phase++;
@@ -288,14 +288,14 @@ static int want_targets(struct picture *s, const struct sync_backend *b, uint16_
 			struct shift_backend *next)
 {
 	for (unsigned int place = 0; place < b->addresses; place++) {
-		uint8_t family = sync_family(b->address[place]);
+		uint8_t family = ip_family(b->address[place]);
 		int f = family == 6;
 
 		for (unsigned int n = 0; n < s->w->n_nat; n++) {
 			uint32_t target;
 			int err;
 
-			if (sync_family(s->w->nat[n]) != family)
+			if (ip_family(s->w->nat[n]) != family)
 				continue;
 			if (next->targets[f] == SHIFT_BACKEND_TARGETS) {
 				sync_tell(

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "userspace/plane/sync_picture.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
@@ -87,11 +86,6 @@ int sync_take_picture(struct picture *s)
 int sync_put(struct picture *s, enum plane_map map, uint32_t id, const void *value)
 {
 	return bpfsys_update(s->p->map[map], &id, value);
-}
-
-uint8_t sync_family(const uint32_t address[4])
-{
-	return !address[0] && !address[1] && address[2] == htonl(0xffff) ? 4 : 6;
 }
 
 int sync_entry(struct picture *s, uint32_t id, bool present)

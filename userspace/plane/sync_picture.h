@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "userspace/base/ip.h"
 #include "userspace/plane/sync.h"
 
 struct picture {
@@ -40,7 +41,6 @@ int sync_take_picture(struct picture *s);
 int sync_count_holders(struct picture *s);
 
 int sync_put(struct picture *s, enum plane_map map, uint32_t id, const void *value);
-uint8_t sync_family(const uint32_t address[4]); /* 4 or 6 */
 
 /* Writes or removes the entry that leads to a listener. */
 int sync_entry(struct picture *s, uint32_t listen, bool present);

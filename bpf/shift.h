@@ -30,7 +30,7 @@
 
 #include <linux/types.h>
 
-#define SHIFT_ABI 1u
+#define SHIFT_ABI 2u
 
 #define SHIFT_MAX_SERVICES    16
 #define SHIFT_MAX_BACKENDS    128 /* per namespace, over all services; ids are never reused early */
@@ -41,7 +41,8 @@
 #define SHIFT_MAX_CLIENTS     16384 /* prefixes in the client table: bypass, pins, peers */
 #define SHIFT_MAX_SHARDS      8
 #define SHIFT_PROBES	      32 /* ports looked at per shard for one new flow */
-#define SHIFT_BACKEND_TARGETS 64 /* targets of one backend, per address family */
+#define SHIFT_BACKEND_TARGETS 64 /* targets of one backend, per list */
+#define SHIFT_BACKEND_LISTS   4	 /* by family and protocol: shift_list() */
 #define SHIFT_NAME	      32
 #define SHIFT_REASON	      64
 
@@ -131,7 +132,7 @@ enum shift_flow_state {
 	SHIFT_FLOW_SYN_SENT,	/* the client's SYN went to the backend */
 	SHIFT_FLOW_SYN_RECV,	/* the backend's SYN-ACK went to the client */
 	SHIFT_FLOW_ESTABLISHED, /* the client acknowledged it */
-	SHIFT_FLOW_CLOSING,	/* a FIN, or a RST of doubtful number, was seen */
+	SHIFT_FLOW_CLOSING,	/* a FIN was acknowledged, or a RST of doubtful number seen */
 	SHIFT_FLOW_DONE,	/* over; the backend keeps nothing: the port rests a short guard */
 	SHIFT_FLOW_TIME_WAIT,	/* over; the backend may keep TIME_WAIT: the port rests longer */
 	SHIFT_FLOW_ABANDONED,	/* given to the old host; maps no packet, the port rests */
@@ -158,14 +159,18 @@ struct shift_service {
 	__u32 timeout_udp;
 	__u32 timeout_second; /* ticks of a second, rounded down: a client's SYNs lie that far apart
 			       */
-	__u8 pad2[8];
+	__u32 mtu_floor;  /* no way out is narrower: up to here nothing is too big; 0: unknown */
+	__u32 client_cap; /* live flows of one client; 0: no limit */
 	char name[SHIFT_NAME];
-	__u8 spare[160];
+	__u32 pause_until; /* tick before which nothing new is shifted; 0: no pause. It ends by
+			      itself, should whoever set it die */
+	__u8 spare[156];
 };
 
 /* Where clients come in. IDs are stable; a removed one drains. */
 #define SHIFT_LISTEN_USED  0x01
 #define SHIFT_LISTEN_DRAIN 0x02
+#define SHIFT_LISTEN_QUIC  0x04 /* a new flow begins with an Initial packet */
 
 struct shift_listen {
 	__u32 address[4];
@@ -195,7 +200,8 @@ enum shift_client_action {
 	SHIFT_CLIENT_OLD = 2,	 /* pinned to the old arm */
 	SHIFT_CLIENT_NEW = 3,	 /* pinned to the new arm */
 	SHIFT_CLIENT_PEER = 4,	 /* a peer shifted it already: never again */
-	SHIFT_CLIENT_DENY = 5,
+	SHIFT_CLIENT_DENY = 5,	 /* by the configuration: never shifted, the host judges */
+	SHIFT_CLIENT_ALLOW = 6,	 /* by the configuration: as if there were no entry */
 };
 
 struct shift_client_key {
@@ -232,10 +238,11 @@ struct shift_backend {
 	__u8 service;
 	__u8 pad;
 	__u16 weight;
-	__u16 targets[2]; /* how many of target[family] hold; [0] IPv4, [1] IPv6 */
-	__u16 leaving[2]; /* and how many after these only drain: with MIXED, their ports count */
+	__u16 targets[SHIFT_BACKEND_LISTS]; /* how many of target[list] hold */
+	__u16 leaving[SHIFT_BACKEND_LISTS]; /* after these, only draining: with MIXED, their ports
+					       count */
 	__u8 pad2[2];
-	__u16 target[2][SHIFT_BACKEND_TARGETS];
+	__u16 target[SHIFT_BACKEND_LISTS][SHIFT_BACKEND_TARGETS];
 	__u8 spare[64];
 };
 
@@ -265,8 +272,10 @@ struct shift_target {
 
 /* The hand that goes round a shard's ports; the lock is what 5.10 has instead of fetch-and-add. */
 struct shift_cursor {
-	__u32 lock; /* struct bpf_spin_lock */
-	__u32 hand; /* counts up; place = hand % size of the shard */
+	__u32 lock;	 /* struct bpf_spin_lock */
+	__u32 hand;	 /* counts up; place = hand % size of the shard */
+	__u32 half_open; /* records of the shard that no handshake, or no answer, has confirmed */
+	__u32 pad;
 };
 
 /* Which backend a hash names: a weighted Maglev table per service and family. */
@@ -299,6 +308,7 @@ struct shift_reply_key {
  * directions run on two CPUs at once. */
 #define SHIFT_SEEN_FIN	     0x01
 #define SHIFT_SEEN_RST	     0x02
+#define SHIFT_SEEN_FIN_SURE  0x08 /* with the very number that was expected */
 #define SHIFT_SEEN_FIN_FIRST 0x04 /* down: it closed first or at once, so it keeps TIME_WAIT */
 
 /* The first cache line is all that a packet of an established flow touches. */
@@ -325,15 +335,30 @@ struct shift_flow {
 	__u64 born;  /* ktime ns of its SYN */
 	__u32 client_isn;
 	__u32 backend_isn;
-	__u32 client_fin; /* number after the client's FIN */
-	__u32 backend_fin;
+	__u32 client_fin;  /* number after the client's FIN */
+	__u32 backend_fin; /* the same; before the handshake is over, an earlier SYN-ACK's ISN */
 	__u16 rank;
 	__u8 protocol;
 	__u8 syn_retransmits;
-	/* Of the last SYN that asked a living flow to begin anew: when, and bytes_down by then. */
+	/* Of the last SYN that asked a living flow to begin anew: when, what bytes_down was (its
+	 * low half), and its number. */
 	__u32 syn_tick;
-	__u64 syn_bytes;
-	__u8 spare[16];
+	__u32 syn_bytes;
+	__u32 syn_isn;
+	__u16 cursor; /* of the shard whose port this is */
+	__u16 load;   /* the client's place in shift_load */
+	__u8 counted; /* SHIFT_COUNTED_*: what this record is counted in */
+	__u8 was;     /* state before the port was taken for a new flow */
+	__u8 spare[2];
+	__u64 asked; /* ktime ns of the client's first data */
+};
+
+#define SHIFT_COUNTED_HALF_OPEN 0x01 /* shift_cursor.half_open */
+#define SHIFT_COUNTED_LOAD	0x02 /* shift_load */
+
+/* Live flows by client, the client being a hash of 16 bits: two that clash share a limit. */
+struct shift_load {
+	__u32 flows[SHIFT_RANKS];
 };
 
 struct shift_flow_key {
@@ -357,6 +382,75 @@ struct shift_syn_line {
 	__u32 tick[SHIFT_SYN_WAYS];
 };
 
+/* UDP tuples that the old host serves, by tuple: lines of the same kind. */
+#define SHIFT_UDP_LINES 16384
+
+/* Where the later fragments of a datagram go, told by its first one. */
+#define SHIFT_FRAGMENTS 4096
+
+enum shift_fragment_way { SHIFT_FRAGMENT_UP = 1, SHIFT_FRAGMENT_DOWN = 2 };
+
+struct shift_fragment {
+	__u32 src[4];
+	__u32 dst[4];
+	__u32 id;
+	__u32 tick;
+	__u32 generation; /* of the flow's record */
+	__u16 target;
+	__u16 index;
+	__u8 protocol;
+	__u8 way; /* enum shift_fragment_way; 0: free */
+	__u8 pad[14];
+};
+
+/* A later fragment that came before its first one: a copy, from the link header on. */
+#define SHIFT_HELD	 128
+#define SHIFT_HELD_BYTES 1664
+
+struct shift_held {
+	__u32 src[4];
+	__u32 dst[4];
+	__u32 id;
+	__u32 tick;
+	__u32 length; /* 0: free */
+	__u8 protocol;
+	__u8 pad[3];
+	__u8 bytes[SHIFT_HELD_BYTES];
+};
+
+/*
+ * Stops what fails. A failed handshake counts up, a good one down; at the bound the breaker opens,
+ * and the backend gets one new flow in ten seconds until one succeeds. One for all CPUs.
+ */
+struct shift_breaker {
+	__u32 lock; /* struct bpf_spin_lock */
+	__u32 failures;
+	__u32 open;
+	__u32 probe;	 /* tick of the last flow let through */
+	__u64 opened_at; /* ktime ns: a flow from before cannot close it */
+	__u64 opened;	 /* how often */
+};
+
+#define SHIFT_BREAKER_FAILURES 8
+#define SHIFT_BREAKER_PROBE    10 /* seconds */
+
+/* A shard has no more flows half open than a quarter of its ports, or so many if that is more. */
+#define SHIFT_HALF_OPEN_MIN 1024
+
+/* Who still arrives at the old arm, by network: IPv4 /24, IPv6 /48. */
+#define SHIFT_ARRIVALS 16384
+
+struct shift_arrival_key {
+	__u32 network[3]; /* the first 96 bits, v4-mapped: then the IPv4 network is in `v4` */
+	__u32 v4;
+	__u32 service;
+};
+
+struct shift_arrival {
+	__u64 connections;
+	__u64 last_ns; /* CLOCK_MONOTONIC, of the newest */
+};
+
 /* ---- counters: per CPU, add up across CPUs and across hosts -------------------------------- */
 
 enum shift_fallback {
@@ -365,12 +459,15 @@ enum shift_fallback {
 	SHIFT_FALLBACK_NO_BACKEND,
 	SHIFT_FALLBACK_NO_ROUTE,
 	SHIFT_FALLBACK_RESCUED,
+	SHIFT_FALLBACK_HALF_OPEN,    /* too many flows that nobody has answered yet */
+	SHIFT_FALLBACK_CLIENT_LIMIT, /* too many flows of one client */
 	SHIFT_FALLBACKS,
 };
 
 #define SHIFT_FALLBACK_NAMES                                                                       \
 	{                                                                                          \
-		"ports_exhausted", "table_full", "no_backend", "no_route", "rescued"               \
+		"ports_exhausted", "table_full", "no_backend", "no_route", "rescued", "half_open", \
+			"client_limit"                                                             \
 	}
 
 struct shift_service_stats {
@@ -429,6 +526,14 @@ enum shift_verdict {
 	SHIFT_RESET_UNABLE, /* on_unable: reset */
 	SHIFT_DROP_TTL,
 	SHIFT_DROP_REWRITE, /* out of memory while writing to the packet */
+	SHIFT_ICMP_FORWARD, /* an ICMP error about a shifted flow, on to the backend */
+	SHIFT_ICMP_REPLY,   /* the same, on to the client */
+	SHIFT_TOO_BIG,	    /* answered: the way out is narrower */
+	SHIFT_FRAGMENT_FORWARD,
+	SHIFT_FRAGMENT_REPLY,
+	SHIFT_FRAGMENT_ORDER, /* a first fragment came late: it and those before it are read again
+			       */
+	SHIFT_REFUSED_ANEW,   /* reset: a SYN's answer, where the SYN had asked a living flow */
 	SHIFT_VERDICTS,
 };
 
@@ -437,7 +542,8 @@ enum shift_verdict {
 		"pass_other", "pass_malformed", "pass_fragment", "pass_local", "pass_local_syn",   \
 			"pass_local_repeat", "pass_bypass", "pass_fallback", "pass_rescued",       \
 			"pass_reply_unknown", "forward", "reply", "cut", "reset_unable",           \
-			"drop_ttl", "drop_rewrite"                                                 \
+			"drop_ttl", "drop_rewrite", "icmp_forward", "icmp_reply", "too_big",       \
+			"fragment_forward", "fragment_reply", "fragment_order", "refused_anew"     \
 	}
 
 #define SHIFT_WINDOWS 16 /* about a second each: jiffies >> window_shift */
@@ -446,7 +552,7 @@ struct shift_if_stats {
 	__u64 verdict[32];
 	__u32 window[SHIFT_WINDOWS];
 	__u32 packets[SHIFT_WINDOWS];
-	__u8 scratch[384]; /* the program's working memory for the packet at hand, more than its
+	__u8 scratch[640]; /* the program's working memory for the packet at hand, more than its
 			      stack */
 };
 
@@ -464,7 +570,8 @@ struct shift_interface {
 	__u16 services;	  /* bit i: service i lists this interface */
 	char name[16];
 	__u8 mac[8];
-	__u8 spare[32];
+	__u32 mtu;
+	__u8 spare[28];
 };
 
 #define SHIFT_MAX_RANGES 32
@@ -512,10 +619,15 @@ _Static_assert(sizeof(struct shift_service) == 256, "service");
 _Static_assert(sizeof(struct shift_listen) == 32, "listen");
 _Static_assert(sizeof(struct shift_listen_key) == 20, "listen key");
 _Static_assert(sizeof(struct shift_client_key) == 24, "client key");
-_Static_assert(sizeof(struct shift_backend) == 376, "backend");
+_Static_assert(sizeof(struct shift_backend) == 640, "backend");
 _Static_assert(sizeof(struct shift_target) == 128, "target");
 _Static_assert(sizeof(struct shift_client) == 32, "client");
-_Static_assert(sizeof(struct shift_cursor) == 8, "cursor");
+_Static_assert(sizeof(struct shift_cursor) == 16, "cursor");
+_Static_assert(sizeof(struct shift_fragment) == 64, "fragment");
+_Static_assert(sizeof(struct shift_held) == 48 + SHIFT_HELD_BYTES, "held");
+_Static_assert(sizeof(struct shift_breaker) == 32, "breaker");
+_Static_assert(sizeof(struct shift_arrival_key) == 20, "arrival key");
+_Static_assert(sizeof(struct shift_arrival) == 16, "arrival");
 _Static_assert(sizeof(struct shift_table) == 2 + 2 * SHIFT_TABLE + 2 + 2 * SHIFT_TABLE_LIST,
 	       "table");
 _Static_assert(sizeof(struct shift_ports) == 16384, "ports");
@@ -530,7 +642,7 @@ _Static_assert(sizeof(struct shift_flow_key) == 20, "flow key");
 _Static_assert(sizeof(struct shift_flow_ref) == 8, "flow ref");
 _Static_assert(sizeof(struct shift_service_stats) == 256, "service stats");
 _Static_assert(sizeof(struct shift_backend_stats) == 640, "backend stats");
-_Static_assert(sizeof(struct shift_if_stats) == 768, "if stats");
+_Static_assert(sizeof(struct shift_if_stats) == 1024, "if stats");
 _Static_assert(sizeof(struct shift_explanation) == 64, "explanation");
 
 #include "bpf/compute.h"

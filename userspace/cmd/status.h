@@ -20,7 +20,6 @@ enum status_health { STATUS_UNKNOWN = -1, STATUS_DOWN = 0, STATUS_UP = 1 };
 struct status_address {
 	uint32_t address[4];
 	uint16_t port;	  /* network order */
-	uint8_t protocol; /* IPPROTO_* */
 	bool no_route;	  /* through none of its NAT addresses was there a way at the last look */
 	uint16_t backend; /* place in status_view.backend */
 	uint32_t active;  /* flows that live now */
@@ -32,6 +31,8 @@ struct status_backend {
 	uint16_t weight;
 	bool draining; /* takes nothing new */
 	enum status_health health;
+	bool breaker; /* open: one new flow in ten seconds */
+	uint64_t breaker_opened;
 	uint32_t active;
 	struct shift_backend_stats stats;
 };

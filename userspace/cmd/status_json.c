@@ -110,10 +110,12 @@ static json_t *json_address(const struct status_address *a)
 static json_t *json_backend(const struct status_backend *b, const struct status_address *a,
 			    const json_t *addresses, bool first)
 {
-	return json_pack("{s:s, s:o, s:O, s:i, s:o, s:b, s:b, s:o, s:i, s:o, s:o}", "name", b->name,
-			 "address", json_address(a), "addresses", addresses, "weight",
-			 (int)b->weight, "healthy", json_health(b->health), "draining",
-			 (int)b->draining, "no_route", (int)(a && a->no_route), "connections",
+	return json_pack("{s:s, s:o, s:O, s:i, s:o, s:s, s:o, s:b, s:b, s:o, s:i, s:o, s:o}",
+			 "name", b->name, "address", json_address(a), "addresses", addresses,
+			 "weight", (int)b->weight, "healthy", json_health(b->health), "breaker",
+			 b->breaker ? "open" : "closed", "breaker_opened",
+			 json_count(b->breaker_opened), "draining", (int)b->draining, "no_route",
+			 (int)(a && a->no_route), "connections",
 			 json_count(first ? b->stats.connections : 0), "active",
 			 (int)(a ? a->active : b->active), "handshake_failures",
 			 json_count(first ? b->stats.handshake_failures : 0), "handshake_ms",

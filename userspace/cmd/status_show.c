@@ -345,7 +345,9 @@ static void add_backend(const struct page *g, struct table *t, unsigned int i, b
 	paint(g, b->stats.handshake_failures ? SCREEN_YELLOW : SCREEN_DIM, c, f);
 	table_row(t, "   %s%s\t%s%s\t%u\t%s\t%s\t%u\t%s\t%s\t%s\t%s",
 		  i + 1 == g->v->backends ? g->last : g->branch, b->name, address,
-		  b->draining ? paint(g, SCREEN_YELLOW, "drain", up) : health(g, b->health, up),
+		  b->draining  ? paint(g, SCREEN_YELLOW, "drain", up)
+		  : b->breaker ? paint(g, SCREEN_RED, "BREAKER", up)
+			       : health(g, b->health, up),
 		  b->weight, text_count(b->stats.connections, c),
 		  rate(g, b->stats.connections, then, r), b->active,
 		  milliseconds(&b->stats, 0.50, p50), milliseconds(&b->stats, 0.95, p95),

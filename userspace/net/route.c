@@ -82,7 +82,7 @@ static void look_at_neighbour(struct route_way *way)
 	netlink_exchange(h, parse_neighbour, way);
 }
 
-static uint32_t device_mtu(uint32_t ifindex)
+uint32_t route_device_mtu(uint32_t ifindex)
 {
 	struct ifreq r = {0};
 	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = -1;
@@ -120,7 +120,7 @@ int route_lookup(const uint32_t dst[4], const uint32_t src[4], struct route_way 
 	if (answer.type != RTN_UNICAST || !way.ifindex)
 		return answer.type == RTN_LOCAL ? -EINVAL : -ENETUNREACH;
 	if (!way.mtu)
-		way.mtu = device_mtu(way.ifindex);
+		way.mtu = route_device_mtu(way.ifindex);
 	look_at_neighbour(&way);
 	*ret = way;
 	return 0;

@@ -20,3 +20,6 @@ struct route_way {
  * itself.
  */
 int route_lookup(const uint32_t dst[4], const uint32_t src[4], struct route_way *ret);
+
+/* Of an interface; 0: unknown. */
+uint32_t route_device_mtu(uint32_t ifindex);

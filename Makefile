@@ -20,7 +20,7 @@ BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -Wall -Wextra -Wno-unused-parameter -Wno
 # The two commands. shiftctl has the verbs that must start in a millisecond; shiftctl-apply has
 # those that read the configuration or load programs, and is started by shiftctl.
 COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
-	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c) \
+	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c conntrack.c) \
 	$(addprefix userspace/plane/,bpfsys.c control.c plane.c state.c telemetry.c flows.c maglev.c \
 	sync.c sync_picture.c sync_backends.c sync_leave.c attach.c pins.c hostports.c)
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \

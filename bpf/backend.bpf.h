@@ -83,6 +83,32 @@ static __noinline int refuse_anew(struct __sk_buff *skb, struct visit *v)
 	return verdict(v, SHIFT_REFUSED_ANEW, leave(skb, &v->p, skb->ifindex));
 }
 
+#define HOSTS_TICKS 7680 /* two minutes at HZ 1000, eight at 250 */
+
+/*
+ * A backend answers at a port that no flow has: the host's own connection, or one that it
+ * masquerades for a container. Where that may be, no flow is given the port while it is in use.
+ */
+static __noinline int leave_port(struct visit *v)
+{
+	struct shift_target *t = bpf_map_lookup_elem(&shift_targets, &v->target);
+	struct shift_flow *f;
+
+	if (!t || !(t->flags & SHIFT_TARGET_MASQUERADE) ||
+	    (v->p.protocol == IPPROTO_TCP &&
+	     (v->p.flags & (TCP_ACK | TCP_SYN | TCP_RST)) != TCP_ACK))
+		return 0;
+	f = flow_slot(v->target, v->index);
+	if (!f || (f->state != SHIFT_FLOW_ABANDONED && shift_flow_holds(f, v->now)))
+		return 0;
+	if (f->state != SHIFT_FLOW_ABANDONED) {
+		f->was = f->state;
+		f->state = SHIFT_FLOW_ABANDONED;
+	}
+	f->expires = v->now + HOSTS_TICKS;
+	return 1;
+}
+
 static __always_inline int from_backend(struct __sk_buff *skb, struct visit *v)
 {
 	struct shift_backend_stats *bs;
@@ -93,9 +119,12 @@ static __always_inline int from_backend(struct __sk_buff *skb, struct visit *v)
 
 	v->now = tick_now();
 	f = flow_of_reply(v, &is_target);
-	if (!f)
+	if (!f) {
+		if (is_target)
+			leave_port(v);
 		return verdict(v, is_target ? SHIFT_PASS_REPLY_UNKNOWN : SHIFT_PASS_OTHER,
 			       NOT_OURS);
+	}
 	svc = ends_to_client(v, f);
 	if (!svc)
 		return verdict(v, SHIFT_PASS_REPLY_UNKNOWN, NOT_OURS);

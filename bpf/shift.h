@@ -246,9 +246,10 @@ struct shift_backend {
 	__u8 spare[64];
 };
 
-#define SHIFT_TARGET_USED     0x01
-#define SHIFT_TARGET_DRAIN    0x02 /* takes no new flow */
-#define SHIFT_TARGET_NO_ROUTE 0x04 /* the last look found no way there */
+#define SHIFT_TARGET_USED	0x01
+#define SHIFT_TARGET_DRAIN	0x02 /* takes no new flow */
+#define SHIFT_TARGET_MASQUERADE 0x08 /* the host may use its ports for others' connections */
+#define SHIFT_TARGET_NO_ROUTE	0x04 /* the last look found no way there */
 
 struct shift_target {
 	__u32 address[4];

@@ -292,6 +292,7 @@ static int change_host(struct apply *a)
 	}
 	if (err)
 		return apply_failed("cannot write the maps", err);
+	hostports_avoid(&a->p);
 	code = set_control(a);
 	if (code)
 		return code;

@@ -240,6 +240,7 @@ static int want_target(struct picture *s, const struct sync_backend *b, uint16_t
 	if (!id)
 		return make_target(s, &t, ret_id);
 	*ret_id = id;
+	t.flags |= s->target[id].flags & SHIFT_TARGET_MASQUERADE;
 	t.backend = s->target[id].backend; /* another service's, perhaps: whose it was first */
 	if (t.backend != backend && s->target[id].stride > t.stride) {
 		/* Two services share it: the one with more addresses decides who may use which

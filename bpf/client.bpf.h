@@ -334,6 +334,20 @@ static __always_inline int begins(struct __sk_buff *skb, struct visit *v,
 	return 0;
 }
 
+/* Is the packet's destination a listener? Then v->listen says which. */
+static __always_inline int find_listener(struct visit *v)
+{
+	struct shift_listen_key key = {.port = v->p.dport, .protocol = v->p.protocol};
+	__u32 *listen;
+
+	__builtin_memcpy(key.address, v->p.dst, sizeof(key.address));
+	listen = bpf_map_lookup_elem(&shift_entry, &key);
+	if (!listen)
+		return 0;
+	v->listen = *listen;
+	return 1;
+}
+
 /* v->listen is known. NULL: it is nobody's after all. */
 static __always_inline struct shift_service *visit_service(struct visit *v)
 {

@@ -267,8 +267,10 @@ struct shift_target {
 	__u16 stride;
 	__u16 phase;
 	__u16 backend;
-	__u16 mtu; /* of the way there, 0: unknown */
-	__u8 spare[72];
+	__u16 mtu;	 /* of the way there, 0: unknown */
+	__u8 gateway[6]; /* MAC of the next hop, when userspace last looked; for XDP */
+	__u8 gateway_known;
+	__u8 spare[65];
 };
 
 /* The hand that goes round a shard's ports; the lock is what 5.10 has instead of fetch-and-add. */
@@ -301,9 +303,10 @@ struct shift_reply_key {
 /* ---- flows -------------------------------------------------------------------------------- */
 
 /* flags */
-#define SHIFT_FLOW_TO_OLD 0x01 /* direction: set where the new side sends to the old */
-#define SHIFT_FLOW_RELAY  0x02 /* owned by the relay */
-#define SHIFT_FLOW_CUT	  0x04 /* `rollback --cut` told both ends */
+#define SHIFT_FLOW_TO_OLD  0x01 /* direction: set where the new side sends to the old */
+#define SHIFT_FLOW_RELAY   0x02 /* owned by the relay */
+#define SHIFT_FLOW_CUT	   0x04 /* `rollback --cut` told both ends */
+#define SHIFT_FLOW_GATEWAY 0x08 /* the client came through the target's gateway */
 
 /* up, down: what was seen from the client, from the backend. A byte each, because the two
  * directions run on two CPUs at once. */
@@ -562,6 +565,8 @@ struct shift_if_stats {
 /* One more place than there are interfaces, for runs without a packet. */
 #define SHIFT_IFSTATS_PLACES (SHIFT_MAX_INTERFACES + 1)
 
+enum shift_xdp_mode { SHIFT_XDP_NONE = 0, SHIFT_XDP_GENERIC, SHIFT_XDP_NATIVE };
+
 enum shift_hook { SHIFT_HOOK_NONE = 0, SHIFT_HOOK_TCX, SHIFT_HOOK_CLSACT, SHIFT_HOOK_XDP };
 
 struct shift_interface {
@@ -572,7 +577,8 @@ struct shift_interface {
 	char name[16];
 	__u8 mac[8];
 	__u32 mtu;
-	__u8 spare[28];
+	__u8 xdp; /* enum shift_xdp_mode: the short way is there, too */
+	__u8 spare[27];
 };
 
 #define SHIFT_MAX_RANGES 32

@@ -17,6 +17,7 @@
  */
 #include "bpf/backend.bpf.h"
 #include "bpf/icmp.bpf.h"
+#include "bpf/xdp.bpf.h"
 
 #ifndef SHIFT_BUILD
 #define SHIFT_BUILD 1
@@ -44,20 +45,6 @@ static __always_inline enum parsed read_packet(struct __sk_buff *skb, struct pac
 		return PARSED_MALFORMED;
 	what = parse(skb, p, ports);
 	return what == PARSED_SHORT ? PARSED_MALFORMED : what;
-}
-
-/* Is the packet's destination a listener? Then v->listen says which. */
-static __always_inline int find_listener(struct visit *v)
-{
-	struct shift_listen_key key = {.port = v->p.dport, .protocol = v->p.protocol};
-	__u32 *listen;
-
-	__builtin_memcpy(key.address, v->p.dst, sizeof(key.address));
-	listen = bpf_map_lookup_elem(&shift_entry, &key);
-	if (!listen)
-		return 0;
-	v->listen = *listen;
-	return 1;
 }
 
 /* A fragment without ports: of a datagram whose beginning was seen, or held until it is. */

@@ -129,6 +129,7 @@ static inline void not_root(struct fixture *x)
 static inline void lro(struct fixture *x)
 {
 	x->device[0].nic.lro = 1;
+	strcpy(x->device[0].lro_at, "eth0");
 }
 
 static inline void no_gro(struct fixture *x)

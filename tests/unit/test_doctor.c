@@ -79,6 +79,11 @@ static void other_version(struct fixture *x)
 	x->f.plane_err = -EPROTO;
 }
 
+static void lro_of_a_bond_alone(struct fixture *x)
+{
+	x->device[0].nic.lro = 1;
+}
+
 static void lro_and_xdp(struct fixture *x)
 {
 	lro(x);
@@ -187,6 +192,14 @@ static void filter_beside(struct fixture *x)
 {
 	old_kernel(x);
 	add_filter(x, 0, 7);
+}
+
+static void filter_beside_ours(struct fixture *x)
+{
+	filter_beside(x);
+	add_filter(x, 0, 7); /* the same once more */
+	x->device[0].hook = SHIFT_HOOK_CLSACT;
+	x->f.attached = true;
 }
 
 static void filter_behind(struct fixture *x)
@@ -370,7 +383,7 @@ static const struct {
 	{"clock, no dns", clock_off_without_dns, "clock", DOCTOR_NOTE, "STA_UNSYNC", "set-ntp"},
 	{"conntrack", table_nearly_full, "conntrack", DOCTOR_WARNING, "(80%)", "_max=2000"},
 	{"another version", other_version, "version", DOCTOR_WARNING, "version", "detach"},
-	{"LRO", lro, "lro", DOCTOR_WARNING, "is on", "ethtool -K eth0 lro off"},
+	{"LRO", lro, "lro", DOCTOR_WARNING, "is on at eth0", "ethtool -K eth0 lro off"},
 	{"LRO and XDP", lro_and_xdp, "lro", DOCTOR_CRITICAL, "refuse XDP", "lro off"},
 	{"no GRO", no_gro, "gro", DOCTOR_NOTE, "off", "gro on"},
 	{"one queue", one_queue, "queues", DOCTOR_NOTE, "1 receive queue, 4 CPUs", "combined 4"},
@@ -391,8 +404,10 @@ static const struct {
 	 "ours will go before", "none"},
 	{"filter before", filter_before, "tc-filter", DOCTOR_WARNING,
 	 "flower at priority 1", "behind ours"},
-	{"filter beside", filter_beside, "tc-priority", DOCTOR_WARNING,
+	{"filter beside", filter_beside, "tc-priority", DOCTOR_CRITICAL,
 	 "flower at priority 7", "another priority than 7"},
+	{"filter beside ours", filter_beside_ours, "tc-priority", DOCTOR_WARNING,
+	 "ours: flower at priority 7", "another priority than 7"},
 	{"filter behind", filter_behind, "tc-filter", DOCTOR_NOTE,
 	 "flower at priority 100", "none"},
 	{"filter egress", filter_egress, "tc-egress", DOCTOR_NOTE, "flower", NULL},
@@ -503,6 +518,7 @@ static const struct {
 	{"ours on tcx alone", not_attached_there, "tcx"},
 	{"a filter of priority 1 where tcx is", filter_on_tcx_kernel, "tc-priority"},
 	{"no GRO on hardware is no LRO", no_gro, "lro"},
+	{"a bond that could have LRO", lro_of_a_bond_alone, "lro"},
 	{"a narrow way is a way", narrow_way, "route"},
 };
 

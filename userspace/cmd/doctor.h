@@ -66,6 +66,7 @@ struct doctor_device {
 	bool listed; /* in the configuration */
 	int err;     /* −errno: the kernel does not tell */
 	struct nic nic;
+	char lro_at[16]; /* the device at or below it that merges packets; "": none does */
 	struct doctor_program xdp;
 	enum shift_hook hook;			       /* where our program runs */
 	struct doctor_program tcx[2][DOCTOR_PROGRAMS]; /* ingress, egress; in the order they run */

@@ -22,13 +22,13 @@ static void judge_offloads(const struct doctor_device *d, bool xdp, struct docto
 {
 	struct doctor_finding *f;
 
-	if (d->nic.lro == DOCTOR_YES) {
+	if (d->lro_at[0]) {
 		f = doctor_find(r, "lro", xdp ? DOCTOR_CRITICAL : DOCTOR_WARNING, d->name,
-				"large-receive-offload is on: packets merged by it cannot be sent "
-				"on as they were%s",
-				xdp ? ", and drivers refuse XDP" : "");
-		doctor_fix(f, "ethtool -K %s lro off", d->name);
-	} else if (d->nic.lro == DOCTOR_NO) {
+				"large-receive-offload is on at %s: packets merged by it cannot be "
+				"sent on as they were%s",
+				d->lro_at, xdp ? ", and drivers refuse XDP" : "");
+		doctor_fix(f, "ethtool -K %s lro off", d->lro_at);
+	} else if (d->nic.lro != DOCTOR_UNKNOWN) {
 		doctor_find(r, "lro", DOCTOR_OK, d->name, "off");
 	}
 	if (d->nic.gro == DOCTOR_NO && !d->kind[0]) { /* a veth gets them as they were sent */
@@ -167,6 +167,7 @@ struct names {
 	char text[200];
 	size_t used;
 	unsigned int n;
+	char last[96];
 };
 
 static void add_name(struct names *l, const char *format, ...)
@@ -177,10 +178,13 @@ static void add_name(struct names *l, const char *format, ...)
 	va_list ap;
 	char one[96];
 
-	l->n++;
 	va_start(ap, format);
 	vsnprintf(one, sizeof(one), format, ap);
 	va_end(ap);
+	if (l->n && !strcmp(one, l->last)) /* u32 has several entries for one filter */
+		return;
+	l->n++;
+	snprintf(l->last, sizeof(l->last), "%s", one);
 	if (l->used + strlen(one) + 8 < sizeof(l->text))
 		l->used += (size_t)snprintf(l->text + l->used, sizeof(l->text) - l->used, "%s%s",
 					    l->used ? ", " : "", one);
@@ -211,7 +215,7 @@ static void find_behind(struct doctor_report *r, const char *what, const char *n
 
 static void judge_tcx(const struct doctor_device *d, struct doctor_report *r)
 {
-	struct names before = {"", 0, 0}, behind = {"", 0, 0};
+	struct names before = {.n = 0}, behind = {.n = 0};
 	bool passed = false;
 
 	for (int i = 0; i < d->n_tcx[INGRESS]; i++) {
@@ -235,7 +239,7 @@ static void judge_tcx(const struct doctor_device *d, struct doctor_report *r)
 /* Filters come after all of tcx; among them the priority decides. */
 static void judge_filters(const struct doctor_device *d, bool tcx, struct doctor_report *r)
 {
-	struct names before = {"", 0, 0}, behind = {"", 0, 0}, beside = {"", 0, 0};
+	struct names before = {.n = 0}, behind = {.n = 0}, beside = {.n = 0};
 	bool by_priority = d->hook == SHIFT_HOOK_CLSACT || (d->hook == SHIFT_HOOK_NONE && !tcx);
 	struct doctor_finding *f;
 
@@ -255,8 +259,10 @@ static void judge_filters(const struct doctor_device *d, bool tcx, struct doctor
 	if (before.n)
 		find_before(r, "tc-filter", d->name, &before);
 	if (beside.n) {
-		f = doctor_find(r, "tc-priority", DOCTOR_WARNING, d->name,
-				"at the priority that is ours: %s", beside.text);
+		f = doctor_find(r, "tc-priority",
+				d->hook == SHIFT_HOOK_NONE ? DOCTOR_CRITICAL : DOCTOR_WARNING,
+				d->name, "at the priority that is ours: %s%s", beside.text,
+				d->hook == SHIFT_HOOK_NONE ? ": apply cannot attach there" : "");
 		doctor_fix(f, "give it another priority than %d", TC_PRIORITY);
 	}
 	if (behind.n)
@@ -267,7 +273,7 @@ static void judge_filters(const struct doctor_device *d, bool tcx, struct doctor
 
 static void judge_egress(const struct doctor_device *d, struct doctor_report *r)
 {
-	struct names l = {"", 0, 0};
+	struct names l = {.n = 0};
 
 	for (int i = 0; i < d->n_tcx[EGRESS]; i++)
 		if (!d->tcx[EGRESS][i].ours)

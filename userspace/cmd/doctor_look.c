@@ -19,6 +19,7 @@
 #include "userspace/net/sysctl.h"
 #include "userspace/plane/plane.h"
 
+#define LAYERS	 8 /* of devices on devices */
 #define RESERVED "/proc/sys/net/ipv4/ip_local_reserved_ports"
 
 /* ---- kernel and limits ---- */
@@ -130,7 +131,30 @@ static void look_at_hooks(uint32_t ifindex, struct doctor_device *d)
 	}
 }
 
-static void look_at_device(const struct host_link *l, bool listed, struct doctor_device *d)
+static bool is_part(const struct host_link *part, const struct host_link *of)
+{
+	return part->master == of->ifindex &&
+	       (!strcmp(of->kind, "bond") || !strcmp(of->kind, "team"));
+}
+
+/* Bonds and VLANs say that they have LRO when they only could: the device below is what merges. */
+static void look_for_lro(const struct host *h, const struct host_link *l, int depth, char *ret)
+{
+	bool parts = false;
+	struct nic n;
+
+	for (unsigned int i = 0; i < h->n_links && depth; i++)
+		if (is_part(&h->links[i], l) || (l->lower && h->links[i].ifindex == l->lower)) {
+			parts = true;
+			look_for_lro(h, &h->links[i], depth - 1, ret);
+		}
+	if (!parts && strcmp(l->kind, "bond") && strcmp(l->kind, "team") &&
+	    !nic_read(l->ifindex, l->name, &n) && n.lro == DOCTOR_YES)
+		snprintf(ret, sizeof(l->name), "%s", l->name);
+}
+
+static void look_at_device(const struct host *h, const struct host_link *l, bool listed,
+			   struct doctor_device *d)
 {
 	snprintf(d->name, sizeof(d->name), "%s", l->name);
 	snprintf(d->kind, sizeof(d->kind), "%s", l->kind);
@@ -140,8 +164,10 @@ static void look_at_device(const struct host_link *l, bool listed, struct doctor
 	sysctl_read(&d->forwarding[0], "net/ipv4/conf/%s/forwarding", d->name);
 	sysctl_read(&d->forwarding[1], "net/ipv6/conf/%s/forwarding", d->name);
 	d->err = nic_read(l->ifindex, l->name, &d->nic);
-	if (!d->err)
-		look_at_hooks(l->ifindex, d);
+	if (d->err)
+		return;
+	look_for_lro(h, l, LAYERS, d->lro_at);
+	look_at_hooks(l->ifindex, d);
 }
 
 static bool has_default_route(const struct host *h, uint32_t ifindex)
@@ -174,7 +200,7 @@ static int look_at_devices(struct doctor_facts *f)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < h->n_links && f->n_devices < CONF_MAX_IFACES; i++)
 		if (is_of_interest(f, &h->links[i]))
-			look_at_device(&h->links[i], f->config != NULL,
+			look_at_device(h, &h->links[i], f->config != NULL,
 				       &f->devices[f->n_devices++]);
 	return 0;
 }

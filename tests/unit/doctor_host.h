@@ -71,7 +71,9 @@ static inline void good_device(struct doctor_device *d, const char *name)
 	strcpy(d->name, name);
 	d->listed = true;
 	d->nic = (struct nic){.mtu = 1500, .lro = 0, .gro = 1, .rx_queues = 4};
+	d->native_xdp = DOCTOR_YES;
 	d->rp_filter = 1;
+	d->forwarding[0] = d->forwarding[1] = 1;
 }
 
 static inline struct fixture *make(void)

@@ -120,6 +120,18 @@ static void xdp_on_veth(struct fixture *x)
 	x->c->hook = CONF_HOOK_XDP;
 }
 
+static void xdp_by_no_driver(struct fixture *x)
+{
+	x->device[0].native_xdp = DOCTOR_NO;
+	x->c->hook = CONF_HOOK_XDP;
+}
+
+static void xdp_without_forwarding(struct fixture *x)
+{
+	x->device[0].forwarding[1] = 0;
+	x->c->hook = CONF_HOOK_XDP;
+}
+
 static void add_tcx(struct fixture *x, int side, const char *name)
 {
 	struct doctor_program *p = &x->device[0].tcx[side][x->device[0].n_tcx[side]++];
@@ -392,6 +404,9 @@ static const struct {
 	 "one place", "hook: auto"},
 	{"XDP, jumbo", xdp_with_jumbo_frames, "xdp-mtu", DOCTOR_WARNING, "9000", "hook: tc"},
 	{"XDP, veth", xdp_on_veth, "xdp-veth", DOCTOR_NOTE, "peer", "hook: tc"},
+	{"XDP, driver", xdp_by_no_driver, "xdp-native", DOCTOR_WARNING, "driver", "hook: tc"},
+	{"XDP, forwarding", xdp_without_forwarding, "xdp-forwarding", DOCTOR_NOTE,
+	 "bpf_fib_lookup", "none"},
 	{"tcx, before apply", tcx_alone, "tcx", DOCTOR_NOTE,
 	 "ours will go before: program 41 other", "none is needed"},
 	{"tcx before", tcx_before, "tcx", DOCTOR_WARNING,

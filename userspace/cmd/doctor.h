@@ -67,6 +67,7 @@ struct doctor_device {
 	int err;     /* −errno: the kernel does not tell */
 	struct nic nic;
 	char lro_at[16]; /* the device at or below it that merges packets; "": none does */
+	enum doctor_answer native_xdp; /* unknown also where XDP is not asked for */
 	struct doctor_program xdp;
 	enum shift_hook hook;			       /* where our program runs */
 	struct doctor_program tcx[2][DOCTOR_PROGRAMS]; /* ingress, egress; in the order they run */

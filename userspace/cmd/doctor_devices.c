@@ -145,8 +145,19 @@ static void judge_xdp(const struct doctor_device *d, bool wanted, struct doctor_
 				   "replies: bpftool prog show id %u",
 				   d->nic.xdp_prog_id);
 	}
-	if (!wanted)
-		return;
+}
+
+/* What XDP lacks where the configuration asks for it. */
+static void judge_xdp_limits(const struct doctor_device *d, struct doctor_report *r)
+{
+	struct doctor_finding *f;
+
+	if (d->native_xdp == DOCTOR_NO) {
+		f = doctor_find(r, "xdp-native", DOCTOR_WARNING, d->name,
+				"its driver does not run XDP itself: generic XDP does all that tc "
+				"does, later and slower");
+		doctor_fix(f, "hook: tc");
+	}
 	if (d->nic.mtu > NATIVE_MTU) {
 		f = doctor_find(r, "xdp-mtu", DOCTOR_WARNING, d->name,
 				"MTU %u: most drivers refuse native XDP above about %u", d->nic.mtu,
@@ -158,6 +169,13 @@ static void judge_xdp(const struct doctor_device *d, bool wanted, struct doctor_
 				"a veth sends from native XDP only if the peer has an XDP program, "
 				"too, and transmit checksum offload is off there");
 		doctor_fix(f, "hook: tc");
+	}
+	if (!d->forwarding[0] || !d->forwarding[1]) {
+		f = doctor_find(
+			r, "xdp-forwarding", DOCTOR_NOTE, d->name,
+			"forwarding is off, so bpf_fib_lookup refuses: only what leaves the "
+			"way it came stays in XDP, the rest goes by tc");
+		doctor_fix(f, "none is needed");
 	}
 }
 
@@ -328,6 +346,8 @@ void doctor_judge_devices(const struct doctor_facts *f, struct doctor_report *r)
 		judge_sysctls(d, r);
 		judge_layers(f, d, r);
 		judge_xdp(d, xdp, r);
+		if (xdp)
+			judge_xdp_limits(d, r);
 		judge_tcx(d, r);
 		judge_filters(d, f->kernel.tcx == DOCTOR_YES, r);
 		judge_egress(d, r);

@@ -153,12 +153,13 @@ static void look_for_lro(const struct host *h, const struct host_link *l, int de
 		snprintf(ret, sizeof(l->name), "%s", l->name);
 }
 
-static void look_at_device(const struct host *h, const struct host_link *l, bool listed,
+static void look_at_device(const struct doctor_facts *f, const struct host_link *l,
 			   struct doctor_device *d)
 {
 	snprintf(d->name, sizeof(d->name), "%s", l->name);
 	snprintf(d->kind, sizeof(d->kind), "%s", l->kind);
-	d->listed = listed;
+	d->listed = f->config != NULL;
+	d->native_xdp = DOCTOR_UNKNOWN;
 	d->rp_filter = largest(d->name);
 	d->forwarding[0] = d->forwarding[1] = -1;
 	sysctl_read(&d->forwarding[0], "net/ipv4/conf/%s/forwarding", d->name);
@@ -166,7 +167,9 @@ static void look_at_device(const struct host *h, const struct host_link *l, bool
 	d->err = nic_read(l->ifindex, l->name, &d->nic);
 	if (d->err)
 		return;
-	look_for_lro(h, l, LAYERS, d->lro_at);
+	look_for_lro(&f->host.host, l, LAYERS, d->lro_at);
+	if (f->config && f->config->hook == CONF_HOOK_XDP)
+		d->native_xdp = nic_native_xdp(l->ifindex);
 	look_at_hooks(l->ifindex, d);
 }
 
@@ -200,8 +203,7 @@ static int look_at_devices(struct doctor_facts *f)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < h->n_links && f->n_devices < CONF_MAX_IFACES; i++)
 		if (is_of_interest(f, &h->links[i]))
-			look_at_device(h, &h->links[i], f->config != NULL,
-				       &f->devices[f->n_devices++]);
+			look_at_device(f, &h->links[i], &f->devices[f->n_devices++]);
 	return 0;
 }
 

@@ -20,8 +20,8 @@
 #include "userspace/net/netlink.h"
 
 #define NAME	 128
-#define TRIES	 5   /* of a dump that a change interrupted */
-#define MAX_DNAT 256 /* kept one by one; all are counted */
+#define TRIES	 5     /* of a dump that a change interrupted */
+#define MAX_DNAT 32768 /* kept one by one; all are counted */
 #define DEPTH	 64
 
 #define INET_INGRESS 5 /* NF_INET_INGRESS of 5.10; the build's header may be older */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/ethtool.h>
+#include <linux/genetlink.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
@@ -94,6 +95,67 @@ static void ask_driver(const char *name, struct nic *n)
 	if (!ethtool(s, name, &channels) && channels.rx_count + channels.combined_count)
 		n->rx_queues = channels.rx_count + channels.combined_count;
 	close(s);
+}
+
+/* ---- the netdev family of generic netlink; of linux/netdev.h, which is newer than Debian 12 ----
+ */
+
+#define NETDEV_DEV_GET	    1 /* NETDEV_CMD_DEV_GET */
+#define NETDEV_IFINDEX	    1 /* NETDEV_A_DEV_IFINDEX */
+#define NETDEV_XDP_FEATURES 3 /* NETDEV_A_DEV_XDP_FEATURES */
+#define XDP_ACT_BASIC	    1ull
+
+static struct nlmsghdr *prepare_generic(char *buffer, uint16_t family, uint8_t command)
+{
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buffer);
+	struct genlmsghdr *g;
+
+	h->nlmsg_type = family;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	h->nlmsg_seq = 1;
+	g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
+	g->cmd = command;
+	g->version = 1;
+	return h;
+}
+
+static int parse_family(const struct nlmsghdr *h, void *arg)
+{
+	uint16_t *id = arg;
+	const struct nlattr *a;
+
+	mnl_attr_for_each (a, h, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(a) == CTRL_ATTR_FAMILY_ID)
+			*id = mnl_attr_get_u16(a);
+	}
+	return MNL_CB_OK;
+}
+
+static int parse_features(const struct nlmsghdr *h, void *arg)
+{
+	const struct nlattr *a;
+	int *native = arg;
+
+	mnl_attr_for_each (a, h, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(a) == NETDEV_XDP_FEATURES)
+			*native = (mnl_attr_get_u64(a) & XDP_ACT_BASIC) != 0;
+	}
+	return MNL_CB_OK;
+}
+
+int nic_native_xdp(uint32_t ifindex)
+{
+	char buffer[256];
+	struct nlmsghdr *h = prepare_generic(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+	uint16_t family = 0;
+	int native = -1;
+
+	mnl_attr_put_strz(h, CTRL_ATTR_FAMILY_NAME, "netdev");
+	if (netlink_exchange_on(NETLINK_GENERIC, h, parse_family, &family) || !family)
+		return -1;
+	h = prepare_generic(buffer, family, NETDEV_DEV_GET);
+	mnl_attr_put_u32(h, NETDEV_IFINDEX, ifindex);
+	return netlink_exchange_on(NETLINK_GENERIC, h, parse_features, &native) ? -1 : native;
 }
 
 int nic_read(uint32_t ifindex, const char *name, struct nic *ret)

@@ -17,5 +17,8 @@ struct nic {
 	uint32_t xdp_prog_id;
 };
 
+/* Does the driver itself run XDP programs? 1, 0, or −1: it does not tell (before Linux 6.3). */
+int nic_native_xdp(uint32_t ifindex);
+
 /* 0 and *ret, or −errno when there is no such device. Changes nothing. */
 int nic_read(uint32_t ifindex, const char *name, struct nic *ret);

@@ -142,9 +142,10 @@ static void judge_sockets(const struct doctor_facts *facts, struct doctor_report
 	if (s->listening || s->udp) {
 		list_ports(s, ports, sizeof(ports));
 		f = doctor_find(r, "bound-ports", DOCTOR_NOTE, "nat.ports",
-				"%u TCP listeners and %u UDP sockets of this host are inside the "
+				"%u TCP listener%s and %u UDP socket%s of this host are inside the "
 				"range, at %s",
-				s->listening, s->udp, ports);
+				s->listening, s->listening == 1 ? "" : "s", s->udp,
+				s->udp == 1 ? "" : "s", ports);
 		doctor_fix(f,
 			   "choose a range without them, so that a capture shows whose a port is");
 	}

@@ -317,8 +317,14 @@ static int parse_port(const struct nlattr *a, void *arg)
 {
 	const uint8_t *bytes = mnl_attr_get_payload(a);
 
-	if (mnl_attr_get_type(a) == NFTA_DATA_VALUE && mnl_attr_get_payload_len(a) >= 2)
-		add_port(arg, (uint16_t)(bytes[0] << 8 | bytes[1]));
+	struct rule *rule = arg;
+
+	if (mnl_attr_get_type(a) != NFTA_DATA_VALUE)
+		return MNL_CB_OK;
+	if (mnl_attr_get_payload_len(a) == 2)
+		add_port(rule, (uint16_t)(bytes[0] << 8 | bytes[1]));
+	else
+		rule->unclear = true; /* one part of a longer key */
 	return MNL_CB_OK;
 }
 
@@ -326,7 +332,7 @@ static int parse_element(const struct nlattr *a, void *arg)
 {
 	struct rule *rule = arg;
 
-	if (mnl_attr_get_type(a) == NFTA_SET_ELEM_KEY)
+	if (mnl_attr_get_type(a) == NFTA_SET_ELEM_KEY && rule->port_loaded)
 		mnl_attr_parse_nested(a, parse_port, rule);
 	if (mnl_attr_get_type(a) == NFTA_SET_ELEM_DATA) /* of a verdict map */
 		mnl_attr_parse_nested(a, parse_data, rule);
@@ -405,9 +411,10 @@ static void take_lookup(struct rule *rule, const struct nlattr *data, bool port_
 	struct fields f = {.name = NULL};
 
 	mnl_attr_parse_nested(data, parse_lookup, &f);
+	rule->port_loaded = port_loaded;
 	if (f.name && (port_loaded || f.mapped))
 		read_set(rule, f.name);
-	rule->unclear |= f.mapped;
+	rule->port_loaded = false;
 }
 
 /* An extension of iptables: its target is named, what it matches is not read. */

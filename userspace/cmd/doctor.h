@@ -28,8 +28,6 @@
 
 enum doctor_answer { DOCTOR_UNKNOWN = -1, DOCTOR_NO, DOCTOR_YES };
 
-#define DOCTOR_HELPERS 6
-
 struct doctor_kernel {
 	char release[65];
 	unsigned int major, minor;
@@ -38,7 +36,7 @@ struct doctor_kernel {
 	int load_err;		/* −errno of loading a program that does nothing */
 	enum doctor_answer jit; /* that program was compiled */
 	enum doctor_answer tcx, clsact, btf;
-	char lacking[160];	     /* helpers that this kernel does not have, by name */
+	char lacking[240];	     /* helpers that this kernel does not have, by name */
 	enum doctor_answer verified; /* it takes the real program; unknown: not tried */
 	char complaint[200];	     /* why not */
 	double verify_ms;

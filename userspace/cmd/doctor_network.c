@@ -40,14 +40,15 @@ static void judge_mtu(const struct doctor_facts *facts, const struct doctor_way 
 			    from->nic.mtu, from->name);
 		return;
 	}
-	f = doctor_find(r, "mtu", DOCTOR_NOTE, on,
-			"%u over %s, but clients come in with up to %u at %s: full-size packets "
-			"do not fit",
-			w->way.mtu, w->device, from->nic.mtu, from->name);
+	f = doctor_find(
+		r, "mtu", DOCTOR_NOTE, on,
+		"%u over %s, but clients come in with up to %u at %s: ours clamps the MSS to "
+		"%u, and answers larger packets with ICMP",
+		w->way.mtu, w->device, from->nic.mtu, from->name, w->way.mtu - headers);
 	doctor_fix(f,
-		   "a larger MTU on that way; or segments that fit: ip route change ... "
-		   "advmss %u at the backend's end",
-		   w->way.mtu - headers);
+		   "none is needed where ICMP gets through to the clients and %s; else a larger "
+		   "MTU on that way",
+		   on);
 }
 
 static void judge_way(const struct doctor_facts *facts, const struct doctor_way *w,

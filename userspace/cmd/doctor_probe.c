@@ -61,6 +61,9 @@ static void probe_helpers(struct doctor_kernel *k)
 		{BPF_FUNC_redirect_neigh, "bpf_redirect_neigh"},
 		{BPF_FUNC_jiffies64, "bpf_jiffies64"},
 		{BPF_FUNC_ktime_get_boot_ns, "bpf_ktime_get_boot_ns"},
+		{BPF_FUNC_sk_lookup_udp, "bpf_sk_lookup_udp"},
+		{BPF_FUNC_skb_adjust_room, "bpf_skb_adjust_room"},
+		{BPF_FUNC_skb_change_head, "bpf_skb_change_head"},
 		{BPF_FUNC_skb_change_tail, "bpf_skb_change_tail"},
 		{BPF_FUNC_clone_redirect, "bpf_clone_redirect"},
 	};

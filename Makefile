@@ -27,7 +27,8 @@ LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard users
 	$(addprefix userspace/cmd/,weight.c rollback.c conns.c history.c detach.c)
 HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
-	$(addprefix userspace/net/,host.c resolve.c) \
+	$(addprefix userspace/net/,host.c resolve.c nic.c filters.c sockets.c sysctl.c) \
+	$(wildcard userspace/net/firewall*.c userspace/cmd/doctor*.c) \
 	$(addprefix userspace/cmd/,apply.c apply_attach.c apply_talk.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 

@@ -9,6 +9,11 @@
 
 int netlink_exchange_with(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 {
+	return netlink_exchange_on(NETLINK_ROUTE, request, cb, arg);
+}
+
+int netlink_exchange_on(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)
+{
 	char answer[32768];
 	struct mnl_socket *s;
 	ssize_t n;

@@ -12,6 +12,8 @@
  * 0, the kernel's −errno, or what the transport gave.
  */
 int netlink_exchange(struct nlmsghdr *request, mnl_cb_t cb, void *arg);
+/* The same over another of the kernel's families (NETLINK_NETFILTER, …). */
+int netlink_exchange_on(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg);
 
 /* The same over another bus, NETLINK_NETFILTER for one. */
 int netlink_exchange_with(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg);

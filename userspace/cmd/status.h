@@ -40,7 +40,8 @@ struct status_backend {
 struct status_interface {
 	uint32_t ifindex;
 	char name[16];
-	enum shift_hook hook; /* the one in use, or that was used */
+	enum shift_xdp_mode xdp; /* asked of the kernel, where the record says so */
+	enum shift_hook hook;	 /* the one in use, or that was used */
 	bool exists;
 	bool attached; /* asked of the kernel */
 	uint64_t packets_10s;
@@ -107,6 +108,7 @@ void status_screen(const struct status_view *v, const struct status_before *befo
 void status_line(const struct status_view *v, FILE *to);
 
 extern const char *const status_hook_names[];
+extern const char *const status_xdp_names[]; /* by enum shift_xdp_mode */
 
 /* Names of the services of the plane, a comma between them. */
 void status_services(const struct plane *p, char *ret, size_t size);

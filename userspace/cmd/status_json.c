@@ -23,6 +23,8 @@ const char *const status_hook_names[] = {
 	[SHIFT_HOOK_XDP] = "xdp",
 };
 
+const char *const status_xdp_names[] = {"none", "generic", "native"};
+
 static json_t *json_health(enum status_health h)
 {
 	return h == STATUS_UNKNOWN ? json_null() : json_boolean(h == STATUS_UP);
@@ -156,10 +158,12 @@ static json_t *json_interfaces(const struct status_view *v)
 	for (unsigned int n = 0; n < v->interfaces; n++) {
 		const struct status_interface *i = &v->interface[n];
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o}", "name", i->name,
-						      "hook", status_hook_names[i->hook & 3],
-						      "attached", (int)i->attached, "packets_10s",
-						      json_count(i->packets_10s)));
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", i->name, "hook",
+				  status_hook_names[i->xdp ? SHIFT_HOOK_XDP : i->hook & 3], "xdp",
+				  status_xdp_names[i->xdp % 3], "attached", (int)i->attached,
+				  "packets_10s", json_count(i->packets_10s)));
 	}
 	return list;
 }

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "userspace/cmd/status.h"
+#include "userspace/plane/short.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/flows.h"
@@ -59,6 +60,8 @@ static int look_at_interfaces(const struct plane *p, const struct shift_globals 
 			continue;
 		i->ifindex = known->ifindex;
 		i->hook = known->hook;
+		if (known->xdp)
+			short_find(known->ifindex, &i->xdp);
 		i->exists = if_indextoname(known->ifindex, i->name) != NULL;
 		if (!i->exists)
 			memcpy(i->name, known->name, sizeof(i->name) - 1);

@@ -56,7 +56,7 @@ static uint32_t narrowest(const struct config *c)
 	return least;
 }
 
-int wish_make(const struct config *c, struct wish *ret, struct conf_errors *errors)
+void wish_make(const struct config *c, struct wish *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	for (unsigned int i = 0; i < c->n_listens; i++) {
@@ -67,11 +67,6 @@ int wish_make(const struct config *c, struct wish *ret, struct conf_errors *erro
 		ret->listen[i].protocol = l->protocol;
 		ret->listen[i].quic =
 			l->protocol == IPPROTO_UDP && l->port == QUIC_PORT && !c->quic_off;
-	}
-	if (c->hook == CONF_HOOK_XDP) {
-		conf_complain(errors, false, c->hook_at, "hook",
-			      "this version attaches to tc only: must be auto or tc");
-		return -ENOTSUP;
 	}
 	for (unsigned int i = 0; i < c->n_bypass; i++)
 		ret->bypass[i] = prefix_of(&c->bypass[i]);
@@ -99,7 +94,6 @@ int wish_make(const struct config *c, struct wish *ret, struct conf_errors *erro
 				       .client_cap = c->client_flows,
 				       .mtu = narrowest(c)};
 	make_timeouts(&c->timeouts, ret->sync.timeout_ms);
-	return 0;
 }
 
 static void recall_one(const struct plane *p, const struct shift_backend *b, struct plan_name *ret)

@@ -95,6 +95,6 @@ int conntrack_each(conntrack_fn fn, void *arg)
 	g = mnl_nlmsg_put_extra_header(h, sizeof(*g));
 	g->nfgen_family = AF_UNSPEC;
 	g->version = NFNETLINK_V0;
-	err = netlink_exchange_with(NETLINK_NETFILTER, h, read_one, &w);
+	err = netlink_exchange_on(NETLINK_NETFILTER, h, read_one, &w);
 	return err ? err : w.n;
 }

@@ -7,11 +7,6 @@
 
 #include "userspace/base/ip.h"
 
-int netlink_exchange_with(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)
-{
-	return netlink_exchange_on(NETLINK_ROUTE, request, cb, arg);
-}
-
 int netlink_exchange_on(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 {
 	char answer[32768];
@@ -45,7 +40,7 @@ int netlink_exchange_on(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *ar
 
 int netlink_exchange(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 {
-	return netlink_exchange_with(NETLINK_ROUTE, request, cb, arg);
+	return netlink_exchange_on(NETLINK_ROUTE, request, cb, arg);
 }
 
 void netlink_put_ip(struct nlmsghdr *h, uint16_t type, const uint32_t ip[4])

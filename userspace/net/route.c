@@ -59,9 +59,18 @@ static int parse_neighbour(const struct nlmsghdr *h, void *arg)
 {
 	const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
 	struct route_way *way = arg;
+	const struct nlattr *a;
 
-	if (h->nlmsg_type == RTM_NEWNEIGH)
-		way->unreachable = nd->ndm_state & NUD_FAILED;
+	if (h->nlmsg_type != RTM_NEWNEIGH)
+		return MNL_CB_OK;
+	way->unreachable = nd->ndm_state & NUD_FAILED;
+	mnl_attr_for_each (a, h, sizeof(*nd)) {
+		if (mnl_attr_get_type(a) != NDA_LLADDR ||
+		    mnl_attr_get_payload_len(a) != sizeof(way->mac))
+			continue;
+		memcpy(way->mac, mnl_attr_get_payload(a), sizeof(way->mac));
+		way->mac_known = true;
+	}
 	return MNL_CB_OK;
 }
 

@@ -60,6 +60,8 @@ struct sync_wish {
 struct sync_way {
 	uint32_t ifindex; /* 0: there is no route */
 	uint16_t mtu;
+	uint8_t gateway[6]; /* MAC of the next hop */
+	bool gateway_known;
 };
 typedef void (*sync_way_fn)(const uint32_t address[4], const uint32_t nat[4], struct sync_way *ret);
 

@@ -217,6 +217,8 @@ static int want_target(struct picture *s, const struct sync_backend *b, uint16_t
 	s->way(t.address, t.nat, &way);
 	t.ifindex = way.ifindex;
 	t.mtu = way.mtu;
+	memcpy(t.gateway, way.gateway, sizeof(t.gateway));
+	t.gateway_known = way.gateway_known;
 	if (!way.ifindex) {
 		t.flags |= SHIFT_TARGET_NO_ROUTE;
 		s->result.no_route++;

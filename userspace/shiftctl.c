@@ -32,9 +32,11 @@ static int version(const struct options *o, int argc, char **argv);
 static char **whole; /* argv as it was given */
 
 static const struct verb verbs[] = {
-	{"apply", elsewhere, "apply [--dry-run] [--allow-...]",
+	{"apply", elsewhere,
+	 "apply [--dry-run] [--force] [--ignore-saved-state] [--reason TEXT] [--allow-...]",
 	 "load or replace the data plane to match the configuration"},
-	{"detach", cmd_detach, "detach [--force] [--reason TEXT]", "take the data plane away"},
+	{"detach", cmd_detach, "detach [--force] [--override-lock] [--lose-state] [--reason TEXT]",
+	 "take the data plane away"},
 	{"weight", cmd_weight,
 	 "weight [N [--confirm 10m] [--reason TEXT] [--dry-run] [--force] [--after-rollback]]",
 	 "print or set the share of new connections that goes to the clouds"},

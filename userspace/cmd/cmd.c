@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #include "userspace/base/file.h"
+#include "userspace/base/text.h"
+#include "userspace/base/who.h"
+#include "userspace/plane/control.h"
 #include "userspace/plane/state.h"
 
 void say(const char *format, ...)
@@ -283,14 +286,65 @@ void unlock_host(int fd)
 		close(fd);
 }
 
-void record_change(const struct shift_record *r, const struct state_event *e)
-{
-	int err = state_record(r, e);
+struct note {
+	uint64_t netns;
+	struct shift_range reserved[SHIFT_MAX_RANGES];
+};
 
-	if (err)
-		say("in force, but the change is not recorded on disk (%s)%s", strerror(-err),
-		    err == -ETIMEDOUT ? "; the disk is still being waited for in the background"
-				      : "");
+void lock_note(int fd, const struct shift_range *reserved)
+{
+	struct note n = {0};
+	bool first;
+
+	if (fd < 0 || plane_namespace(&n.netns, &first))
+		return;
+	if (reserved)
+		memcpy(n.reserved, reserved, sizeof(n.reserved));
+	if (pwrite(fd, &n, sizeof(n), 0) != sizeof(n) || !reserved)
+		(void)!ftruncate(fd, 0);
+}
+
+bool lock_noted(int fd, struct shift_range *ret)
+{
+	struct note n;
+	uint64_t netns;
+	bool first;
+
+	if (fd < 0 || pread(fd, &n, sizeof(n), 0) != sizeof(n) || plane_namespace(&netns, &first) ||
+	    n.netns != netns)
+		return false;
+	memcpy(ret, n.reserved, sizeof(n.reserved));
+	return true;
+}
+
+int locked_by_other(const struct plane *p, int id, const char *flag)
+{
+	struct shift_record r;
+	char who[SHIFT_NAME], a[32];
+	uint64_t head;
+
+	who_operator(who, sizeof(who));
+	if (control_get(&p->control[id], &r, &head) || !r.locked_at ||
+	    !strncmp(r.locked_by, who, sizeof(r.locked_by)))
+		return EXIT_OK;
+	say("locked by %s since %s%s%s; %s overrides a foreign lock", r.locked_by,
+	    text_time(r.locked_at, a), r.lock_reason[0] ? ": " : "", r.lock_reason, flag);
+	return EXIT_LOCKED;
+}
+
+int record_change(const struct shift_record *r, const struct state_event *e)
+{
+	struct state_kept kept = state_record(r, e);
+
+	if (kept.copy)
+		say("in force, but the change is not recorded on disk (%s)%s", strerror(-kept.copy),
+		    kept.copy == -ETIMEDOUT
+			    ? "; the disk is still being waited for in the background"
+			    : "");
+	else if (kept.history)
+		say("in force and saved, but the history has no line of it (%s)",
+		    strerror(-kept.history));
+	return kept.copy;
 }
 
 const char *authority_name(uint32_t authority)

@@ -81,9 +81,21 @@ bool configured_service(const struct options *o, char *ret, size_t size);
 int lock_host(int *ret_fd);
 void unlock_host(int fd);
 
-/* The records of a change, on disk; says when that failed, and never fails the change. */
+/*
+ * What is reserved on this host by us, noted in the lock's own file before it is done: killed where
+ * no map outlives the process, the next apply or detach knows what is ours all the same. The note
+ * is gone after a reboot, and so is what it is about. SHIFT_MAX_RANGES of them; NULL: none is ours.
+ */
+void lock_note(int fd, const struct shift_range *reserved);
+bool lock_noted(int fd, struct shift_range *ret);
+
+/* EXIT_OK, or EXIT_LOCKED after saying who holds the service's lock and which flag overrides it. */
+int locked_by_other(const struct plane *p, int id, const char *flag);
+
+/* The records of a change, on disk; says when that failed, and never fails the change. 0, or why
+ * the saved copy is another's. */
 struct state_event;
-void record_change(const struct shift_record *r, const struct state_event *e);
+int record_change(const struct shift_record *r, const struct state_event *e);
 
 const char *authority_name(uint32_t authority);
 

@@ -45,6 +45,7 @@ struct done {
 	uint16_t from;
 	struct shift_record after;
 	struct reset_result reset;
+	int lost; /* where nothing is attached: why it could not be saved */
 };
 
 struct rollback {
@@ -172,20 +173,25 @@ static void publish(struct rollback *b, struct plane *p)
 
 /* ---- what follows it ----------------------------------------------------------------------- */
 
-static void record_one(const struct rollback *b, const struct done *d)
+static struct state_event event_of(const struct rollback *b, const struct done *d)
 {
-	record_change(&d->after,
-		      &(struct state_event){.verb = b->cut ? "rollback --cut" : "rollback",
-					    .service = d->service,
-					    .reason = b->reason,
-					    .from = d->from,
-					    .to = 0});
+	return (struct state_event){.verb = b->cut ? "rollback --cut" : "rollback",
+				    .service = d->service,
+				    .reason = b->reason,
+				    .from = d->from,
+				    .to = 0};
 }
 
 static void record(const struct rollback *b)
 {
-	for (int i = 0; i < b->n_done; i++)
-		record_one(b, &b->done[i]);
+	for (int i = 0; i < b->n_done; i++) {
+		struct state_event e = event_of(b, &b->done[i]);
+
+		if (record_change(&b->done[i].after, &e))
+			say("%s: after a reboot, what was saved before would come back, as on_boot "
+			    "says: once the disk can be written, shiftctl rollback again",
+			    e.service);
+	}
 }
 
 static void print_one(const struct rollback *b, const struct done *d)
@@ -243,24 +249,54 @@ static void follow_up(struct rollback *b, struct plane *p)
 /* In a child, whom a hanging disk may keep. Tells the parent of each service. */
 static void save_child(struct rollback *b, int tell)
 {
+	const char *only = b->o->service ? b->o->service : b->asked.service;
 	char names[SHIFT_MAX_SERVICES][SHIFT_NAME];
 	int n = state_services(names, SHIFT_MAX_SERVICES);
 
 	for (int i = 0; i < n; i++) {
 		struct done d = {0};
-		struct state s;
+		struct state s = {0};
 
-		if ((b->o->service && strcmp(b->o->service, names[i])) || state_load(names[i], &s))
+		if (*only && strcmp(only, names[i]))
+			continue;
+		memcpy(d.service, names[i], sizeof(d.service));
+		d.lost = state_load(names[i], &s);
+		if (d.lost == -ENOENT)
 			continue;
 		state_to_record(&s, &d.after);
 		rollback_edit(&d.after, b);
-		memcpy(d.service, names[i], sizeof(d.service));
 		d.from = s.weight;
-		record_one(b, &d);
+		if (!d.lost) {
+			struct state_event e = event_of(b, &d);
+
+			e.wait_ms = SAVED_MS * 4 / 5;
+			d.lost = state_record(&d.after, &e).copy;
+		}
 		if (write(tell, &d, sizeof(d)) != sizeof(d))
 			_exit(1);
 	}
 	_exit(0);
+}
+
+static void tell_saved(const struct rollback *b, const struct done *d)
+{
+	char path[320] = "?", a[16];
+
+	state_path(d->service, path, sizeof(path));
+	fflush(stdout);
+	if (d->lost == -EBADMSG)
+		say("%s: what was saved is damaged (%s): apply refuses it; with "
+		    "--ignore-saved-state it begins at 0%%",
+		    d->service, path);
+	else if (d->lost)
+		say("%s: NOT rolled back on disk (%s: %s): the next apply may bring back what is "
+		    "saved there; make that file writable or remove it, then shiftctl rollback "
+		    "again",
+		    d->service, path, strerror(-d->lost));
+	else if (!b->o->json)
+		printf("%s: the saved share was %s%%, is 0%% now and latched\n", d->service,
+		       text_weight(d->from, a));
+	fflush(stdout);
 }
 
 /* Nothing runs here: what is saved must not come back by itself. */
@@ -285,14 +321,11 @@ static void rollback_saved(struct rollback *b)
 	p.fd = ends[0];
 	while (b->n_done < SHIFT_MAX_SERVICES && (answered = poll(&p, 1, SAVED_MS)) > 0) {
 		struct done *d = &b->done[b->n_done];
-		char a[16];
 
 		if (read(ends[0], d, sizeof(*d)) != sizeof(*d))
 			break; /* the end */
 		b->n_done++;
-		if (!b->o->json)
-			printf("%s: the saved share was %s%%, is 0%% now and latched\n", d->service,
-			       text_weight(d->from, a));
+		tell_saved(b, d);
 	}
 	if (!answered) {
 		say("the disk does not answer: a share that was saved may come back with the next "
@@ -313,8 +346,9 @@ static int print_all_json(const struct rollback *b, bool attached)
 		json_array_append_new(
 			list,
 			json_pack("{s:s, s:f, s:f, s:I, s:b, s:s, s:o}", "service", d->service,
-				  "from", d->from / 100.0, "weight", 0.0, "epoch",
-				  (json_int_t)d->after.epoch, "latched", 1, "authority",
+				  "from", d->from / 100.0, "weight",
+				  d->lost ? d->from / 100.0 : 0.0, "epoch",
+				  (json_int_t)d->after.epoch, "latched", !d->lost, "authority",
 				  authority_name(d->after.authority), "reset",
 				  b->cut ? json_integer((json_int_t)d->reset.reset) : json_null()));
 	}

@@ -460,6 +460,21 @@ static int dry_run(const struct options *o, const struct config *c, bool force)
 	return EXIT_OK;
 }
 
+static void complain(const struct conf_errors *errors)
+{
+	char line[CONF_TEXT + 512];
+
+	conf_errors_print(errors, stderr);
+	for (unsigned int i = 0; i < errors->n; i++) {
+		const struct conf_error *e = &errors->error[i];
+
+		snprintf(line, sizeof(line), "%s:%u:%u: %s", errors->file, e->at.line, e->at.column,
+			 e->text);
+		if (!e->warning)
+			json_error(line);
+	}
+}
+
 /* An exit code, after printing what the file and the host's rules say. */
 static int judge(const struct config *c, const struct request *q, struct wish *w,
 		 struct conf_errors *errors)
@@ -475,7 +490,7 @@ static int judge(const struct config *c, const struct request *q, struct wish *w
 		code = plan_check(c, host, NULL, q->overrides, report) ? EXIT_REFUSED : EXIT_OK;
 		plan_complain(report, errors);
 		wish_addresses(c, host, w);
-		conf_errors_print(errors, stderr);
+		complain(errors);
 	}
 	if (host)
 		plan_host_free(host);
@@ -494,7 +509,7 @@ static int apply_file(const struct options *o, const struct request *q)
 	if (!errors || !w) {
 		code = EXIT_FAILED;
 	} else if (conf_load(o->config, &c, errors) || wish_make(c, w, errors)) {
-		conf_errors_print(errors, stderr);
+		complain(errors);
 	} else {
 		code = judge(c, q, w, errors);
 		if (!code)

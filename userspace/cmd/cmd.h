@@ -29,14 +29,16 @@ struct options {
 	bool config_given;
 	const char *service; /* -s, or NULL */
 	bool json;
-	int colour; /* 1 yes, 0 no, −1: ask the terminal */
+	int colour;	/* 1 yes, 0 no, −1: ask the terminal */
+	char slip[128]; /* what is wrong with one of these on the command line; "" nothing */
 };
 
 /*
  * Takes the options that every command knows, wherever they stand, out of argv, and the program's
- * name: argv[0] is then the verb. EXIT_OK, or EXIT_USAGE after saying why.
+ * name: argv[0] is then the verb. The value of a verb's option is never taken for one of them,
+ * whatever it begins with. A slip is left to the caller: a rollback is not refused for one.
  */
-int parse_options(int *argc, char **argv, struct options *ret);
+void parse_options(int *argc, char **argv, struct options *ret);
 
 struct verb {
 	const char *name;
@@ -51,6 +53,9 @@ struct verb {
  * positional argument, −2 at the end, −3 after printing a usage error. *value is the argument.
  */
 int next_option(int argc, char **argv, int *at, const char *const *flags, const char **value);
+/* The same, and on −3 nothing is printed: `why` receives the words. */
+int scan_option(int argc, char **argv, int *at, const char *const *flags, const char **value,
+		char *why, size_t size);
 
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "shiftctl: …" on stderr. */
@@ -102,3 +107,11 @@ const char *authority_name(uint32_t authority);
 /* Prints a JSON object and frees it. */
 struct json_t;
 void print_json(struct json_t *j);
+
+/* With --json a command that fails has an answer, too: {"schema":1,"error":"…","code":N} of all that
+ * was said, unless another document was printed. Returns `code`. */
+int json_failure(const struct options *o, int code);
+/* Words on stderr that belong to that error, and were not printed by say. */
+void json_error(const char *text);
+/* A document was printed by other means than print_json. */
+void json_answered(void);

@@ -420,27 +420,47 @@ out:
 	return code;
 }
 
-int cmd_rollback(const struct options *o, int argc, char **argv)
+/*
+ * What is wrong with the command line is said when the share is 0. Only a cut, which cannot be
+ * taken back, is left out then: nobody knows what was meant.
+ */
+static void parse_arguments(struct rollback *b, int argc, char **argv, char *slip, size_t size)
 {
 	static const char *const flags[] = {"--cut?", "--reason=", NULL};
-	struct rollback b = {.o = o};
 	const char *value;
-	int at = 1, what, end = 0, code;
+	char why[160];
+	int at = 1, what, end = 0;
 
-	while ((what = next_option(argc, argv, &at, flags, &value)) != -2) {
-		if (what == -1)
-			return usage_error("rollback takes no argument, not '%s'", value);
-		if (what == -3)
-			return EXIT_USAGE;
+	while ((what = scan_option(argc, argv, &at, flags, &value, why, sizeof(why))) != -2) {
 		if (what == 1) {
-			b.reason = value;
+			b->reason = value;
 			continue;
 		}
-		b.cut = true;
-		if (value && (sscanf(value, "%7u%n", &b.rate, &end) != 1 || value[end] || !b.rate ||
-			      b.rate > 1000000))
-			return usage_error("--cut=%s: connections per second, 1 to 1000000", value);
+		b->cut |= what == 0;
+		if (what == -1)
+			snprintf(why, sizeof(why), "it takes no argument, not '%.64s'", value);
+		else if (what == 0 && value &&
+			 (sscanf(value, "%7u%n", &b->rate, &end) != 1 || value[end] || !b->rate ||
+			  b->rate > 1000000))
+			snprintf(why, sizeof(why),
+				 "--cut=%.64s: connections per second, 1 to 1000000", value);
+		else if (what == 0)
+			continue;
+		snprintf(slip, size, "%s", why);
 	}
+}
+
+int cmd_rollback(const struct options *o, int argc, char **argv)
+{
+	struct rollback b = {.o = o};
+	char slip[160];
+	bool cut;
+	int code;
+
+	snprintf(slip, sizeof(slip), "%s", o->slip);
+	parse_arguments(&b, argc, argv, slip, sizeof(slip));
+	cut = b.cut;
+	b.cut = cut && !slip[0];
 	ask_disk(o, &b.asked);
 	code = roll_back(&b);
 	if (fflush(stdout) ||
@@ -448,5 +468,9 @@ int cmd_rollback(const struct options *o, int argc, char **argv)
 		__fpurge(stdout);
 		clearerr(stdout);
 	}
+	if (slip[0])
+		say("rollback: %s; %s%s", slip,
+		    code ? "that, too, is wrong" : "rolled back all the same",
+		    cut ? ", but no connection was reset: shiftctl rollback --cut[=RATE]" : "");
 	return code;
 }

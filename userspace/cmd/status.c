@@ -143,6 +143,7 @@ static void show_json(const struct status_view *v, FILE *to)
 	json_dumpf(j, to, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	fputc('\n', to);
 	json_decref(j);
+	json_answered();
 }
 
 static void show_screens(const struct watch *w, bool brief, FILE *to)

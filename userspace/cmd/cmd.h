@@ -108,8 +108,8 @@ const char *authority_name(uint32_t authority);
 struct json_t;
 void print_json(struct json_t *j);
 
-/* With --json a command that fails has an answer, too: {"schema":1,"error":"…","code":N} of all that
- * was said, unless another document was printed. Returns `code`. */
+/* With --json a command that fails has an answer, too: {"schema":1,"error":"…","code":N} of all
+ * that was said, unless another document was printed. Returns `code`. */
 int json_failure(const struct options *o, int code);
 /* Words on stderr that belong to that error, and were not printed by say. */
 void json_error(const char *text);

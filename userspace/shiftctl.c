@@ -33,7 +33,7 @@ static char **whole; /* argv as it was given */
 
 static const struct verb verbs[] = {
 	{"apply", elsewhere,
-	 "apply [--dry-run] [--force] [--ignore-saved-state] [--reason TEXT] [--allow-...]",
+	 "apply [--dry-run] [--force] [--ignore-saved-state] [--at-boot] [--reason TEXT] [--allow-...]",
 	 "load or replace the data plane to match the configuration"},
 	{"detach", cmd_detach, "detach [--force] [--override-lock] [--lose-state] [--reason TEXT]",
 	 "take the data plane away"},

@@ -36,7 +36,7 @@
 #include "userspace/plane/pins.h"
 #include "userspace/plane/state.h"
 
-#define OWN_FLAGS 4 /* of the command, before those of the rules */
+#define OWN_FLAGS 5 /* of the command, before those of the rules */
 
 static void way_to(const uint32_t address[4], const uint32_t nat[4], struct sync_way *ret)
 {
@@ -390,6 +390,7 @@ struct request {
 	unsigned int overrides;
 	bool dry;
 	bool ignore_saved, force;
+	bool at_boot;
 };
 
 static int apply(const struct options *o, const struct config *c, struct wish *w,
@@ -475,6 +476,15 @@ static void complain(const struct conf_errors *errors)
 	}
 }
 
+static bool lacks_interface(const struct plan_report *r)
+{
+	for (unsigned int i = 0; i < r->n_findings; i++) {
+		if (r->finding[i].refused && r->finding[i].rule == PLAN_NO_INTERFACE)
+			return true;
+	}
+	return false;
+}
+
 /* An exit code, after printing what the file and the host's rules say. */
 static int judge(const struct config *c, const struct request *q, struct wish *w,
 		 struct conf_errors *errors)
@@ -491,6 +501,11 @@ static int judge(const struct config *c, const struct request *q, struct wish *w
 		plan_complain(report, errors);
 		wish_addresses(c, host, w);
 		complain(errors);
+		/* What else is refused may be for the want of it. */
+		if (code && q->at_boot && lacks_interface(report)) {
+			say("an interface is not there yet: to be tried again");
+			code = EXIT_TIMEOUT;
+		}
 	}
 	if (host)
 		plan_host_free(host);
@@ -526,7 +541,7 @@ static int apply_file(const struct options *o, const struct request *q)
 int cmd_apply(const struct options *o, int argc, char **argv)
 {
 	const char *flags[OWN_FLAGS + PLAN_OVERRIDABLE + 1] = {
-		"--dry-run", "--reason=", "--ignore-saved-state", "--force"};
+		"--dry-run", "--reason=", "--ignore-saved-state", "--force", "--at-boot"};
 	struct request q = {0};
 	const char *value;
 	int at = 1, what;
@@ -543,6 +558,8 @@ int cmd_apply(const struct options *o, int argc, char **argv)
 			q.ignore_saved = true;
 		else if (what == 3)
 			q.force = true;
+		else if (what == 4)
+			q.at_boot = true;
 		else
 			q.overrides |= PLAN_OVERRIDE(what - OWN_FLAGS);
 	}

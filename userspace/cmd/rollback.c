@@ -33,6 +33,7 @@
 #include "userspace/cmd/verbs.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
+#include "userspace/plane/flows.h"
 #include "userspace/plane/reset.h"
 #include "userspace/plane/state.h"
 
@@ -210,12 +211,72 @@ static void print_one(const struct rollback *b, const struct done *d)
 	fflush(stdout);
 }
 
+/* A paced cut takes its time, and the operator may lose patience. */
+static struct {
+	const struct done *d;
+	uint64_t alive; /* when it began */
+	bool json;
+} pacing;
+
+/* Nothing but what a signal may: what stays, and how to go on. */
+static void on_interrupt(int signal_number)
+{
+	uint64_t reset = pacing.d->reset.reset + pacing.d->reset.failed;
+	char text[320];
+	int n = snprintf(text, sizeof(text),
+			 pacing.json
+				 ? "{\"schema\":1,\"service\":\"%s\",\"error\":\"interrupted: the "
+				   "share is 0, of the shifted connections %llu were reset and up "
+				   "to %llu remain\",\"code\":%d}\n"
+				 : "shiftctl: %s: interrupted: the share is 0; of the shifted "
+				   "connections %llu were reset and up to %llu remain, which "
+				   "finish by themselves; to go on: shiftctl rollback "
+				   "--cut[=RATE]\n",
+			 pacing.d->service, (unsigned long long)reset,
+			 (unsigned long long)(pacing.alive > reset ? pacing.alive - reset : 0),
+			 128 + signal_number);
+
+	_exit(write(pacing.json ? STDOUT_FILENO : STDERR_FILENO, text, (size_t)n) < 0
+		      ? 1
+		      : 128 + signal_number);
+}
+
+static uint64_t alive_now(struct plane *p, int id)
+{
+	struct flows_count *n = calloc(1, sizeof(*n));
+	struct shift_globals g;
+	uint64_t alive = 0;
+
+	if (n && !plane_globals(p, &g) && !flows_count(p, id, plane_tick(&g), n))
+		alive = n->alive;
+	free(n);
+	return alive;
+}
+
+static void watch_for_interrupt(struct rollback *b, struct plane *p, const struct done *d)
+{
+	const struct sigaction a = {.sa_handler = on_interrupt};
+
+	pacing.d = d;
+	pacing.alive = alive_now(p, d->id);
+	pacing.json = b->o->json;
+	sigaction(SIGINT, &a, NULL);
+	sigaction(SIGTERM, &a, NULL);
+}
+
 static void cut_flows(struct rollback *b, struct plane *p, struct done *d)
 {
-	int err = reset_flows(p, d->id, d->after.epoch, b->rate, &d->reset);
 	uint64_t epoch = d->after.epoch;
 	char a[32];
+	int err;
 
+	if (b->rate)
+		watch_for_interrupt(b, p, d);
+	err = reset_flows(p, d->id, d->after.epoch, b->rate, &d->reset);
+	if (b->rate) {
+		signal(SIGINT, SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
+	}
 	if (err)
 		say("%s: idle shifted connections could not be reset (%s); packets of one are "
 		    "answered with a reset",

@@ -51,6 +51,7 @@ struct status_view {
 	bool attached;		      /* our program runs on one interface at least */
 	bool loaded;		      /* the maps are there: what follows is the kernel's */
 	bool saved;		      /* `state` holds what was saved on disk */
+	int unreadable;		      /* −errno: what was saved cannot be read */
 	struct state state;
 	char others[256]; /* services that are attached here when this one is not */
 

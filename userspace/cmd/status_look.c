@@ -269,12 +269,17 @@ int status_look(const struct plane *p, uint32_t service, struct status_view *ret
 
 void status_look_saved(const char *service, struct status_view *ret)
 {
+	int err;
+
 	memset(ret, 0, sizeof(*ret));
 	ret->old_health = STATUS_UNKNOWN;
 	look_at_clocks(ret);
 	snprintf(ret->service, sizeof(ret->service), "%s", service);
-	if (*service)
-		ret->saved = !state_load(service, &ret->state);
+	if (!*service)
+		return;
+	err = state_load(service, &ret->state);
+	ret->saved = !err;
+	ret->unreadable = err == -ENOENT ? 0 : err;
 }
 
 void status_services(const struct plane *p, char *ret, size_t size)

@@ -6,6 +6,7 @@
  * force and by whom; where the program runs; what each arm got; how each backend does; what was
  * lost; what to do next.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -457,7 +458,7 @@ static void put_next(struct page *g)
 static void put_saved(struct page *g)
 {
 	const struct state *s = &g->v->state;
-	char a[32], b[32];
+	char a[32], b[32], path[120] = "?";
 
 	piece(g, SCREEN_BOLD, "%s", *g->v->service ? g->v->service : "no service");
 	piece(g, SCREEN_RED, "NOT ATTACHED");
@@ -466,6 +467,12 @@ static void put_saved(struct page *g)
 	else
 		piece(g, NULL, "every connection stays with this host");
 	end_pieces(g);
+	if (g->v->unreadable) {
+		state_path(g->v->service, path, sizeof(path));
+		piece(g, SCREEN_RED, "saved: %s %s", path,
+		      g->v->unreadable == -EBADMSG ? "is damaged" : strerror(-g->v->unreadable));
+		end_pieces(g);
+	}
 	if (!g->v->saved)
 		return;
 	piece(g, NULL, "saved: %s%%", text_weight(s->weight, a));

@@ -144,6 +144,7 @@ install: all
 	install -D -m 755 $(B)/shiftctl $(DESTDIR)$(PREFIX)/sbin/shiftctl
 	install -D -m 755 $(B)/shiftctl-apply $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-apply
 	install -D -m 644 systemd/shift.service $(DESTDIR)/etc/systemd/system/shift.service
+	sed -i 's|/usr/local|$(PREFIX)|' $(DESTDIR)/etc/systemd/system/shift.service
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/shift/README.md
 	install -D -m 644 examples/shift.yaml $(DESTDIR)$(PREFIX)/share/doc/shift/shift.yaml
 	install -d -m 755 $(DESTDIR)/etc/shift

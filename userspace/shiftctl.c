@@ -32,9 +32,11 @@ static int version(const struct options *o, int argc, char **argv);
 static char **whole; /* argv as it was given */
 
 static const struct verb verbs[] = {
-	{"apply", elsewhere, "apply [--dry-run] [--allow-...]",
+	{"apply", elsewhere,
+	 "apply [--dry-run] [--force] [--ignore-saved-state] [--at-boot] [--reason TEXT] [--allow-...]",
 	 "load or replace the data plane to match the configuration"},
-	{"detach", cmd_detach, "detach [--force] [--reason TEXT]", "take the data plane away"},
+	{"detach", cmd_detach, "detach [--force] [--override-lock] [--lose-state] [--reason TEXT]",
+	 "take the data plane away"},
 	{"weight", cmd_weight,
 	 "weight [N [--confirm 10m] [--reason TEXT] [--dry-run] [--force] [--after-rollback]]",
 	 "print or set the share of new connections that goes to the clouds"},
@@ -146,7 +148,7 @@ static void fill_standard(void)
 int main(int argc, char **argv)
 {
 	struct options o;
-	const struct verb *v;
+	const struct verb *v = NULL;
 	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
 	int code;
 
@@ -156,17 +158,18 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN); /* who reads our words may go; what we do goes on */
 	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
 	whole = argv;
-	code = parse_options(&argc, copy, &o);
-	if (code)
-		return code;
+	parse_options(&argc, copy, &o);
+	if (argc > 0)
+		v = find_verb(copy[0]);
+	if (o.slip[0] && !(v && v->run == cmd_rollback))
+		return json_failure(&o, usage_error("%s", o.slip));
 	if (argc < 1)
-		return usage_error("which command?");
-	v = find_verb(copy[0]);
+		return json_failure(&o, usage_error("which command?"));
 	if (!v)
-		return usage_error("there is no command '%s'", copy[0]);
+		return json_failure(&o, usage_error("there is no command '%s'", copy[0]));
 	if (v->run == cmd_rollback || v->run == cmd_weight || v->run == cmd_confirm)
 		be_urgent();
-	code = v->run(&o, argc, copy);
+	code = json_failure(&o, v->run(&o, argc, copy));
 	if (fflush(stdout) || ferror(stdout)) {
 		say("cannot write the answer: %s", strerror(errno));
 		return code ? code : EXIT_FAILED;

@@ -19,14 +19,15 @@ static const struct verb verbs[] = {
 int main(int argc, char **argv)
 {
 	struct options o;
-	int code = parse_options(&argc, argv, &o);
+	int code;
 
-	if (code)
-		return code;
+	parse_options(&argc, argv, &o);
+	if (o.slip[0])
+		return json_failure(&o, usage_error("%s", o.slip));
 	for (size_t i = 0; argc && i < sizeof(verbs) / sizeof(*verbs); i++) {
 		if (strcmp(verbs[i].name, argv[0]))
 			continue;
-		code = verbs[i].run(&o, argc, argv);
+		code = json_failure(&o, verbs[i].run(&o, argc, argv));
 		return fflush(stdout) || ferror(stdout) ? EXIT_FAILED : code;
 	}
 	return usage_error("this is started by shiftctl");

@@ -9,7 +9,7 @@ export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 name=${0##*/}
-export SHIFT_LAB=t-${name//[^a-z0-9-]/}
+export SHIFT_LAB=${SHIFT_LAB:-t}-${name//[^a-z0-9-]/}
 lab=$here/tools/lab
 shiftctl=${SHIFTCTL:-$here/build/shiftctl}
 traffic=${SHIFT_TRAFFIC:-$here/build/traffic}
@@ -29,7 +29,8 @@ finish() {
 		kill -TERM "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
 	done
 	if [[ -n $ours ]]; then
-		on "$host" "$shiftctl" -c "$config" detach --force >/dev/null 2>&1
+		on "$host" "$shiftctl" -c "$config" detach --force --override-lock \
+			--lose-state >/dev/null 2>&1
 		"$lab" down 2>/dev/null
 	fi
 	rm -rf -- "$work"

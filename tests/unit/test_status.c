@@ -326,15 +326,90 @@ static void a_reason_cut_inside_a_character_is_still_json(void **state)
 	json_decref(j);
 }
 
-static char *screen(void)
+static char *screen_of(unsigned int columns, unsigned int rows)
 {
+	const struct status_style style = {.columns = columns, .rows = rows, .brief = rows};
 	char *text = NULL;
 	size_t size;
 	FILE *to = open_memstream(&text, &size);
 
-	status_screen(&v, NULL, false, false, to);
+	status_screen(&v, NULL, &style, to);
 	fclose(to);
 	return text;
+}
+
+static char *screen(void)
+{
+	return screen_of(0, 0);
+}
+
+/* As it was seen, white space counts once. */
+static void assert_said(const char *text, const char *want)
+{
+	char flat[4096], *at = flat;
+
+	for (; *text && at < flat + sizeof(flat) - 1; text++) {
+		if (*text != '\n' && *text != ' ')
+			*at++ = *text;
+		else if (at > flat && at[-1] != ' ')
+			*at++ = ' ';
+	}
+	*at = '\0';
+	if (!strstr(flat, want))
+		fail_msg("no '%s' in: %s", want, flat);
+}
+
+static void a_narrow_screen_drops_no_words(void **state)
+{
+	static const unsigned int columns[] = {79, 60, 40, 30, 20};
+	char *text, *rest, *line;
+
+	(void)state;
+	v.record.latched = 1;
+	snprintf(v.record.latched_by, sizeof(v.record.latched_by), "bob");
+	v.record.locked_at = v.record.latched_at = v.real - 90 * S;
+	snprintf(v.record.locked_by, sizeof(v.record.locked_by), "carol");
+	snprintf(v.record.lock_reason, sizeof(v.record.lock_reason),
+		 "nobody is to touch this before the audit is over");
+	for (size_t i = 0; i < sizeof(columns) / sizeof(*columns); i++) {
+		text = screen_of(columns[i], 0);
+		assert_said(text, "authority shared");
+		assert_said(text, "LATCHED by bob");
+		assert_said(text, "locked by carol (1m30s ago): nobody is to touch this before the "
+				  "audit is over");
+		assert_said(text, "next: shiftctl weight 10 --after-rollback, once the cause is "
+				  "known");
+		rest = text; /* tables are as wide as they are */
+		while ((line = strsep(&rest, "\n")) && line[0] != '|') {
+			if (strlen(line) > columns[i])
+				fail_msg("%u columns: %s", columns[i], line);
+		}
+		free(text);
+	}
+}
+
+static void on_a_short_screen_the_middle_gives_way(void **state)
+{
+	static const unsigned int sizes[][2] = {{80, 6}, {40, 12}, {50, 10}, {20, 8}, {40, 6}};
+	unsigned int lines;
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		text = screen_of(sizes[i][0], sizes[i][1]);
+		lines = 0;
+		for (const char *c = text; *c; c++)
+			lines += *c == '\n';
+		assert_true(lines <= sizes[i][1]);
+		assert_memory_equal(text, "api ", 4);
+		assert_said(text, "25% of clients");
+		assert_said(text, "next: shiftctl weight 50");
+		assert_said(text, "undo: shiftctl rollback");
+		free(text);
+	}
+	text = screen_of(80, 1);
+	assert_string_equal(text, "api   25% of clients   epoch 7   authority shared\n");
+	free(text);
 }
 
 static void the_screen_of_a_healthy_service(void **state)
@@ -400,6 +475,8 @@ int main(void)
 		cmocka_unit_test_setup(a_reason_cut_inside_a_character_is_still_json, healthy),
 		cmocka_unit_test_setup(the_screen_of_a_healthy_service, healthy),
 		cmocka_unit_test_setup(no_line_of_the_screen_is_wider_than_80, healthy),
+		cmocka_unit_test_setup(a_narrow_screen_drops_no_words, healthy),
+		cmocka_unit_test_setup(on_a_short_screen_the_middle_gives_way, healthy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

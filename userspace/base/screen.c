@@ -123,6 +123,42 @@ unsigned int screen_length(const char *text)
 	return n;
 }
 
+/* ---- lines ---- */
+
+static unsigned int lines_of(const char *text)
+{
+	unsigned int n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static void copy_lines(const char *text, unsigned int n, FILE *to)
+{
+	for (; n && *text; n--) {
+		size_t length = strcspn(text, "\n") + 1;
+
+		fwrite(text, 1, length, to);
+		text += length;
+	}
+}
+
+static unsigned int least(unsigned int a, unsigned int b)
+{
+	return a < b ? a : b;
+}
+
+void screen_fit(char *const part[3], unsigned int rows, FILE *to)
+{
+	unsigned int bottom = least(lines_of(part[2]), rows - 1);
+	unsigned int top = least(lines_of(part[0]), rows - bottom);
+
+	copy_lines(part[0], top, to);
+	copy_lines(part[1], rows - bottom - top, to);
+	copy_lines(part[2], bottom, to);
+}
+
 /* ---- tables ---- */
 
 #define LINE '\n' /* begins a row that has no cells */

@@ -42,6 +42,10 @@ const char *screen_paint(bool colour, const char *code, const char *text, char *
 /* Columns that the text takes: escape sequences take none, a UTF-8 character one. */
 unsigned int screen_length(const char *text);
 
+/* Top, middle and bottom of a screen in as many rows: the first line, then the bottom, then the
+ * rest of the top, and of the middle what still fits. */
+void screen_fit(char *const part[3], unsigned int rows, FILE *to);
+
 #define TABLE_COLUMNS 16
 
 struct table {

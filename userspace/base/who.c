@@ -2,11 +2,31 @@
 #include "userspace/base/who.h"
 
 #include <pwd.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "userspace/base/screen.h"
+
+#define SUM 9 /* "~89abcdef" */
+
+/* Of two names that are too long, the one must not pass for the other: the end is a sum of it all
+ * (FNV-1a). */
+static void put_name(const char *name, char *ret, size_t size)
+{
+	uint32_t sum = 0x811c9dc5;
+
+	if (strlen(name) < size || size <= SUM) {
+		screen_clean(name, ret, size);
+		return;
+	}
+	for (const char *c = name; *c; c++)
+		sum = (sum ^ (unsigned char)*c) * 0x01000193;
+	screen_clean(name, ret, size - SUM);
+	snprintf(ret + strlen(ret), SUM + 1, "~%08x", sum);
+}
 
 static int name_of(uid_t uid, char *ret, size_t size)
 {
@@ -19,7 +39,7 @@ static int name_of(uid_t uid, char *ret, size_t size)
 	while (!found && (p = fgetpwent(f))) {
 		if (p->pw_uid != uid)
 			continue;
-		snprintf(ret, size, "%s", p->pw_name);
+		put_name(p->pw_name, ret, size);
 		found = 1;
 	}
 	fclose(f);
@@ -47,7 +67,7 @@ static const char *named(const char *variable)
 {
 	const char *name = getenv(variable);
 
-	return name && *name ? name : NULL;
+	return name && name[strspn(name, " \t\r\n")] ? name : NULL;
 }
 
 void who_without_disk(char *ret, size_t size)
@@ -57,7 +77,7 @@ void who_without_disk(char *ret, size_t size)
 	if (!name)
 		name = named("SUDO_USER");
 	if (name)
-		screen_clean(name, ret, size);
+		put_name(name, ret, size);
 	else
 		snprintf(ret, size, "uid %u", getuid());
 }

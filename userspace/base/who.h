@@ -9,7 +9,8 @@
 /*
  * SHIFT_OPERATOR, else the user who logged in (the audit login uid), else SUDO_USER, else this
  * process's user. Names come from /etc/passwd alone: a directory server must not hold up a
- * rollback. Unprintable bytes become '?'.
+ * rollback. Unprintable bytes become '?'; a blank name counts as none; of one that is too long the
+ * end becomes a sum of all of it.
  */
 void who_operator(char *ret, size_t size);
 

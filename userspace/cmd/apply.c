@@ -2,10 +2,12 @@
 /*
  * apply.c - makes this host's data plane what the configuration says
  *
- * The order is the promise: everything that can be refused is looked at before anything is changed;
- * then the maps, then control (only where there is none yet), then the programs, which replace
- * their predecessors in one step. A first apply that fails on the way takes everything away again;
- * a later one leaves the programs that ran, on maps that are right for them.
+ * The order is the promise: everything that can be refused is looked at, and every program loaded,
+ * before anything is changed; then the maps, then control (only where there is none yet), then the
+ * host's own ports and the record of the interfaces, then the programs, which replace their
+ * predecessors in one step: killed at any point, it leaves nothing that status does not show. A
+ * first apply that fails on the way takes everything away again; a later one leaves the programs
+ * that ran, on maps that are right for them, and says so.
  *
  * Never changed here: the share, the latch, authority and the epoch of a service that is already
  * attached. Where there is no state in the kernel (first apply, reboot, detach), `on_boot` and what
@@ -24,6 +26,7 @@
 #include "userspace/base/who.h"
 #include "userspace/cmd/apply.h"
 #include "userspace/cmd/verbs.h"
+#include "userspace/net/reserve.h"
 #include "userspace/net/route.h"
 #include "userspace/plane/attach.h"
 #include "userspace/plane/bpfsys.h"
@@ -32,6 +35,8 @@
 #include "userspace/plane/load.h"
 #include "userspace/plane/pins.h"
 #include "userspace/plane/state.h"
+
+#define OWN_FLAGS 5 /* of the command, before those of the rules */
 
 static void way_to(const uint32_t address[4], const uint32_t nat[4], struct sync_way *ret)
 {
@@ -91,6 +96,8 @@ static int open_maps(struct apply *a)
 	if (err && err != -ENOENT)
 		return open_failed(err);
 	a->first = err == -ENOENT;
+	if (a->first) /* what one that was killed left behind */
+		lock_noted(a->lock, (struct shift_range *)a->g.reserved);
 	capacity = sync_capacity(&a->p, &a->wish->sync);
 	err = load_maps(&a->p, capacity);
 	if (err)
@@ -119,9 +126,32 @@ struct first_record {
 	const struct config *conf;
 	char who[SHIFT_NAME];
 	char why[48];
-	struct state saved;
-	bool has_saved;
+	const struct state *saved; /* NULL: there is none */
 };
+
+/* Refuses what another operator's lock or a saved state that cannot be read forbids. */
+static int may_change(struct apply *a)
+{
+	int id = a->first ? -ENOENT : plane_service_by_name(&a->p, a->conf->service), err, code;
+	uint64_t head;
+	char path[320] = "?";
+
+	if (id >= 0 && !a->force) {
+		code = locked_by_other(&a->p, id, "--force");
+		if (code)
+			return code;
+	}
+	a->saved_err = err = state_load(a->conf->service, &a->saved);
+	if (!err || err == -ENOENT || a->ignore_saved ||
+	    (id >= 0 && !control_get(&a->p.control[id], &a->record, &head)))
+		return EXIT_OK;
+	state_path(a->conf->service, path, sizeof(path));
+	say("refused: the saved state of %s cannot be read (%s %s), and whether the new side holds "
+	    "the true data is not known; weight 0 and the configured authority with "
+	    "--ignore-saved-state",
+	    a->conf->service, path, err == -EBADMSG ? "is damaged" : strerror(-err));
+	return EXIT_REFUSED;
+}
 
 /* What was saved, and a share that comes back only where it may. */
 static int first_edit(struct shift_record *r, void *arg)
@@ -131,8 +161,8 @@ static int first_edit(struct shift_record *r, void *arg)
 	bool restore;
 
 	memset(r, 0, sizeof(*r));
-	if (f->has_saved) {
-		state_to_record(&f->saved, r);
+	if (f->saved) {
+		state_to_record(f->saved, r);
 		restore = f->conf->on_boot_restore || r->authority == SHIFT_AUTHORITY_NEW;
 		if (!restore)
 			r->weight = 0;
@@ -201,15 +231,7 @@ static int set_control(struct apply *a)
 	if (!a->sync.fresh && !control_get(c, &a->record, &head))
 		return keep_control(a);
 	who_operator(f.who, sizeof(f.who));
-	err = state_load(a->conf->service, &f.saved);
-	f.has_saved = !err;
-	if (err && err != -ENOENT && !a->ignore_saved) {
-		say("refused: the saved state of %s cannot be read (%s), and whether the new side "
-		    "holds the true data is not known; weight 0 and the configured authority with "
-		    "--ignore-saved-state",
-		    a->conf->service, err == -EBADMSG ? "it is damaged" : strerror(-err));
-		return EXIT_REFUSED;
-	}
+	f.saved = a->saved_err ? NULL : &a->saved;
 	err = control_change(c, first_edit, &f, false, NULL, &a->record);
 	if (err)
 		return apply_failed("cannot publish control", err);
@@ -265,6 +287,22 @@ static void reserve(struct apply *a)
 	apply_note(line, a);
 }
 
+/* The first time no map outlives us yet: the lock's file knows what is reserved now. */
+static void note_reservation(struct apply *a)
+{
+	const struct sync_wish *w = &a->wish->sync;
+	unsigned char *want = calloc(1, RESERVE_PORTS);
+	struct reserve_range ours[SHIFT_MAX_RANGES];
+
+	if (!want)
+		return;
+	memcpy(ours, a->g.reserved, sizeof(ours));
+	memset(want + w->port_lo, 1, (size_t)(w->port_hi - w->port_lo) + 1);
+	if (reserve_update(want, ours, SHIFT_MAX_RANGES, true) >= 0)
+		lock_note(a->lock, (const struct shift_range *)ours);
+	free(want);
+}
+
 /* ---- all of it ----------------------------------------------------------------------------- */
 
 /* A first apply that failed leaves nothing. */
@@ -278,13 +316,18 @@ static void undo_first(struct apply *a)
 		if (f->ifindex)
 			attach_remove(f->ifindex, f->made_clsact);
 	}
-	hostports_update(&a->p, &a->g, true, ranges);
+	if (hostports_update(&a->p, &a->g, true, ranges) >= 0)
+		lock_note(a->lock, NULL);
 }
 
 static int change_host(struct apply *a)
 {
 	int code = open_maps(a), err;
 
+	if (!code)
+		code = may_change(a);
+	if (!code)
+		code = apply_prepare(a);
 	if (code)
 		return code;
 	err = sync_service(&a->p, &a->wish->sync, way_to, apply_note, a, &a->sync);
@@ -292,17 +335,19 @@ static int change_host(struct apply *a)
 		say("refused: a listener is another service's; take it out of one of the two files");
 		return EXIT_REFUSED;
 	}
+	a->changed = true;
 	if (err)
 		return apply_failed("cannot write the maps", err);
 	hostports_avoid(&a->p);
 	code = set_control(a);
 	if (code)
 		return code;
+	if (a->first)
+		note_reservation(a);
+	reserve(a);
 	code = apply_attach(a);
 	if (!code)
 		code = apply_xdp(a);
-	if (!code)
-		reserve(a);
 	if (!code)
 		code = apply_leave(a);
 	if (code)
@@ -348,27 +393,32 @@ struct request {
 	const char *reason;
 	unsigned int overrides;
 	bool dry;
-	bool ignore_saved;
+	bool ignore_saved, force;
+	bool at_boot;
 };
 
 static int apply(const struct options *o, const struct config *c, struct wish *w,
 		 const struct request *q)
 {
 	struct apply *a = calloc(1, sizeof(*a));
-	int code, lock;
+	int code;
 
 	if (!a)
 		return EXIT_FAILED;
 	a->o = o;
 	a->conf = c;
 	a->wish = w;
+	a->reason = q->reason;
 	a->ignore_saved = q->ignore_saved;
+	a->force = q->force;
 	a->lines = json_array();
-	code = lock_host(&lock);
+	code = lock_host(&a->lock);
 	if (!code)
 		code = change_host(a);
-	if (code && a->first)
+	if (code && a->changed && a->first)
 		undo_first(a);
+	if (code && a->changed)
+		apply_half_done(a);
 	if (!code) {
 		uint16_t weight = shift_record_weight(&a->record, control_boot_ns());
 
@@ -379,15 +429,30 @@ static int apply(const struct options *o, const struct config *c, struct wish *w
 								.from = weight,
 								.to = weight});
 	}
+	apply_unload(a);
 	plane_close(&a->p);
-	unlock_host(lock);
+	unlock_host(a->lock);
 	json_decref(a->lines);
 	free(a);
 	return code;
 }
 
-static int dry_run(const struct options *o, const struct config *c)
+static int locked(const struct config *c)
 {
+	struct plane p;
+	int id = plane_find(&p) ? -ENOENT : plane_service_by_name(&p, c->service);
+	int code = id < 0 ? EXIT_OK : locked_by_other(&p, id, "--force");
+
+	plane_close(&p);
+	return code;
+}
+
+static int dry_run(const struct options *o, const struct config *c, bool force)
+{
+	int code = force ? EXIT_OK : locked(c);
+
+	if (code)
+		return code;
 	if (o->json) {
 		print_json(json_pack("{s:i, s:s, s:b}", "schema", 1, "service", c->service,
 				     "dry_run", 1));
@@ -398,6 +463,30 @@ static int dry_run(const struct options *o, const struct config *c)
 		printf(" %s", c->interfaces[i].name);
 	printf("\nwould not: change the share, break a connection\n");
 	return EXIT_OK;
+}
+
+static void complain(const struct conf_errors *errors)
+{
+	char line[CONF_TEXT + 512];
+
+	conf_errors_print(errors, stderr);
+	for (unsigned int i = 0; i < errors->n; i++) {
+		const struct conf_error *e = &errors->error[i];
+
+		snprintf(line, sizeof(line), "%s:%u:%u: %s", errors->file, e->at.line, e->at.column,
+			 e->text);
+		if (!e->warning)
+			json_error(line);
+	}
+}
+
+static bool lacks_interface(const struct plan_report *r)
+{
+	for (unsigned int i = 0; i < r->n_findings; i++) {
+		if (r->finding[i].refused && r->finding[i].rule == PLAN_NO_INTERFACE)
+			return true;
+	}
+	return false;
 }
 
 /* An exit code, after printing what the file and the host's rules say. */
@@ -415,7 +504,12 @@ static int judge(const struct config *c, const struct request *q, struct wish *w
 		code = plan_check(c, host, NULL, q->overrides, report) ? EXIT_REFUSED : EXIT_OK;
 		plan_complain(report, errors);
 		wish_addresses(c, host, w);
-		conf_errors_print(errors, stderr);
+		complain(errors);
+		/* What else is refused may be for the want of it. */
+		if (code && q->at_boot && lacks_interface(report)) {
+			say("an interface is not there yet: to be tried again");
+			code = EXIT_TIMEOUT;
+		}
 	}
 	if (host)
 		plan_host_free(host);
@@ -434,12 +528,12 @@ static int apply_file(const struct options *o, const struct request *q)
 	if (!errors || !w) {
 		code = EXIT_FAILED;
 	} else if (conf_load(o->config, &c, errors)) {
-		conf_errors_print(errors, stderr);
+		complain(errors);
 	} else {
 		wish_make(c, w);
 		code = judge(c, q, w, errors);
 		if (!code)
-			code = q->dry ? dry_run(o, c) : apply(o, c, w, q);
+			code = q->dry ? dry_run(o, c, q->force) : apply(o, c, w, q);
 	}
 	if (errors)
 		conf_errors_free(errors);
@@ -451,13 +545,13 @@ static int apply_file(const struct options *o, const struct request *q)
 
 int cmd_apply(const struct options *o, int argc, char **argv)
 {
-	const char *flags[3 + PLAN_OVERRIDABLE + 1] = {"--dry-run",
-						       "--reason=", "--ignore-saved-state"};
+	const char *flags[OWN_FLAGS + PLAN_OVERRIDABLE + 1] = {
+		"--dry-run", "--reason=", "--ignore-saved-state", "--force", "--at-boot"};
 	struct request q = {0};
 	const char *value;
 	int at = 1, what;
 
-	memcpy(flags + 3, plan_flags, sizeof(plan_flags));
+	memcpy(flags + OWN_FLAGS, plan_flags, sizeof(plan_flags));
 	while ((what = next_option(argc, argv, &at, flags, &value)) >= -1) {
 		if (what == -1)
 			return usage_error("apply takes no argument, not '%s'", value);
@@ -467,8 +561,12 @@ int cmd_apply(const struct options *o, int argc, char **argv)
 			q.reason = value;
 		else if (what == 2)
 			q.ignore_saved = true;
+		else if (what == 3)
+			q.force = true;
+		else if (what == 4)
+			q.at_boot = true;
 		else
-			q.overrides |= PLAN_OVERRIDE(what - 3);
+			q.overrides |= PLAN_OVERRIDE(what - OWN_FLAGS);
 	}
 	return what == -3 ? EXIT_USAGE : apply_file(o, &q);
 }

@@ -50,37 +50,23 @@ static int device(const char *name, uint16_t *ret_type, uint8_t ret_mac[8])
 	return 0;
 }
 
-/* The program for one interface, in place of the one that is there. */
-static int put_program(struct apply *a, struct shift_interface *f, uint16_t type, bool growing)
+static uint32_t bytes_before_ip(uint16_t type)
 {
-	uint32_t l3 = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? 14 : 0;
-	enum shift_hook hook;
-	bool made;
-	int err, prog = load_ingress(&a->p, (uint32_t)(f - a->g.interface), a->g.window_shift, l3,
-				     growing);
-
-	if (prog < 0) {
-		say("%s: the kernel does not take the program", f->name);
-		return apply_failed(f->name, prog);
-	}
-	err = attach_program(f->ifindex, prog, &hook, &made);
-	close(prog);
-	if (err)
-		return apply_failed(f->name, err);
-	f->hook = (uint8_t)hook;
-	f->made_clsact |= made;
-	return apply_write_globals(a) ? apply_failed("cannot write the maps", -EIO) : EXIT_OK;
+	return type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? 14 : 0;
 }
 
-static int attach_one(struct apply *a, const char *name, bool growing)
+/* ---- before anything is changed ---- */
+
+static int want_listed(struct apply *a, const char *name)
 {
 	uint32_t ifindex = if_nametoindex(name);
-	int slot = find_slot(a, ifindex, name), err, code;
+	int slot = find_slot(a, ifindex, name), err;
 	struct shift_interface *f;
-	uint8_t mac[8], had;
-	char line[96];
 	uint16_t type = 0;
+	uint8_t mac[8];
 
+	if (!ifindex)
+		return apply_failed(name, -ENODEV);
 	if (slot < 0) {
 		say("%s: %d interfaces at most", name, SHIFT_MAX_INTERFACES);
 		return EXIT_FAILED;
@@ -88,69 +74,128 @@ static int attach_one(struct apply *a, const char *name, bool growing)
 	err = device(name, &type, mac);
 	if (err)
 		return apply_failed(name, err);
-	if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK) {
-		say("%s: this version attaches to devices with Ethernet headers only", name);
-		return EXIT_FAILED;
-	}
 	f = &a->g.interface[slot];
 	if (f->ifindex != ifindex) { /* new, or made anew under its name */
 		f->hook = SHIFT_HOOK_NONE;
 		f->made_clsact = 0;
+		f->xdp = SHIFT_XDP_NONE;
 	}
-	had = f->hook;
 	f->ifindex = ifindex;
-	f->services |= (uint16_t)(1u << a->sync.service);
 	memcpy(f->mac, mac, sizeof(f->mac));
 	f->mtu = route_device_mtu(ifindex);
 	snprintf(f->name, sizeof(f->name), "%s", name);
-	code = put_program(a, f, type, growing);
-	if (!code && f->hook != had) {
-		snprintf(line, sizeof(line), "+ interface %s by %s", name,
-			 attach_hook_name(f->hook));
-		apply_note(line, a);
-	}
-	return code;
+	a->program[slot] =
+		(struct apply_program){.wanted = true, .listed = true, .l3 = bytes_before_ip(type)};
+	return EXIT_OK;
 }
 
-/* Every interface there is, those of other services too: they all run one program. */
-static int attach_all(struct apply *a, bool growing)
+/* Those of other services, too: they all run one program. */
+static void want_others(struct apply *a)
 {
-	int code = EXIT_OK;
-
-	for (unsigned int i = 0; i < a->conf->n_interfaces && !code; i++)
-		code = attach_one(a, a->conf->interfaces[i].name, growing);
-	for (int i = 0; i < SHIFT_MAX_INTERFACES && !code; i++) {
-		struct shift_interface *f = &a->g.interface[i];
-		bool done = false;
+	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
+		const struct shift_interface *f = &a->g.interface[i];
 		uint8_t mac[8];
 		uint16_t type;
 
-		for (unsigned int k = 0; k < a->conf->n_interfaces; k++)
-			done |= !strcmp(a->conf->interfaces[k].name, f->name);
-		if (!f->ifindex || done || if_nametoindex(f->name) != f->ifindex ||
+		if (!f->ifindex || a->program[i].wanted || if_nametoindex(f->name) != f->ifindex ||
 		    device(f->name, &type, mac))
 			continue;
-		code = put_program(a, f, type, growing);
+		a->program[i] = (struct apply_program){.wanted = true, .l3 = bytes_before_ip(type)};
+	}
+}
+
+static int load_all(struct apply *a, bool growing)
+{
+	apply_unload(a);
+	for (uint32_t i = 0; i < SHIFT_MAX_INTERFACES; i++) {
+		struct apply_program *m = &a->program[i];
+		int fd;
+
+		if (!m->wanted)
+			continue;
+		fd = load_ingress(&a->p, i, a->g.window_shift, m->l3, growing);
+		if (fd < 0) {
+			say("%s: the kernel does not take the program", a->g.interface[i].name);
+			return apply_failed(a->g.interface[i].name, fd);
+		}
+		m->fd = fd;
+	}
+	return EXIT_OK;
+}
+
+void apply_unload(struct apply *a)
+{
+	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
+		if (a->program[i].fd)
+			close(a->program[i].fd);
+		a->program[i].fd = 0;
+	}
+}
+
+/* A larger forward table first, where the targets need one (plane/grow.h). */
+int apply_prepare(struct apply *a)
+{
+	uint32_t need = sync_capacity(&a->p, &a->wish->sync);
+	bool going_on = grow_under_way(&a->p);
+	int code = EXIT_OK, err;
+
+	for (unsigned int i = 0; i < a->conf->n_interfaces && !code; i++)
+		code = want_listed(a, a->conf->interfaces[i].name);
+	if (!code)
+		code = apply_xdp_check(a);
+	if (code)
+		return code;
+	want_others(a);
+	a->growing = going_on || need > a->g.flow_capacity;
+	err = a->growing && !going_on ? grow_begin(&a->p, need) : 0;
+	if (err)
+		return apply_failed("cannot make a larger table of flows", err);
+	return load_all(a, a->growing);
+}
+
+/* ---- the change ---- */
+
+/* In place of the program that is there. */
+static int put_program(struct apply *a, struct shift_interface *f, int fd)
+{
+	uint8_t had = f->hook;
+	enum shift_hook hook;
+	char line[96];
+	bool made;
+	int err = attach_program(f->ifindex, fd, &hook, &made);
+
+	if (err)
+		return apply_failed(f->name, err);
+	a->attached++;
+	f->hook = (uint8_t)hook;
+	f->made_clsact |= made;
+	if (apply_write_globals(a))
+		return apply_failed("cannot write the maps", -EIO);
+	if (f->hook != had) {
+		snprintf(line, sizeof(line), "+ interface %s by %s", f->name,
+			 attach_hook_name(f->hook));
+		apply_note(line, a);
+	}
+	return EXIT_OK;
+}
+
+static int attach_all(struct apply *a)
+{
+	int code = EXIT_OK;
+
+	for (int i = 0; i < SHIFT_MAX_INTERFACES && !code; i++) {
+		if (a->program[i].fd)
+			code = put_program(a, &a->g.interface[i], a->program[i].fd);
 	}
 	return code;
 }
 
-/* A larger forward table first, where the targets need one (plane/grow.h). */
-int apply_attach(struct apply *a)
+/* All programs look into both tables by now. */
+static int move_to_larger(struct apply *a)
 {
-	uint32_t need = sync_capacity(&a->p, &a->wish->sync);
-	bool going_on = grow_under_way(&a->p);
 	char line[96];
 	int err, code;
 
-	if (!going_on && need <= a->g.flow_capacity)
-		return attach_all(a, false);
-	err = going_on ? 0 : grow_begin(&a->p, need);
-	if (err)
-		return apply_failed("cannot make a larger table of flows", err);
-	code = attach_all(a, true);
-	if (code)
-		return code;
 	sync_grace();
 	err = grow_copy(&a->p);
 	if (!err)
@@ -162,7 +207,23 @@ int apply_attach(struct apply *a)
 		return apply_failed("cannot write the maps", -EIO);
 	snprintf(line, sizeof(line), "~ room for %u flows", a->g.flow_capacity);
 	apply_note(line, a);
-	return attach_all(a, false);
+	code = load_all(a, false);
+	return code ? code : attach_all(a);
+}
+
+/* Killed between an attachment and a note of it, nobody would know where a program runs. */
+int apply_attach(struct apply *a)
+{
+	int code;
+
+	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
+		if (a->program[i].listed)
+			a->g.interface[i].services |= (uint16_t)(1u << a->sync.service);
+	}
+	if (apply_write_globals(a))
+		return apply_failed("cannot write the maps", -EIO);
+	code = attach_all(a);
+	return code || !a->growing ? code : move_to_larger(a);
 }
 
 struct via {

@@ -10,12 +10,27 @@
 
 static const char *const modes[] = {"", "generic", "native"};
 
-static bool listed(const struct apply *a, const struct shift_interface *f)
+int apply_xdp_check(struct apply *a)
 {
-	for (unsigned int i = 0; i < a->conf->n_interfaces; i++)
-		if (!strcmp(a->conf->interfaces[i].name, f->name))
-			return true;
-	return false;
+	for (int i = 0; i < SHIFT_MAX_INTERFACES && a->conf->hook == CONF_HOOK_XDP; i++) {
+		const struct shift_interface *f = &a->g.interface[i];
+
+		if (!a->program[i].listed)
+			continue;
+		if (!a->program[i].l3) {
+			say("refused: %s has no Ethernet header, which XDP needs; `hook: tc` works "
+			    "there",
+			    f->name);
+			return EXIT_REFUSED;
+		}
+		if (short_taken(f->ifindex)) {
+			say("refused: %s has another XDP program, which stays; `hook: tc` works "
+			    "beside it",
+			    f->name);
+			return EXIT_REFUSED;
+		}
+	}
+	return EXIT_OK;
 }
 
 static int put(struct apply *a, struct shift_interface *f)
@@ -31,11 +46,6 @@ static int put(struct apply *a, struct shift_interface *f)
 	}
 	err = short_attach(f->ifindex, prog, &mode);
 	close(prog);
-	if (err == -EBUSY || err == -EEXIST) {
-		say("refused: %s has another XDP program, which stays; `hook: tc` works beside it",
-		    f->name);
-		return EXIT_REFUSED;
-	}
 	if (err)
 		return apply_failed(f->name, err);
 	if (mode != f->xdp) {
@@ -53,7 +63,7 @@ int apply_xdp(struct apply *a)
 
 	for (int i = 0; i < SHIFT_MAX_INTERFACES && !code; i++) {
 		struct shift_interface *f = &a->g.interface[i];
-		bool wanted = listed(a, f) ? a->conf->hook == CONF_HOOK_XDP : f->xdp;
+		bool wanted = a->program[i].listed ? a->conf->hook == CONF_HOOK_XDP : f->xdp;
 		char line[96];
 
 		if (!f->ifindex || if_nametoindex(f->name) != f->ifindex)

@@ -13,28 +13,74 @@
 #include <unistd.h>
 
 #include "userspace/base/file.h"
+#include "userspace/base/screen.h"
+#include "userspace/base/text.h"
+#include "userspace/base/who.h"
+#include "userspace/plane/control.h"
 #include "userspace/plane/state.h"
+
+static struct {
+	char text[512];
+	bool answered;
+} answer;
+
+void json_error(const char *text)
+{
+	size_t used = strlen(answer.text), room = sizeof(answer.text) - used;
+
+	if (used && room > 2) {
+		strcpy(answer.text + used, "; ");
+		used += 2;
+		room -= 2;
+	}
+	strncat(answer.text, text, room - 1);
+}
+
+void json_answered(void)
+{
+	answer.answered = true;
+}
+
+int json_failure(const struct options *o, int code)
+{
+	char error[sizeof(answer.text)];
+
+	if (!o->json || !code || answer.answered)
+		return code;
+	print_json(json_pack("{s:i, s:s, s:i}", "schema", 1, "error",
+			     answer.text[0] ? screen_clean(answer.text, error, sizeof(error))
+					    : "failed",
+			     "code", code));
+	fflush(stdout);
+	return code;
+}
+
+static void complain(const char *format, va_list ap)
+{
+	char text[512];
+
+	vsnprintf(text, sizeof(text), format, ap);
+	fprintf(stderr, "shiftctl: %s\n", text);
+	json_error(text);
+}
 
 void say(const char *format, ...)
 {
 	va_list ap;
 
-	fputs("shiftctl: ", stderr);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	complain(format, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 }
 
 int usage_error(const char *format, ...)
 {
 	va_list ap;
 
-	fputs("shiftctl: ", stderr);
 	va_start(ap, format);
-	vfprintf(stderr, format, ap);
+	complain(format, ap);
 	va_end(ap);
-	fputs("\nshiftctl help lists the commands\n", stderr);
+	fputs("shiftctl help lists the commands\n", stderr);
 	return EXIT_USAGE;
 }
 
@@ -49,7 +95,8 @@ static bool spells(const char *argument, const char *flag, const char **ret_inli
 	return true;
 }
 
-int next_option(int argc, char **argv, int *at, const char *const *flags, const char **value)
+int scan_option(int argc, char **argv, int *at, const char *const *flags, const char **value,
+		char *why, size_t size)
 {
 	const char *a;
 
@@ -66,19 +113,29 @@ int next_option(int argc, char **argv, int *at, const char *const *flags, const 
 			continue;
 		if (kind == '=' && !*value) {
 			if (*at >= argc) {
-				usage_error("%s needs a value", a);
+				snprintf(why, size, "%s needs a value", a);
 				return -3;
 			}
 			*value = argv[(*at)++];
 		}
 		if (kind != '=' && kind != '?' && *value) {
-			usage_error("%s takes no value", flags[i]);
+			snprintf(why, size, "%s takes no value", flags[i]);
 			return -3;
 		}
 		return i;
 	}
-	usage_error("%s: there is no such option here", a);
+	snprintf(why, size, "%s: there is no such option here", a);
 	return -3;
+}
+
+int next_option(int argc, char **argv, int *at, const char *const *flags, const char **value)
+{
+	char why[160];
+	int what = scan_option(argc, argv, at, flags, value, why, sizeof(why));
+
+	if (what == -3)
+		usage_error("%s", why);
+	return what;
 }
 
 /* The value of a short option that may be joined to it. */
@@ -89,9 +146,59 @@ static const char *short_value(const char *argument, int *at, int argc, char **a
 	return *at < argc ? argv[(*at)++] : NULL;
 }
 
-int parse_options(int *argc, char **argv, struct options *ret)
+/* Is what follows this argument its value? Of all verbs: none gives one of these another meaning.
+ */
+static bool takes_value(const char *argument)
 {
-	const char *env = getenv("SHIFT_CONFIG"), *value;
+	static const char *const names[] = {
+		"--reason",	"--confirm",  "--limit",   "--since", "--backend",
+		"--client",	"--state",    "--to",	   "--rate",  "--bandwidth",
+		"--link-speed", "--lifetime", "--measure",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (!strcmp(names[i], argument))
+			return true;
+	}
+	return false;
+}
+
+/* An option of every command: 1, and *at is behind it; 0: it is none. */
+static int common_option(int argc, char **argv, int *at, struct options *o)
+{
+	const char *a = argv[*at - 1], *value;
+
+	if (!strncmp(a, "-c", 2) || spells(a, "--config=", &value)) {
+		value = a[1] == 'c' || !value ? short_value(a[1] == 'c' ? a : "-c", at, argc, argv)
+					      : value;
+		if (!value || !*value)
+			snprintf(o->slip, sizeof(o->slip), "%.32s needs a file", a);
+		else
+			o->config = value;
+		o->config_given |= value && *value;
+	} else if (!strncmp(a, "-s", 2)) {
+		o->service = short_value(a, at, argc, argv);
+		if (!o->service || !*o->service) {
+			o->service = NULL;
+			snprintf(o->slip, sizeof(o->slip), "-s needs a service");
+		}
+	} else if (!strcmp(a, "--json")) {
+		o->json = true;
+	} else if (!strcmp(a, "--color") || !strcmp(a, "--color=always")) {
+		o->colour = 1;
+	} else if (!strcmp(a, "--no-color") || !strcmp(a, "--color=never")) {
+		o->colour = 0;
+	} else if (!strcmp(a, "--color=auto")) {
+		o->colour = -1;
+	} else {
+		return 0;
+	}
+	return 1;
+}
+
+void parse_options(int *argc, char **argv, struct options *ret)
+{
+	const char *env = getenv("SHIFT_CONFIG");
 	static char help[] = "help", version[] = "version";
 	struct options o = {.config = env && *env ? env : "/etc/shift/shift.yaml", .colour = -1};
 	int left = 0;
@@ -99,40 +206,24 @@ int parse_options(int *argc, char **argv, struct options *ret)
 	for (int i = 1; i < *argc;) {
 		char *a = argv[i++];
 
-		if (!strncmp(a, "-c", 2) || spells(a, "--config=", &value)) {
-			value = a[1] == 'c' ? short_value(a, &i, *argc, argv) : value;
-			if (!value || !*value)
-				return usage_error("%s needs a file", a);
-			o.config = value;
-			o.config_given = true;
-		} else if (!strncmp(a, "-s", 2)) {
-			o.service = short_value(a, &i, *argc, argv);
-			if (!o.service || !*o.service)
-				return usage_error("-s needs a service");
-		} else if (!strcmp(a, "--json")) {
-			o.json = true;
-		} else if (!strcmp(a, "--color") || !strcmp(a, "--color=always")) {
-			o.colour = 1;
-		} else if (!strcmp(a, "--no-color") || !strcmp(a, "--color=never")) {
-			o.colour = 0;
-		} else if (!strcmp(a, "--color=auto")) {
-			o.colour = -1;
-		} else if (!strcmp(a, "-h") || !strcmp(a, "--help")) {
+		if (common_option(*argc, argv, &i, &o))
+			continue;
+		if (!strcmp(a, "-h") || !strcmp(a, "--help")) {
 			if (left)
 				argv[1] = argv[0];
 			argv[0] = help;
 			left = left ? 2 : 1;
 			break;
-		} else if (!left && !strcmp(a, "--version")) {
-			argv[left++] = version;
-		} else {
-			argv[left++] = a;
 		}
+		if (!left && !strcmp(a, "--version"))
+			a = version;
+		argv[left++] = a;
+		if (left > 1 && takes_value(a) && i < *argc)
+			argv[left++] = argv[i++];
 	}
 	argv[left] = NULL;
 	*argc = left;
 	*ret = o;
-	return EXIT_OK;
 }
 
 bool use_colour(const struct options *o)
@@ -283,14 +374,65 @@ void unlock_host(int fd)
 		close(fd);
 }
 
-void record_change(const struct shift_record *r, const struct state_event *e)
-{
-	int err = state_record(r, e);
+struct note {
+	uint64_t netns;
+	struct shift_range reserved[SHIFT_MAX_RANGES];
+};
 
-	if (err)
-		say("in force, but the change is not recorded on disk (%s)%s", strerror(-err),
-		    err == -ETIMEDOUT ? "; the disk is still being waited for in the background"
-				      : "");
+void lock_note(int fd, const struct shift_range *reserved)
+{
+	struct note n = {0};
+	bool first;
+
+	if (fd < 0 || plane_namespace(&n.netns, &first))
+		return;
+	if (reserved)
+		memcpy(n.reserved, reserved, sizeof(n.reserved));
+	if (pwrite(fd, &n, sizeof(n), 0) != sizeof(n) || !reserved)
+		(void)!ftruncate(fd, 0);
+}
+
+bool lock_noted(int fd, struct shift_range *ret)
+{
+	struct note n;
+	uint64_t netns;
+	bool first;
+
+	if (fd < 0 || pread(fd, &n, sizeof(n), 0) != sizeof(n) || plane_namespace(&netns, &first) ||
+	    n.netns != netns)
+		return false;
+	memcpy(ret, n.reserved, sizeof(n.reserved));
+	return true;
+}
+
+int locked_by_other(const struct plane *p, int id, const char *flag)
+{
+	struct shift_record r;
+	char who[SHIFT_NAME], a[32];
+	uint64_t head;
+
+	who_operator(who, sizeof(who));
+	if (control_get(&p->control[id], &r, &head) || !r.locked_at ||
+	    !strncmp(r.locked_by, who, sizeof(r.locked_by)))
+		return EXIT_OK;
+	say("locked by %s since %s%s%s; %s overrides a foreign lock", r.locked_by,
+	    text_time(r.locked_at, a), r.lock_reason[0] ? ": " : "", r.lock_reason, flag);
+	return EXIT_LOCKED;
+}
+
+int record_change(const struct shift_record *r, const struct state_event *e)
+{
+	struct state_kept kept = state_record(r, e);
+
+	if (kept.copy)
+		say("in force, but the change is not recorded on disk (%s)%s", strerror(-kept.copy),
+		    kept.copy == -ETIMEDOUT
+			    ? "; the disk is still being waited for in the background"
+			    : "");
+	else if (kept.history)
+		say("in force and saved, but the history has no line of it (%s)",
+		    strerror(-kept.history));
+	return kept.copy;
 }
 
 const char *authority_name(uint32_t authority)
@@ -305,4 +447,5 @@ void print_json(json_t *j)
 	json_dumpf(j, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	putchar('\n');
 	json_decref(j);
+	json_answered();
 }

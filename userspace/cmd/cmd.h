@@ -29,14 +29,16 @@ struct options {
 	bool config_given;
 	const char *service; /* -s, or NULL */
 	bool json;
-	int colour; /* 1 yes, 0 no, −1: ask the terminal */
+	int colour;	/* 1 yes, 0 no, −1: ask the terminal */
+	char slip[128]; /* what is wrong with one of these on the command line; "" nothing */
 };
 
 /*
  * Takes the options that every command knows, wherever they stand, out of argv, and the program's
- * name: argv[0] is then the verb. EXIT_OK, or EXIT_USAGE after saying why.
+ * name: argv[0] is then the verb. The value of a verb's option is never taken for one of them,
+ * whatever it begins with. A slip is left to the caller: a rollback is not refused for one.
  */
-int parse_options(int *argc, char **argv, struct options *ret);
+void parse_options(int *argc, char **argv, struct options *ret);
 
 struct verb {
 	const char *name;
@@ -51,6 +53,9 @@ struct verb {
  * positional argument, −2 at the end, −3 after printing a usage error. *value is the argument.
  */
 int next_option(int argc, char **argv, int *at, const char *const *flags, const char **value);
+/* The same, and on −3 nothing is printed: `why` receives the words. */
+int scan_option(int argc, char **argv, int *at, const char *const *flags, const char **value,
+		char *why, size_t size);
 
 int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "shiftctl: …" on stderr. */
@@ -81,12 +86,32 @@ bool configured_service(const struct options *o, char *ret, size_t size);
 int lock_host(int *ret_fd);
 void unlock_host(int fd);
 
-/* The records of a change, on disk; says when that failed, and never fails the change. */
+/*
+ * What is reserved on this host by us, noted in the lock's own file before it is done: killed where
+ * no map outlives the process, the next apply or detach knows what is ours all the same. The note
+ * is gone after a reboot, and so is what it is about. SHIFT_MAX_RANGES of them; NULL: none is ours.
+ */
+void lock_note(int fd, const struct shift_range *reserved);
+bool lock_noted(int fd, struct shift_range *ret);
+
+/* EXIT_OK, or EXIT_LOCKED after saying who holds the service's lock and which flag overrides it. */
+int locked_by_other(const struct plane *p, int id, const char *flag);
+
+/* The records of a change, on disk; says when that failed, and never fails the change. 0, or why
+ * the saved copy is another's. */
 struct state_event;
-void record_change(const struct shift_record *r, const struct state_event *e);
+int record_change(const struct shift_record *r, const struct state_event *e);
 
 const char *authority_name(uint32_t authority);
 
 /* Prints a JSON object and frees it. */
 struct json_t;
 void print_json(struct json_t *j);
+
+/* With --json a command that fails has an answer, too: {"schema":1,"error":"…","code":N} of all
+ * that was said, unless another document was printed. Returns `code`. */
+int json_failure(const struct options *o, int code);
+/* Words on stderr that belong to that error, and were not printed by say. */
+void json_error(const char *text);
+/* A document was printed by other means than print_json. */
+void json_answered(void);

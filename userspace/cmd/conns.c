@@ -251,10 +251,12 @@ static int show(struct conns *c, int id)
 	int err;
 
 	snprintf(name, sizeof(name), "%.*s", SHIFT_NAME, c->s.name);
-	if (c->json && !c->count_only)
+	if (c->json && !c->count_only) {
 		printf("{\"schema\":1,\"service\":\"%s\",\"conns\":[", name);
-	else
+		json_answered();
+	} else {
 		head(&c->wide, true);
+	}
 	err = walk(c, id);
 	if (c->json && c->count_only)
 		print_json(json_pack("{s:i, s:s, s:I}", "schema", 1, "service", name, "count",

@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "userspace/base/text.h"
-#include "userspace/base/who.h"
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/verbs.h"
+#include "userspace/net/reserve.h"
 #include "userspace/plane/attach.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
@@ -20,6 +19,15 @@
 #include "userspace/plane/pins.h"
 #include "userspace/plane/state.h"
 #include "userspace/plane/sync.h"
+
+#define KEEP_MS 5000 /* for the disk; nothing was changed yet */
+
+struct detach {
+	const struct options *o;
+	const char *reason;
+	bool force, override_lock, lose_state;
+	int lock;
+};
 
 static int services_here(const struct plane *p)
 {
@@ -33,48 +41,52 @@ static int services_here(const struct plane *p)
 	return n;
 }
 
-static int locked_by_other(const struct plane *p, int id)
+/*
+ * 0, and nothing new is shifted any more; or the exit code after saying what stands against it.
+ * *ret_alive are the connections that a detach now would break.
+ */
+static int may_detach(const struct plane *p, int id, const struct shift_globals *g, bool force,
+		      uint64_t *ret_alive)
 {
-	struct shift_record r;
-	char who[SHIFT_NAME], a[32];
-	uint64_t head;
+	struct flows_count *n = calloc(1, sizeof(*n));
+	int err;
 
-	who_operator(who, sizeof(who));
-	if (control_get(&p->control[id], &r, &head) || !r.locked_at ||
-	    !strncmp(r.locked_by, who, sizeof(r.locked_by)))
-		return EXIT_OK;
-	say("locked by %s since %s%s%s; --force overrides", r.locked_by, text_time(r.locked_at, a),
-	    r.lock_reason[0] ? ": " : "", r.lock_reason);
-	return EXIT_LOCKED;
-}
-
-/* 0, and nothing new is shifted any more; or the exit code after saying what stands against it. */
-static int may_detach(const struct plane *p, int id, const struct shift_globals *g)
-{
-	struct flows_count *n = malloc(sizeof(*n));
-	int code = locked_by_other(p, id), err;
-	uint64_t alive;
-
-	if (code || !n) {
-		free(n);
-		return n ? code : EXIT_FAILED;
-	}
+	if (!n)
+		return EXIT_FAILED;
 	err = sync_pause(p, id, true);
 	if (!err)
 		err = flows_count(p, id, plane_tick(g), n);
-	alive = err ? 0 : n->alive;
+	*ret_alive = n->alive;
 	free(n);
+	if (force || (!err && !*ret_alive))
+		return EXIT_OK;
 	if (err)
-		say("cannot count the shifted connections: %s; --force detaches all the same",
+		say("cannot count the shifted connections (%s); --force detaches all the same",
 		    strerror(-err));
-	else if (alive)
+	else
 		say("refused: %llu shifted connections live and would break; let them end "
 		    "(shiftctl weight 0), or --force",
-		    (unsigned long long)alive);
-	else
-		return EXIT_OK;
+		    (unsigned long long)*ret_alive);
 	sync_pause(p, id, false);
 	return err ? EXIT_FAILED : EXIT_REFUSED;
+}
+
+/* What outlives the maps must be on disk before these go: latch, authority and epoch. */
+static int keep_first(const struct shift_record *r, const char *service, bool lose)
+{
+	const struct state_event e = {.service = service, .only_copy = true, .wait_ms = KEEP_MS};
+	int err = state_record(r, &e).copy;
+	char path[320] = "?";
+
+	if (!err)
+		return EXIT_OK;
+	state_path(service, path, sizeof(path));
+	say("%s%s: %s: %s, authority %s, epoch %llu cannot be kept, and an apply would go on with "
+	    "what was saved before%s",
+	    lose ? "" : "refused: ", path, strerror(-err),
+	    r->latched ? "the rollback's latch" : "the share", authority_name(r->authority),
+	    (unsigned long long)r->epoch, lose ? "" : "; --lose-state overrides this");
+	return lose ? EXIT_OK : EXIT_REFUSED;
 }
 
 static int release_ports(struct plane *p, struct shift_globals *g, bool all)
@@ -125,23 +137,38 @@ static int empty_edit(struct shift_record *r, void *arg)
 	return 0;
 }
 
-static int detach_service(struct plane *p, int id, bool last)
+/* The maps may go with the last program, and what they know of the host's ports with them. */
+static int detach_last(struct plane *p, struct shift_globals *g, int lock)
+{
+	int err;
+
+	lock_note(lock, (const struct shift_range *)g->reserved);
+	err = remove_programs(p, g, 0);
+	if (!err)
+		err = release_ports(p, g, true);
+	if (err)
+		return err;
+	pins_remove();
+	lock_note(lock, NULL);
+	return 0;
+}
+
+/* *r becomes what was in force at the end. */
+static int detach_service(struct plane *p, int id, bool last, int lock, struct shift_record *r)
 {
 	struct shift_globals g;
 	uint32_t zero = 0;
+	uint64_t head;
 	int err = plane_globals(p, &g);
 
 	if (err)
 		return err;
 	if (last) {
-		err = remove_programs(p, &g, 0);
-		if (!err)
-			err = release_ports(p, &g, true);
-		if (!err)
-			pins_remove();
+		err = detach_last(p, &g, lock);
+		control_get(&p->control[id], r, &head);
 		return err;
 	}
-	control_change(&p->control[id], empty_edit, NULL, false, NULL, NULL);
+	control_change(&p->control[id], empty_edit, NULL, false, r, NULL);
 	err = sync_remove_service(p, id);
 	if (!err)
 		err = remove_programs(p, &g, (uint16_t) ~(1u << id));
@@ -150,14 +177,28 @@ static int detach_service(struct plane *p, int id, bool last)
 	return err ? err : release_ports(p, &g, false);
 }
 
-static int detach(const struct options *o, struct plane *p, bool force, const char *reason)
+static void tell(const struct detach *d, const char *service, uint64_t broken, bool last)
+{
+	if (d->o->json) {
+		print_json(json_pack("{s:i, s:s, s:b, s:I}", "schema", 1, "service", service,
+				     "attached", 0, "broken", (json_int_t)broken));
+		return;
+	}
+	printf("%s: detached; the old host serves every new connection%s\n", service,
+	       last ? "" : "; other services stay");
+	if (broken)
+		printf("  --force broke %llu shifted connections\n", (unsigned long long)broken);
+	fflush(stdout);
+}
+
+static int detach(const struct detach *d, struct plane *p)
 {
 	struct shift_record r = {0};
 	struct shift_service s;
 	struct shift_globals g;
-	uint64_t head;
+	uint64_t head, alive = 0;
+	int id = choose_service(p, d->o, &s), code, err;
 	uint16_t weight;
-	int id = choose_service(p, o, &s), code, err;
 	bool last;
 
 	if (id < 0)
@@ -165,57 +206,77 @@ static int detach(const struct options *o, struct plane *p, bool force, const ch
 	err = plane_globals(p, &g);
 	if (err)
 		return open_failed(err);
-	code = force ? EXIT_OK : may_detach(p, id, &g);
+	code = d->override_lock ? EXIT_OK : locked_by_other(p, id, "--override-lock");
+	if (!code && !control_get(&p->control[id], &r, &head))
+		code = keep_first(&r, s.name, d->lose_state);
+	if (!code)
+		code = may_detach(p, id, &g, d->force, &alive);
 	if (code)
 		return code;
-	control_get(&p->control[id], &r, &head);
-	weight = shift_record_weight(&r, control_boot_ns());
 	last = services_here(p) == 1;
-	err = detach_service(p, id, last);
+	weight = shift_record_weight(&r, control_boot_ns());
+	err = detach_service(p, id, last, d->lock, &r);
 	if (err) {
 		say("%s: %s", s.name, strerror(-err));
 		return EXIT_FAILED;
 	}
-	if (o->json)
-		print_json(json_pack("{s:i, s:s, s:b}", "schema", 1, "service", s.name, "attached",
-				     0));
-	else
-		printf("%s: detached; the old host serves every new connection%s\n", s.name,
-		       last ? "" : "; other services stay");
-	fflush(stdout);
+	tell(d, s.name, alive, last);
 	record_change(&r, &(struct state_event){.verb = "detach",
 						.service = s.name,
-						.reason = reason,
+						.reason = d->reason,
 						.from = weight,
 						.to = 0});
 	return EXIT_OK;
 }
 
+/* Nothing is here, but one that was killed may have left a reservation. */
+static void give_back_noted(int lock)
+{
+	unsigned char *none = calloc(1, RESERVE_PORTS);
+	struct shift_range r[SHIFT_MAX_RANGES];
+	struct reserve_range *ours = (struct reserve_range *)r;
+	char text[256];
+
+	if (none && lock_noted(lock, r)) {
+		reserve_text(ours, SHIFT_MAX_RANGES, text, sizeof(text));
+		if (reserve_update(none, ours, SHIFT_MAX_RANGES, false) >= 0) {
+			lock_note(lock, NULL);
+			say("given back what an apply or detach that was killed had reserved: "
+			    "ports %s",
+			    text);
+		}
+	}
+	free(none);
+}
+
 int cmd_detach(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--force", "--reason=", NULL};
-	const char *value, *reason = NULL;
-	bool force = false;
+	static const char *const flags[] = {"--force", "--override-lock", "--lose-state",
+					    "--reason=", NULL};
+	struct detach d = {.o = o};
+	const char *value;
 	struct plane p;
-	int at = 1, what, code, lock;
+	int at = 1, what, code, err;
 
 	while ((what = next_option(argc, argv, &at, flags, &value)) != -2) {
 		if (what == -1)
 			return usage_error("detach takes no argument, not '%s'", value);
 		if (what == -3)
 			return EXIT_USAGE;
-		if (what == 0)
-			force = true;
-		else
-			reason = value;
+		d.force |= what == 0;
+		d.override_lock |= what == 1;
+		d.lose_state |= what == 2;
+		if (what == 3)
+			d.reason = value;
 	}
-	code = lock_host(&lock);
+	code = lock_host(&d.lock);
 	if (code)
 		return code;
-	code = open_plane(&p);
-	if (!code)
-		code = detach(o, &p, force, reason);
+	err = plane_find(&p);
+	code = err ? open_failed(err) : detach(&d, &p);
+	if (err == -ENOENT)
+		give_back_noted(d.lock);
 	plane_close(&p);
-	unlock_host(lock);
+	unlock_host(d.lock);
 	return code;
 }

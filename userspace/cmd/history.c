@@ -89,9 +89,9 @@ static void read_line(struct history *h, const char *line, size_t size)
 		read_entry(h, again, size - (size_t)(again - line));
 }
 
-static int read_history(struct history *h)
+static int read_history(struct history *h, char path[320])
 {
-	char dir[256], path[320], *line = NULL;
+	char dir[256], *line = NULL;
 	int err = state_dir(dir, sizeof(dir));
 	size_t room = 0;
 	ssize_t n;
@@ -99,7 +99,7 @@ static int read_history(struct history *h)
 
 	if (err)
 		return err;
-	snprintf(path, sizeof(path), "%s/history.jsonl", dir);
+	snprintf(path, 320, "%s/history.jsonl", dir);
 	f = fopen(path, "re");
 	if (!f)
 		return errno == ENOENT ? 0 : -errno;
@@ -226,6 +226,7 @@ static int parse_options_of(const struct options *o, int argc, char **argv, stru
 int cmd_history(const struct options *o, int argc, char **argv)
 {
 	struct history h = {0};
+	char path[320] = "history";
 	int code = parse_options_of(o, argc, argv, &h), err;
 
 	if (code)
@@ -233,10 +234,10 @@ int cmd_history(const struct options *o, int argc, char **argv)
 	h.entries = json_array();
 	if (!h.entries)
 		return EXIT_FAILED;
-	err = read_history(&h);
+	err = read_history(&h, path);
 	if (err) {
 		json_decref(h.entries);
-		say("history: %s", strerror(-err));
+		say("%s: %s", path, strerror(-err));
 		return EXIT_FAILED;
 	}
 	if (o->json)

@@ -33,6 +33,7 @@
 #include "userspace/cmd/verbs.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
+#include "userspace/plane/flows.h"
 #include "userspace/plane/reset.h"
 #include "userspace/plane/state.h"
 
@@ -45,6 +46,7 @@ struct done {
 	uint16_t from;
 	struct shift_record after;
 	struct reset_result reset;
+	int lost; /* where nothing is attached: why it could not be saved */
 };
 
 struct rollback {
@@ -172,20 +174,25 @@ static void publish(struct rollback *b, struct plane *p)
 
 /* ---- what follows it ----------------------------------------------------------------------- */
 
-static void record_one(const struct rollback *b, const struct done *d)
+static struct state_event event_of(const struct rollback *b, const struct done *d)
 {
-	record_change(&d->after,
-		      &(struct state_event){.verb = b->cut ? "rollback --cut" : "rollback",
-					    .service = d->service,
-					    .reason = b->reason,
-					    .from = d->from,
-					    .to = 0});
+	return (struct state_event){.verb = b->cut ? "rollback --cut" : "rollback",
+				    .service = d->service,
+				    .reason = b->reason,
+				    .from = d->from,
+				    .to = 0};
 }
 
 static void record(const struct rollback *b)
 {
-	for (int i = 0; i < b->n_done; i++)
-		record_one(b, &b->done[i]);
+	for (int i = 0; i < b->n_done; i++) {
+		struct state_event e = event_of(b, &b->done[i]);
+
+		if (record_change(&b->done[i].after, &e))
+			say("%s: after a reboot, what was saved before would come back, as on_boot "
+			    "says: once the disk can be written, shiftctl rollback again",
+			    e.service);
+	}
 }
 
 static void print_one(const struct rollback *b, const struct done *d)
@@ -204,12 +211,72 @@ static void print_one(const struct rollback *b, const struct done *d)
 	fflush(stdout);
 }
 
+/* A paced cut takes its time, and the operator may lose patience. */
+static struct {
+	const struct done *d;
+	uint64_t alive; /* when it began */
+	bool json;
+} pacing;
+
+/* Nothing but what a signal may: what stays, and how to go on. */
+static void on_interrupt(int signal_number)
+{
+	uint64_t reset = pacing.d->reset.reset + pacing.d->reset.failed;
+	char text[320];
+	int n = snprintf(text, sizeof(text),
+			 pacing.json
+				 ? "{\"schema\":1,\"service\":\"%s\",\"error\":\"interrupted: the "
+				   "share is 0, of the shifted connections %llu were reset and up "
+				   "to %llu remain\",\"code\":%d}\n"
+				 : "shiftctl: %s: interrupted: the share is 0; of the shifted "
+				   "connections %llu were reset and up to %llu remain, which "
+				   "finish by themselves; to go on: shiftctl rollback "
+				   "--cut[=RATE]\n",
+			 pacing.d->service, (unsigned long long)reset,
+			 (unsigned long long)(pacing.alive > reset ? pacing.alive - reset : 0),
+			 128 + signal_number);
+
+	_exit(write(pacing.json ? STDOUT_FILENO : STDERR_FILENO, text, (size_t)n) < 0
+		      ? 1
+		      : 128 + signal_number);
+}
+
+static uint64_t alive_now(struct plane *p, int id)
+{
+	struct flows_count *n = calloc(1, sizeof(*n));
+	struct shift_globals g;
+	uint64_t alive = 0;
+
+	if (n && !plane_globals(p, &g) && !flows_count(p, id, plane_tick(&g), n))
+		alive = n->alive;
+	free(n);
+	return alive;
+}
+
+static void watch_for_interrupt(struct rollback *b, struct plane *p, const struct done *d)
+{
+	const struct sigaction a = {.sa_handler = on_interrupt};
+
+	pacing.d = d;
+	pacing.alive = alive_now(p, d->id);
+	pacing.json = b->o->json;
+	sigaction(SIGINT, &a, NULL);
+	sigaction(SIGTERM, &a, NULL);
+}
+
 static void cut_flows(struct rollback *b, struct plane *p, struct done *d)
 {
-	int err = reset_flows(p, d->id, d->after.epoch, b->rate, &d->reset);
 	uint64_t epoch = d->after.epoch;
 	char a[32];
+	int err;
 
+	if (b->rate)
+		watch_for_interrupt(b, p, d);
+	err = reset_flows(p, d->id, d->after.epoch, b->rate, &d->reset);
+	if (b->rate) {
+		signal(SIGINT, SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
+	}
 	if (err)
 		say("%s: idle shifted connections could not be reset (%s); packets of one are "
 		    "answered with a reset",
@@ -243,24 +310,54 @@ static void follow_up(struct rollback *b, struct plane *p)
 /* In a child, whom a hanging disk may keep. Tells the parent of each service. */
 static void save_child(struct rollback *b, int tell)
 {
+	const char *only = b->o->service ? b->o->service : b->asked.service;
 	char names[SHIFT_MAX_SERVICES][SHIFT_NAME];
 	int n = state_services(names, SHIFT_MAX_SERVICES);
 
 	for (int i = 0; i < n; i++) {
 		struct done d = {0};
-		struct state s;
+		struct state s = {0};
 
-		if ((b->o->service && strcmp(b->o->service, names[i])) || state_load(names[i], &s))
+		if (*only && strcmp(only, names[i]))
+			continue;
+		memcpy(d.service, names[i], sizeof(d.service));
+		d.lost = state_load(names[i], &s);
+		if (d.lost == -ENOENT)
 			continue;
 		state_to_record(&s, &d.after);
 		rollback_edit(&d.after, b);
-		memcpy(d.service, names[i], sizeof(d.service));
 		d.from = s.weight;
-		record_one(b, &d);
+		if (!d.lost) {
+			struct state_event e = event_of(b, &d);
+
+			e.wait_ms = SAVED_MS * 4 / 5;
+			d.lost = state_record(&d.after, &e).copy;
+		}
 		if (write(tell, &d, sizeof(d)) != sizeof(d))
 			_exit(1);
 	}
 	_exit(0);
+}
+
+static void tell_saved(const struct rollback *b, const struct done *d)
+{
+	char path[320] = "?", a[16];
+
+	state_path(d->service, path, sizeof(path));
+	fflush(stdout);
+	if (d->lost == -EBADMSG)
+		say("%s: what was saved is damaged (%s): apply refuses it; with "
+		    "--ignore-saved-state it begins at 0%%",
+		    d->service, path);
+	else if (d->lost)
+		say("%s: NOT rolled back on disk (%s: %s): the next apply may bring back what is "
+		    "saved there; make that file writable or remove it, then shiftctl rollback "
+		    "again",
+		    d->service, path, strerror(-d->lost));
+	else if (!b->o->json)
+		printf("%s: the saved share was %s%%, is 0%% now and latched\n", d->service,
+		       text_weight(d->from, a));
+	fflush(stdout);
 }
 
 /* Nothing runs here: what is saved must not come back by itself. */
@@ -285,14 +382,11 @@ static void rollback_saved(struct rollback *b)
 	p.fd = ends[0];
 	while (b->n_done < SHIFT_MAX_SERVICES && (answered = poll(&p, 1, SAVED_MS)) > 0) {
 		struct done *d = &b->done[b->n_done];
-		char a[16];
 
 		if (read(ends[0], d, sizeof(*d)) != sizeof(*d))
 			break; /* the end */
 		b->n_done++;
-		if (!b->o->json)
-			printf("%s: the saved share was %s%%, is 0%% now and latched\n", d->service,
-			       text_weight(d->from, a));
+		tell_saved(b, d);
 	}
 	if (!answered) {
 		say("the disk does not answer: a share that was saved may come back with the next "
@@ -313,8 +407,9 @@ static int print_all_json(const struct rollback *b, bool attached)
 		json_array_append_new(
 			list,
 			json_pack("{s:s, s:f, s:f, s:I, s:b, s:s, s:o}", "service", d->service,
-				  "from", d->from / 100.0, "weight", 0.0, "epoch",
-				  (json_int_t)d->after.epoch, "latched", 1, "authority",
+				  "from", d->from / 100.0, "weight",
+				  d->lost ? d->from / 100.0 : 0.0, "epoch",
+				  (json_int_t)d->after.epoch, "latched", !d->lost, "authority",
 				  authority_name(d->after.authority), "reset",
 				  b->cut ? json_integer((json_int_t)d->reset.reset) : json_null()));
 	}
@@ -386,27 +481,47 @@ out:
 	return code;
 }
 
-int cmd_rollback(const struct options *o, int argc, char **argv)
+/*
+ * What is wrong with the command line is said when the share is 0. Only a cut, which cannot be
+ * taken back, is left out then: nobody knows what was meant.
+ */
+static void parse_arguments(struct rollback *b, int argc, char **argv, char *slip, size_t size)
 {
 	static const char *const flags[] = {"--cut?", "--reason=", NULL};
-	struct rollback b = {.o = o};
 	const char *value;
-	int at = 1, what, end = 0, code;
+	char why[160];
+	int at = 1, what, end = 0;
 
-	while ((what = next_option(argc, argv, &at, flags, &value)) != -2) {
-		if (what == -1)
-			return usage_error("rollback takes no argument, not '%s'", value);
-		if (what == -3)
-			return EXIT_USAGE;
+	while ((what = scan_option(argc, argv, &at, flags, &value, why, sizeof(why))) != -2) {
 		if (what == 1) {
-			b.reason = value;
+			b->reason = value;
 			continue;
 		}
-		b.cut = true;
-		if (value && (sscanf(value, "%7u%n", &b.rate, &end) != 1 || value[end] || !b.rate ||
-			      b.rate > 1000000))
-			return usage_error("--cut=%s: connections per second, 1 to 1000000", value);
+		b->cut |= what == 0;
+		if (what == -1)
+			snprintf(why, sizeof(why), "it takes no argument, not '%.64s'", value);
+		else if (what == 0 && value &&
+			 (sscanf(value, "%7u%n", &b->rate, &end) != 1 || value[end] || !b->rate ||
+			  b->rate > 1000000))
+			snprintf(why, sizeof(why),
+				 "--cut=%.64s: connections per second, 1 to 1000000", value);
+		else if (what == 0)
+			continue;
+		snprintf(slip, size, "%s", why);
 	}
+}
+
+int cmd_rollback(const struct options *o, int argc, char **argv)
+{
+	struct rollback b = {.o = o};
+	char slip[160];
+	bool cut;
+	int code;
+
+	snprintf(slip, sizeof(slip), "%s", o->slip);
+	parse_arguments(&b, argc, argv, slip, sizeof(slip));
+	cut = b.cut;
+	b.cut = cut && !slip[0];
 	ask_disk(o, &b.asked);
 	code = roll_back(&b);
 	if (fflush(stdout) ||
@@ -414,5 +529,9 @@ int cmd_rollback(const struct options *o, int argc, char **argv)
 		__fpurge(stdout);
 		clearerr(stdout);
 	}
+	if (slip[0])
+		say("rollback: %s; %s%s", slip,
+		    code ? "that, too, is wrong" : "rolled back all the same",
+		    cut ? ", but no connection was reset: shiftctl rollback --cut[=RATE]" : "");
 	return code;
 }

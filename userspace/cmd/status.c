@@ -143,18 +143,28 @@ static void show_json(const struct status_view *v, FILE *to)
 	json_dumpf(j, to, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	fputc('\n', to);
 	json_decref(j);
+	json_answered();
 }
 
-static void show_screens(const struct watch *w, bool brief, FILE *to)
+static void show_screens(const struct watch *w, unsigned int rows, FILE *to)
 {
-	for (unsigned int i = 0; i < w->views[w->now]; i++) {
+	unsigned int n = w->views[w->now];
+	struct status_style style = {.colour = use_colour(w->o),
+				     .brief = rows,
+				     .columns = screen_columns(),
+				     .rows = rows && n ? (rows + 1) / n - 1 : 0};
+
+	if (rows && !style.rows)
+		style.rows = 1;
+	for (unsigned int i = 0; i < n; i++) {
 		if (i)
 			fputc('\n', to);
-		status_screen(w->view[w->now][i], &w->before[i], use_colour(w->o), brief, to);
+		status_screen(w->view[w->now][i], &w->before[i], &style, to);
 	}
 }
 
-/* On a screen that is watched, what to do next must be seen: then addresses give way. */
+/* On a screen that is watched, what to do next must be seen: then addresses give way, and whatever
+ * else does not fit. */
 static void show_fitting(const struct watch *w, FILE *to)
 {
 	unsigned int lines = 0, rows = screen_rows();
@@ -164,12 +174,12 @@ static void show_fitting(const struct watch *w, FILE *to)
 
 	if (!first)
 		return;
-	show_screens(w, false, first);
+	show_screens(w, 0, first);
 	fclose(first);
 	for (const char *c = text; *c; c++)
 		lines += *c == '\n';
 	if (rows && lines > rows)
-		show_screens(w, true, to);
+		show_screens(w, rows, to);
 	else
 		fputs(text, to);
 	free(text);
@@ -193,7 +203,7 @@ static int show(struct watch *w, FILE *to)
 	if (!w->json && !w->line && w->again)
 		show_fitting(w, to);
 	else if (!w->json && !w->line)
-		show_screens(w, false, to);
+		show_screens(w, 0, to);
 	return code;
 }
 

@@ -52,6 +52,7 @@ struct status_view {
 	bool attached;		      /* our program runs on one interface at least */
 	bool loaded;		      /* the maps are there: what follows is the kernel's */
 	bool saved;		      /* `state` holds what was saved on disk */
+	int unreadable;		      /* −errno: what was saved cannot be read */
 	struct state state;
 	char others[256]; /* services that are attached here when this one is not */
 
@@ -102,9 +103,19 @@ void status_next(const struct status_view *v, char *ret, size_t size);
 void status_state(const struct status_view *v, char *ret, size_t size);
 
 json_t *status_json(const struct status_view *v);
-/* `brief` leaves the backends' addresses out. */
-void status_screen(const struct status_view *v, const struct status_before *before, bool colour,
-		   bool brief, FILE *to);
+
+#define STATUS_COLUMNS 80 /* what the screen is made for, and the most that it takes */
+
+struct status_style {
+	bool colour;
+	bool brief;	      /* without the backends' addresses */
+	unsigned int columns; /* that there are; 0: STATUS_COLUMNS */
+	unsigned int rows;    /* 0: as many as it takes. What gives way is the middle: what is in
+			       * force, what to do next and how back are there to the last */
+};
+
+void status_screen(const struct status_view *v, const struct status_before *before,
+		   const struct status_style *style, FILE *to);
 void status_line(const struct status_view *v, FILE *to);
 
 extern const char *const status_hook_names[];

@@ -46,32 +46,59 @@ static void look_at_control(const struct plane *p, uint32_t service, struct stat
 		v->weight = shift_record_weight(&v->record, v->boot);
 }
 
+/* The place in p->at, or −1. An interface that was away is known by its name, whatever number it
+ * has now. */
+static int attachment_of(const struct plane *p, const struct shift_interface *known)
+{
+	char name[16];
+
+	for (int a = 0; a < p->attachments; a++) {
+		if (p->at[a].ifindex == known->ifindex)
+			return a;
+	}
+	for (int a = 0; a < p->attachments && !if_indextoname(known->ifindex, name); a++) {
+		if (!strcmp(p->at[a].name, known->name))
+			return a;
+	}
+	return -1;
+}
+
+/* Our program runs where the record knows nothing of it, as after an apply that was killed. */
+static void look_at_stranger(const struct plane_attachment *at, struct status_view *v)
+{
+	struct status_interface *i = &v->interface[v->interfaces++];
+
+	i->ifindex = at->ifindex;
+	i->hook = at->hook;
+	i->exists = i->attached = v->attached = true;
+	memcpy(i->name, at->name, sizeof(i->name));
+}
+
 /* What the record names, and what the kernel says of it now: plane_find has just asked. */
 static int look_at_interfaces(const struct plane *p, const struct shift_globals *g,
 			      uint32_t service, struct status_view *v)
 {
+	bool shown[SHIFT_MAX_INTERFACES] = {0};
+
 	for (uint32_t slot = 0; slot < SHIFT_MAX_INTERFACES; slot++) {
 		const struct shift_interface *known = &g->interface[slot];
 		struct status_interface *i = &v->interface[v->interfaces];
+		int at = known->ifindex ? attachment_of(p, known) : -1, err;
 		struct telemetry_interface seen;
-		int err;
 
+		if (at >= 0)
+			shown[at] = true;
 		if (!known->ifindex || !(known->services >> service & 1))
 			continue;
-		i->ifindex = known->ifindex;
-		i->hook = known->hook;
+		i->ifindex = at >= 0 ? p->at[at].ifindex : known->ifindex;
+		i->hook = at >= 0 ? p->at[at].hook : known->hook;
 		if (known->xdp)
-			short_find(known->ifindex, &i->xdp);
-		i->exists = if_indextoname(known->ifindex, i->name) != NULL;
+			short_find(i->ifindex, &i->xdp);
+		i->attached = at >= 0;
+		v->attached |= i->attached;
+		i->exists = if_indextoname(i->ifindex, i->name) != NULL;
 		if (!i->exists)
 			memcpy(i->name, known->name, sizeof(i->name) - 1);
-		for (int a = 0; a < p->attachments; a++) {
-			if (p->at[a].ifindex != known->ifindex)
-				continue;
-			i->attached = true;
-			i->hook = p->at[a].hook;
-			v->attached = true;
-		}
 		err = telemetry_interface(p, g, slot, &seen);
 		if (err)
 			return err;
@@ -80,6 +107,10 @@ static int look_at_interfaces(const struct plane *p, const struct shift_globals 
 		for (size_t d = 0; d < sizeof(losing) / sizeof(*losing); d++)
 			v->drops[losing[d]] += seen.verdict[losing[d]];
 		v->interfaces++;
+	}
+	for (int at = 0; at < p->attachments; at++) {
+		if (!shown[at] && v->interfaces < SHIFT_MAX_INTERFACES)
+			look_at_stranger(&p->at[at], v);
 	}
 	return 0;
 }
@@ -241,12 +272,17 @@ int status_look(const struct plane *p, uint32_t service, struct status_view *ret
 
 void status_look_saved(const char *service, struct status_view *ret)
 {
+	int err;
+
 	memset(ret, 0, sizeof(*ret));
 	ret->old_health = STATUS_UNKNOWN;
 	look_at_clocks(ret);
 	snprintf(ret->service, sizeof(ret->service), "%s", service);
-	if (*service)
-		ret->saved = !state_load(service, &ret->state);
+	if (!*service)
+		return;
+	err = state_load(service, &ret->state);
+	ret->saved = !err;
+	ret->unreadable = err == -ENOENT ? 0 : err;
 }
 
 void status_services(const struct plane *p, char *ret, size_t size)

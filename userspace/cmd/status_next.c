@@ -131,6 +131,10 @@ void status_next(const struct status_view *v, char *ret, size_t size)
 	if (!v->attached && v->others[0])
 		snprintf(ret, size,
 			 "shiftctl -s NAME status, or shiftctl apply to attach this one");
+	else if (!v->attached && v->unreadable)
+		snprintf(ret, size,
+			 "mend or remove that file, or shiftctl apply --ignore-saved-state, which "
+			 "begins at 0%% with the configured authority");
 	else if (!v->attached)
 		snprintf(ret, size, "shiftctl apply");
 	else if (bare)
@@ -192,7 +196,8 @@ void status_state(const struct status_view *v, char *ret, size_t size)
 	char a[32], b[32];
 
 	if (!v->attached)
-		snprintf(ret, size, "not attached, every connection stays with this host");
+		snprintf(ret, size, "not attached, every connection stays with this host%s",
+			 v->unreadable ? "; what was saved cannot be read" : "");
 	else if (bare)
 		snprintf(ret, size, "%s has no program, its connections stay with this host",
 			 bare->name);

@@ -2,10 +2,13 @@
 /*
  * status_show.c - the screen, and the one line, for people
  *
- * The screen is made for 80 columns and says, from the top: what is in force and by whom; where the
- * program runs; what each arm got; how each backend does; what was lost; what to do next.
+ * The screen is made for 80 columns, wraps where there are less, and says, from the top: what is in
+ * force and by whom; where the program runs; what each arm got; how each backend does; what was
+ * lost; what to do next.
  */
+#include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "userspace/base/screen.h"
@@ -13,7 +16,7 @@
 #include "userspace/cmd/status.h"
 #include "userspace/plane/telemetry.h"
 
-#define COLUMNS 80
+#define LEAST_COLUMNS 20
 
 struct page {
 	const struct status_view *v;
@@ -22,6 +25,7 @@ struct page {
 	bool colour;
 	bool brief; /* no addresses: the screen is short of lines */
 	FILE *to;
+	unsigned int columns; /* of the screen */
 	unsigned int column;
 };
 
@@ -46,7 +50,7 @@ static void put_words(struct page *g, char *text, unsigned int indent)
 	while ((word = strsep(&rest, " "))) {
 		unsigned int length = screen_length(word), gap = word != text;
 
-		if (g->column > indent && g->column + gap + length > COLUMNS) {
+		if (g->column > indent && g->column + gap + length > g->columns) {
 			new_line(g, indent);
 			gap = 0;
 		}
@@ -69,7 +73,7 @@ static void piece(struct page *g, const char *code, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	length = screen_length(screen_clean(text, clean, sizeof(clean)));
-	if (g->column && g->column + 3 + length > COLUMNS)
+	if (g->column && g->column + 3 + length > g->columns)
 		new_line(g, 2);
 	else if (g->column)
 		g->column += (unsigned int)fprintf(g->to, "   ");
@@ -149,7 +153,15 @@ static void put_head(struct page *g)
 		      ago(v, r->locked_at, a), r->lock_reason[0] ? ": " : "", SHIFT_REASON,
 		      r->lock_reason);
 	end_pieces(g);
-	if (!v->has_record || !r->set_by[0])
+}
+
+static void put_last_change(struct page *g)
+{
+	const struct status_view *v = g->v;
+	const struct shift_record *r = &v->record;
+	char a[32];
+
+	if (!v->attached || !v->has_record || !r->set_by[0])
 		return;
 	piece(g, SCREEN_DIM, "changed by %.*s %s ago%s%.*s", SHIFT_NAME, r->set_by,
 	      ago(v, r->set_at, a), r->reason[0] ? ": " : "", SHIFT_REASON, r->reason);
@@ -298,7 +310,7 @@ static const struct status_address *only_address(const struct status_view *v, un
 static void add_addresses(const struct page *g, struct table *t, unsigned int backend)
 {
 	const char *trunk = backend + 1 == g->v->backends ? "   " : g->trunk;
-	char line[COLUMNS * 4], piece_of[96], painted[160];
+	char line[STATUS_COLUMNS * 4], piece_of[96], painted[160];
 	unsigned int column = 0;
 	size_t used = 0;
 
@@ -312,7 +324,7 @@ static void add_addresses(const struct page *g, struct table *t, unsigned int ba
 		snprintf(piece_of, sizeof(piece_of), "%s%s",
 			 text_address(a->address, a->port, text), a->no_route ? " NO ROUTE" : "");
 		length = (unsigned int)strlen(piece_of);
-		if (column && column + 2 + length > COLUMNS) {
+		if (column && column + 2 + length > g->columns) {
 			table_line(t, line);
 			column = 0;
 		}
@@ -375,9 +387,9 @@ static void put_backends(struct page *g)
 		table_head(&t, head);
 		for (unsigned int i = 0; i < g->v->backends; i++)
 			add_backend(g, &t, i, beside);
-		if (table_width(&t) > COLUMNS)
+		if (table_width(&t) > g->columns)
 			t.gap = 1;
-		if (!beside || table_width(&t) <= COLUMNS)
+		if (!beside || table_width(&t) <= g->columns)
 			break;
 		table_free(&t);
 		beside = false;
@@ -433,11 +445,14 @@ static void put_next(struct page *g)
 	snprintf(text, sizeof(text), "next: %s", next);
 	put_words(g, text, 6);
 	end_pieces(g);
-	if (g->v->attached && g->v->weight && !strstr(next, "rollback"))
-		fprintf(g->to, "undo: shiftctl rollback%s\n",
-			g->v->record.authority == SHIFT_AUTHORITY_NEW
-				? " (later writes are NOT on old)"
-				: "");
+	if (g->v->attached && g->v->weight && !strstr(next, "rollback")) {
+		snprintf(text, sizeof(text), "undo: shiftctl rollback%s",
+			 g->v->record.authority == SHIFT_AUTHORITY_NEW
+				 ? " (later writes are NOT on old)"
+				 : "");
+		put_words(g, text, 6);
+		end_pieces(g);
+	}
 }
 
 /* ---- when nothing runs ---- */
@@ -445,7 +460,7 @@ static void put_next(struct page *g)
 static void put_saved(struct page *g)
 {
 	const struct state *s = &g->v->state;
-	char a[32], b[32];
+	char a[32], b[32], path[120] = "?";
 
 	piece(g, SCREEN_BOLD, "%s", *g->v->service ? g->v->service : "no service");
 	piece(g, SCREEN_RED, "NOT ATTACHED");
@@ -454,6 +469,12 @@ static void put_saved(struct page *g)
 	else
 		piece(g, NULL, "every connection stays with this host");
 	end_pieces(g);
+	if (g->v->unreadable) {
+		state_path(g->v->service, path, sizeof(path));
+		piece(g, SCREEN_RED, "saved: %s %s", path,
+		      g->v->unreadable == -EBADMSG ? "is damaged" : strerror(-g->v->unreadable));
+		end_pieces(g);
+	}
 	if (!g->v->saved)
 		return;
 	piece(g, NULL, "saved: %s%%", text_weight(s->weight, a));
@@ -474,36 +495,66 @@ static void put_saved(struct page *g)
 	end_pieces(g);
 }
 
-void status_screen(const struct status_view *v, const struct status_before *before, bool colour,
-		   bool brief, FILE *to)
+/* ---- all of it ---- */
+
+static void put_top(struct page *g)
 {
+	if (g->v->attached)
+		put_head(g);
+	else
+		put_saved(g);
+}
+
+static void put_middle(struct page *g)
+{
+	unsigned int indent = 6;
+
+	put_last_change(g);
+	if (!g->v->loaded)
+		return;
+	for (unsigned int i = 0; i < g->v->interfaces; i++) {
+		if (strlen(g->v->interface[i].name) + 3 > indent)
+			indent = (unsigned int)strlen(g->v->interface[i].name) + 3;
+	}
+	put_interfaces(g, indent);
+	put_arms(g, indent);
+	if (g->v->backends)
+		put_backends(g);
+	put_losses(g);
+}
+
+void status_screen(const struct status_view *v, const struct status_before *before,
+		   const struct status_style *style, FILE *to)
+{
+	static void (*const put[3])(struct page *) = {put_top, put_middle, put_next};
 	bool utf8 = screen_utf8();
 	struct page g = {.v = v,
 			 .before = before,
 			 .branch = utf8 ? "├─ " : "|- ",
 			 .last = utf8 ? "└─ " : "`- ",
 			 .trunk = utf8 ? "│  " : "|  ",
-			 .colour = colour,
-			 .brief = brief,
+			 .colour = style->colour,
+			 .brief = style->brief,
+			 .columns = STATUS_COLUMNS,
 			 .to = to};
-	unsigned int indent = 6;
+	char *part[3] = {NULL};
+	size_t size;
 
-	for (unsigned int i = 0; i < v->interfaces; i++) {
-		if (strlen(v->interface[i].name) + 3 > indent)
-			indent = (unsigned int)strlen(v->interface[i].name) + 3;
+	if (style->columns && style->columns < STATUS_COLUMNS)
+		g.columns = style->columns < LEAST_COLUMNS ? LEAST_COLUMNS : style->columns;
+	for (int i = 0; i < 3; i++) {
+		if (style->rows)
+			g.to = open_memstream(&part[i], &size);
+		if (!g.to)
+			break;
+		put[i](&g);
+		if (style->rows)
+			fclose(g.to);
 	}
-	if (v->attached)
-		put_head(&g);
-	else
-		put_saved(&g);
-	if (v->loaded) {
-		put_interfaces(&g, indent);
-		put_arms(&g, indent);
-		if (v->backends)
-			put_backends(&g);
-		put_losses(&g);
-	}
-	put_next(&g);
+	if (part[2])
+		screen_fit(part, style->rows, to);
+	for (int i = 0; i < 3; i++)
+		free(part[i]);
 }
 
 /* ---- one line ---- */

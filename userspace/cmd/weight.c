@@ -20,6 +20,10 @@
 #include "userspace/plane/control.h"
 #include "userspace/plane/state.h"
 
+#define STALE                                                                                      \
+	"authority is new: if nobody confirms, users go back to the old side, without later "      \
+	"writes\n"
+
 enum refusal {
 	R_LATCHED = -1000,
 	R_LOCKED,
@@ -46,6 +50,7 @@ struct change {
 	bool was_latched;
 	uint64_t was_latched_at; /* at the first look: a later one is another rollback */
 	uint16_t from;		 /* the share in force before */
+	uint16_t fallback;	 /* what it goes back to unless confirmed */
 	struct shift_record seen;
 };
 
@@ -93,7 +98,6 @@ static void settle_share(struct shift_record *r, uint64_t now)
 static int weight_edit(struct shift_record *r, void *arg)
 {
 	struct change *c = arg;
-	uint16_t fallback;
 	int err = look(r, c);
 
 	if (err)
@@ -102,18 +106,18 @@ static int weight_edit(struct shift_record *r, void *arg)
 		return R_OVERTAKEN;
 	if (r->latched && c->weight > c->from && !c->after_rollback)
 		return R_LATCHED;
+	/* Two changes in a row, both unconfirmed, go back to what was there before the first. */
+	c->fallback =
+		r->confirm_deadline && c->now < r->confirm_deadline ? r->confirm_weight : c->from;
 	if (c->dry)
 		return 1;
-	/* Two changes in a row, both unconfirmed, go back to what was there before the first. */
-	fallback =
-		r->confirm_deadline && c->now < r->confirm_deadline ? r->confirm_weight : c->from;
 	settle_share(r, c->now);
 	r->weight = c->weight;
 	r->threshold = shift_weight_threshold(c->weight);
 	if (c->confirm) {
 		r->confirm_deadline = c->now + c->confirm;
-		r->confirm_weight = fallback;
-		r->confirm_threshold = shift_weight_threshold(fallback);
+		r->confirm_weight = c->fallback;
+		r->confirm_threshold = shift_weight_threshold(c->fallback);
 	}
 	if (c->after_rollback) {
 		r->latched = 0;
@@ -263,6 +267,12 @@ static int print_weight(const struct options *o, const struct shift_service *s,
 	return EXIT_OK;
 }
 
+/* With the true data on the new side, a share that falls by itself is no safe way out. */
+static bool back_to_stale(const struct shift_record *r, const struct change *c)
+{
+	return c->confirm && r->authority == SHIFT_AUTHORITY_NEW && c->fallback < c->weight;
+}
+
 static void print_change(const struct change *c, const struct shift_record *r)
 {
 	char a[16], b[16], d[32], e[16];
@@ -272,6 +282,8 @@ static void print_change(const struct change *c, const struct shift_record *r)
 	if (c->confirm)
 		printf("goes back to %s%% in %s unless: shiftctl confirm\n",
 		       text_weight(r->confirm_weight, e), text_duration(c->confirm, d));
+	if (back_to_stale(r, c))
+		printf(STALE);
 	if (r->authority == SHIFT_AUTHORITY_NEW && c->weight < c->from)
 		printf("authority is new: later writes are NOT on old\n");
 	fflush(stdout);
@@ -292,8 +304,10 @@ static int dry_weight(const struct options *o, const struct change *c)
 	       text_weight(c->from, a), text_weight(c->weight, b), c->who,
 	       (unsigned long long)c->seen.epoch + 1);
 	if (c->confirm)
-		printf("would: go back by itself after %s unless confirmed\n",
-		       text_duration(c->confirm, d));
+		printf("would: go back to %s%% by itself after %s unless confirmed\n",
+		       text_weight(c->fallback, a), text_duration(c->confirm, d));
+	if (back_to_stale(&c->seen, c))
+		printf(STALE);
 	printf("would not: move an established connection, change DNS\n");
 	return EXIT_OK;
 }
@@ -499,9 +513,16 @@ int cmd_lock(const struct options *o, int argc, char **argv)
 	struct change c = {0};
 	int code = simple_options(argc, argv, &c);
 
-	return code >= 0 ? code
-			 : simple_change(o, &c, lock_edit, "lock",
-					 "locked: others' changes are refused, a rollback is not");
+	if (code >= 0)
+		return code;
+	code = simple_change(o, &c, lock_edit, "lock",
+			     "locked: others' changes are refused, a rollback is not");
+	fflush(stdout);
+	if (!code && c.reason && strlen(c.reason) >= SHIFT_REASON)
+		say("the reason is longer than %d bytes: others are told it up to there, the "
+		    "history has more",
+		    SHIFT_REASON - 1);
+	return code;
 }
 
 int cmd_unlock(const struct options *o, int argc, char **argv)

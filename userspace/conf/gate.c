@@ -4,7 +4,14 @@
  *
  *   OP NUMBER[unit] [below baseline] [for DURATION | N times]
  *
- * What they mean is for the ramp; here they only have to be well formed.
+ * What they mean is for the ramp; here they only have to be well formed. The sources in the kernel:
+ *
+ *   kernel.errors     share of the new arm's connections that failed: their handshake did, or they
+ *                     fell back to the old host
+ *   kernel.failures   share of its handshakes that failed
+ *   kernel.fallback   share of its connections that the old host served instead
+ *   kernel.drops      packets lost by the program
+ *   kernel.p50, kernel.p95, kernel.p99   of the time to a handshake's answer, ms
  */
 #include <ctype.h>
 #include <errno.h>
@@ -16,14 +23,19 @@
 
 static int read_source(const struct field *f, void *ret)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
+	static const char *const known[] = {"errors", "failures", "fallback", "drops",
+					    "p50",    "p95",	  "p99"};
 	const char *text = f->node->text;
 
 	(void)ret;
-	if (strncmp(text, "kernel.", 7) || !islower((unsigned char)text[7]) ||
-	    text[7 + strspn(text + 7, allowed)])
+	if (strncmp(text, "kernel.", 7))
 		return field_must(f, "%s", f->row->want);
-	return 0;
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		if (!strcmp(text + 7, known[i]))
+			return 0;
+	}
+	return field_must(f,
+			  "one of kernel.errors, .failures, .fallback, .drops, .p50, .p95, .p99");
 }
 
 const struct type type_source = {"a name such as kernel.errors", read_source};

@@ -5,7 +5,6 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -50,6 +49,16 @@ int short_find(uint32_t ifindex, enum shift_xdp_mode *ret)
 	if (fd >= 0)
 		close(fd);
 	return err == -EBUSY ? 0 : err;
+}
+
+bool short_taken(uint32_t ifindex)
+{
+	enum shift_xdp_mode mode;
+	int fd, err = find(ifindex, &fd, &mode);
+
+	if (fd >= 0)
+		close(fd);
+	return err == -EBUSY;
 }
 
 /* A veth sends what its own program answers only to a peer that has a program, too: it cannot be

@@ -7,12 +7,16 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "userspace/plane/plane.h"
 
 /* Ours there, and how; SHIFT_XDP_NONE: none of ours. */
 int short_find(uint32_t ifindex, enum shift_xdp_mode *ret);
+
+/* Is another's program there? */
+bool short_taken(uint32_t ifindex);
 
 /* Puts `prog_fd` there, in place of ours. -EBUSY: another's is there. */
 int short_attach(uint32_t ifindex, int prog_fd, enum shift_xdp_mode *ret);

@@ -22,7 +22,8 @@
 #include "userspace/plane/control.h"
 #include "userspace/plane/plane.h"
 
-#define WAIT_MS 40
+#define WAIT_MS	  40
+#define COPY_SIZE 4096 /* more than any copy needs */
 
 static const char *const authority_names[] = {"old", "shared", "new"};
 
@@ -57,6 +58,16 @@ int state_dir(char *ret, size_t size)
 	bool lasting;
 
 	return find_dir(ret, size, &lasting);
+}
+
+int state_path(const char *service, char *ret, size_t size)
+{
+	char dir[256];
+	int err = state_dir(dir, sizeof(dir));
+
+	if (!err && (size_t)snprintf(ret, size, "%s/%s.json", dir, service) >= size)
+		err = -ENAMETOOLONG;
+	return err;
 }
 
 static int make_dir(char *path)
@@ -209,9 +220,10 @@ static uint16_t weight_to_keep(const struct shift_record *r)
 	return r->weight;
 }
 
+/* COPY_SIZE bytes, spaces behind the text. */
 static char *state_text(const char *service, const struct shift_record *r)
 {
-	char boot[64], *text;
+	char boot[64], *text, *whole = NULL;
 	json_t *j;
 
 	boot_id(boot);
@@ -226,19 +238,51 @@ static char *state_text(const char *service, const struct shift_record *r)
 		return NULL;
 	text = json_dumps(j, JSON_INDENT(1));
 	json_decref(j);
-	return text;
+	if (text && asprintf(&whole, "%-*s\n", COPY_SIZE - 1, text) < 0)
+		whole = NULL;
+	free(text);
+	return whole;
+}
+
+static int replace(const char *path, const char *text)
+{
+	char fresh[336];
+	int fd, err;
+
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	err = fd < 0 ? -errno : write_all(fd, text, strlen(text));
+	if (fd >= 0 && close(fd) && !err)
+		err = -errno;
+	if (!err && rename(fresh, path))
+		err = -errno;
+	if (err)
+		unlink(fresh);
+	return err;
+}
+
+/* In the block that it has: one write, which needs no other. */
+static int write_over(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW), err = -ENOSPC;
+	struct stat there;
+
+	if (fd < 0)
+		return -errno;
+	if (!fstat(fd, &there) && S_ISREG(there.st_mode) && there.st_size == COPY_SIZE)
+		err = write_all(fd, text, strlen(text));
+	close(fd);
+	return err;
 }
 
 /* Under a lock of the folder, so that of two writers the later epoch stays. */
 static int save_in(const char *dir, const char *service, const struct shift_record *r)
 {
-	char path[320], fresh[336];
+	char path[320], *text;
 	struct state was;
-	char *text;
-	int err, fd, lock;
+	int err, lock;
 
 	snprintf(path, sizeof(path), "%s/%s.json", dir, service);
-	snprintf(fresh, sizeof(fresh), "%s.new", path);
 	lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lock < 0)
 		return -errno;
@@ -252,28 +296,13 @@ static int save_in(const char *dir, const char *service, const struct shift_reco
 	    (was.epoch > r->epoch || (was.epoch == r->epoch && was.latched && !r->latched)))
 		goto out;
 	text = state_text(service, r);
-	fd = text ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
-	err = !text ? -ENOMEM : fd < 0 ? -errno : write_all(fd, text, strlen(text));
-	if (fd >= 0 && close(fd) && !err)
-		err = -errno;
-	if (!err && rename(fresh, path))
-		err = -errno;
-	if (err)
-		unlink(fresh);
+	err = text ? replace(path, text) : -ENOMEM;
+	if (err && text && !write_over(path, text))
+		err = 0;
 	free(text);
 out:
 	close(lock);
 	return err;
-}
-
-int state_save(const char *service, const struct shift_record *r)
-{
-	char dir[256];
-	int err = state_dir(dir, sizeof(dir));
-
-	if (!err)
-		err = make_dir(dir);
-	return err ? err : save_in(dir, service, r);
 }
 
 /* All of it or nothing: half a line would spoil the next one. */
@@ -326,18 +355,21 @@ static int append_history(const char *dir, const struct shift_record *r,
 	return err;
 }
 
-static int record_here(const struct shift_record *r, const struct state_event *e)
+static struct state_kept record_here(const struct shift_record *r, const struct state_event *e)
 {
+	struct state_kept kept = {0};
 	char dir[256];
-	int err = state_dir(dir, sizeof(dir)), err2;
+	int err = state_dir(dir, sizeof(dir));
 
 	if (!err)
 		err = make_dir(dir);
 	if (err)
-		return err;
-	err = save_in(dir, e->service, r);
-	err2 = append_history(dir, r, e);
-	return err ? err : err2;
+		return (struct state_kept){err, err};
+	if (!e->only_history)
+		kept.copy = save_in(dir, e->service, r);
+	if (!e->only_copy)
+		kept.history = append_history(dir, r, e);
+	return kept;
 }
 
 static void flush(const char *path, int flags)
@@ -383,27 +415,28 @@ static int be_apart(int keep)
 	return high;
 }
 
-int state_record(const struct shift_record *r, const struct state_event *e)
+struct state_kept state_record(const struct shift_record *r, const struct state_event *e)
 {
+	struct state_kept kept = {-ETIMEDOUT, -ETIMEDOUT};
 	struct pollfd p = {.events = POLLIN};
-	int pipefd[2], err = -ETIMEDOUT;
+	int pipefd[2];
 	pid_t child;
 
 	if (pipe2(pipefd, O_CLOEXEC))
-		return -errno;
+		return (struct state_kept){-errno, -errno};
 	child = fork();
 	if (child < 0) {
-		err = -errno;
+		kept = (struct state_kept){-errno, -errno};
 		close(pipefd[0]);
 		close(pipefd[1]);
-		return err;
+		return kept;
 	}
 	if (!child) {
 		int tell = be_apart(pipefd[1]);
 
 		signal(SIGPIPE, SIG_IGN);
-		err = record_here(r, e);
-		if (write(tell, &err, sizeof(err)) < 0)
+		kept = record_here(r, e);
+		if (write(tell, &kept, sizeof(kept)) < 0)
 			_exit(1);
 		sched_setscheduler(0, SCHED_OTHER,
 				   &(struct sched_param){0}); /* the rest has time */
@@ -412,9 +445,10 @@ int state_record(const struct shift_record *r, const struct state_event *e)
 	}
 	close(pipefd[1]);
 	p.fd = pipefd[0];
-	if (poll(&p, 1, WAIT_MS) > 0 && read(pipefd[0], &err, sizeof(err)) != sizeof(err))
-		err = -EIO;
+	if (poll(&p, 1, e->wait_ms ? e->wait_ms : WAIT_MS) > 0 &&
+	    read(pipefd[0], &kept, sizeof(kept)) != sizeof(kept))
+		kept = (struct state_kept){-EIO, -EIO};
 	close(pipefd[0]);
 	waitpid(child, NULL, WNOHANG);
-	return err;
+	return kept;
 }

@@ -7,6 +7,9 @@
  * numbers begin anew at a boot, so what such a folder holds is believed for this boot only.
  * SERVICE.json is the copy, replaced whole; history.jsonl has one line per change, only appended.
  *
+ * The copy always fills one block. Where no new file can be made, as on a full disk, it is written
+ * over the one that is there: a rollback survives that, too.
+ *
  * A change of control is recorded by a child process after it is in force: a disk that is full,
  * read-only or hangs can delay and fail nothing but the record itself.
  */
@@ -39,10 +42,20 @@ struct state_event {
 	const char *reason; /* may be NULL */
 	const char *detail; /* may be NULL: what else the line should say */
 	uint16_t from, to;  /* weights */
+	bool only_copy, only_history;
+	int wait_ms; /* 0: 40 */
+};
+
+/* What became of the two: 0, -ETIMEDOUT, or why it failed. */
+struct state_kept {
+	int copy, history;
 };
 
 /* The folder, not made. -ENAMETOOLONG or what reading the namespace gave. */
 int state_dir(char *ret, size_t size);
+
+/* The file of a service's copy. As state_dir. */
+int state_path(const char *service, char *ret, size_t size);
 
 /* 0; -ENOENT: nothing saved; -EBADMSG: the file is damaged. */
 int state_load(const char *service, struct state *ret);
@@ -53,9 +66,6 @@ int state_services(char ret[][SHIFT_NAME], int max);
 /* The record that a saved copy stands for, as it was published last. */
 void state_to_record(const struct state *s, struct shift_record *ret);
 
-/* Writes both in a child and waits until they can be read, 40 ms at most; the child then sees them
- * to the disk. 0, -ETIMEDOUT, or why it failed. */
-int state_record(const struct shift_record *r, const struct state_event *e);
-
-/* The copy alone, here and now. */
-int state_save(const char *service, const struct shift_record *r);
+/* Writes both in a child and waits until they can be read, but no longer than e->wait_ms; the child
+ * then sees them to the disk. */
+struct state_kept state_record(const struct shift_record *r, const struct state_event *e);

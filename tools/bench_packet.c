@@ -2,7 +2,8 @@
 /*
  * bench_packet - what the program costs per packet, in ns
  *
- *	bench_packet [--rounds N] [--type tc|xdp] [--only TEXT] [--object FILE] [--json FILE]
+ *	bench_packet [--rounds N] [--type tc|xdp] [--only TEXT] [--flows N]
+ *	             [--object FILE] [--json FILE]
  *
  * Method. The kernel's BPF_PROG_TEST_RUN repeats a wrapper (bench_packet.bpf.c) that writes the
  * next packet of a set and tail-calls the program under test; the same wrapper, over as many
@@ -101,7 +102,7 @@ static const struct bench_case cases[] = {
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
 static struct {
-	int rounds;
+	int rounds, flows;
 	const char *type, *only, *object, *json;
 } options = {.rounds = 21};
 
@@ -119,6 +120,8 @@ static struct figure figures[CASES];
 
 static bool wanted(const struct bench_case *c)
 {
+	if (options.flows && shapes[c->set].flows != (uint32_t)options.flows)
+		return false;
 	return !options.only || strstr(c->what, options.only);
 }
 
@@ -415,6 +418,8 @@ static int read_options(int argc, char **argv)
 
 		if (!strcmp(argv[i], "--rounds"))
 			options.rounds = atoi(value);
+		else if (!strcmp(argv[i], "--flows"))
+			options.flows = atoi(value);
 		else if (!strcmp(argv[i], "--type"))
 			options.type = value;
 		else if (!strcmp(argv[i], "--only"))
@@ -456,7 +461,7 @@ int main(int argc, char **argv)
 
 	if (read_options(argc, argv)) {
 		fprintf(stderr, "usage: bench_packet [--rounds N] [--type tc|xdp] [--only TEXT] "
-				"[--object FILE] [--json FILE]\n");
+				"[--flows N] [--object FILE] [--json FILE]\n");
 		return 2;
 	}
 	if (settle_down() || readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)

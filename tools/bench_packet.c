@@ -184,7 +184,7 @@ static int measure(const struct bench_case *c, bool xdp, double *ret_net, double
 	struct rig *r = &rigs[c->set];
 	bool inserts = c->what_becomes == INSERTED;
 	uint32_t repeat = inserts ? REPEAT_NEW : REPEAT;
-	uint32_t warm = inserts ? 1000 : WARM;
+	uint32_t warm = inserts ? REPEAT_NEW : WARM;
 	struct rig_result empty;
 	double gross, ignored;
 	int err;
@@ -192,8 +192,10 @@ static int measure(const struct bench_case *c, bool xdp, double *ret_net, double
 	rig_packets(r, c->packet);
 	if (c->set == SET_NEW)
 		rig_end_all(r);
-	err = rig_run(r, RIG_EMPTY, repeat, &empty);
-	err = err ? err : run(c, xdp, warm, &ignored);
+	err = run(c, xdp, warm, &ignored); /* the other sets had the cache */
+	if (!err && c->set == SET_NEW)
+		rig_end_all(r);
+	err = err ? err : rig_run(r, RIG_EMPTY, repeat, &empty);
 	err = err ? err : run(c, xdp, repeat, &gross);
 	if (err)
 		return err;

@@ -65,6 +65,9 @@ $(B)/%.o: %.c Makefile
 $(B)/spawn: $(B)/tools/spawn.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
+$(B)/bench_socket: $(B)/tools/bench_socket.o
+	$(CC) $(LDFLAGS) -o $@ $^
+
 # ---- the kernel's side ----
 
 BPF_PARTS := $(wildcard bpf/*.h)
@@ -121,8 +124,9 @@ check:
 
 bench:
 	@tools/deps build bench
-	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn $(BENCH_PACKET)
-	@code=0; $(B)/bench_packet || code=$$?; echo; tools/bench || code=$$?; exit $$code
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn $(B)/bench_socket $(BENCH_PACKET)
+	@code=0; $(B)/bench_packet --json $(B)/bench-packet.json || code=$$?; echo; \
+		tools/bench --json $(B)/bench.json || code=$$?; exit $$code
 
 BENCH_PACKET := $(B)/bench_packet $(B)/bpf/shift_tc.bpf.o $(B)/tools/bench_packet_tc.bpf.o \
 	$(B)/tools/bench_packet_xdp.bpf.o
@@ -130,9 +134,9 @@ BENCH_PACKET := $(B)/bench_packet $(B)/bpf/shift_tc.bpf.o $(B)/tools/bench_packe
 bench-packet:
 	@tools/deps build bench
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BENCH_PACKET)
-	@$(B)/bench_packet
+	@$(B)/bench_packet --json $(B)/bench-packet.json
 
-$(B)/bench_packet: $(call objs,tools/bench_packet.c tools/bench_packet_rig.c)
+$(B)/bench_packet: $(call objs,tools/bench_packet.c $(wildcard tools/bench_packet_*.c))
 	$(CC) $(LDFLAGS) -o $@ $^ -lbpf
 
 $(B)/tools/bench_packet_tc.bpf.o: tools/bench_packet.bpf.c tools/bench_packet.h Makefile

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * bench_packet_rig.c - loading, filling, making flows (bench_packet_rig.h)
+ * bench_packet_rig.c - loading, filling, running, counting (bench_packet_rig.h)
  *
- * The only file that knows the maps.
+ * The only file that knows the maps; of a flow's record bench_packet_flows.c knows what it must.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,36 +18,6 @@
 
 #include "tools/bench_packet_rig.h"
 
-#define SLOT	    0 /* of the interface: what the constants are without being set */
-#define SERVICE	    1
-#define LISTEN	    1
-#define BACKEND	    1
-#define TARGET(nat) ((nat) + 1)
-
-#define LISTEN_ADDRESS	0xcb00710au	    /* 203.0.113.10 */
-#define NAT_ADDRESS(i)	(0xcb007140u + (i)) /* 203.0.113.64 … */
-#define BACKEND_ADDRESS 0xc000020au	    /* 192.0.2.10 */
-#define CLIENT_ADDRESS	0xc6120000u	    /* 198.18.0.0/15 */
-#define PORT		443
-#define PORT_LO		20000
-#define LO_IFINDEX	1
-
-#define SECOND 16 /* ticks, about */
-#define SHARDS 2
-
-#define TCP_SYN 0x02
-#define TCP_ACK 0x10
-
-/* Sequence numbers of every connection; a new one's SYN has its client's own. */
-#define CLIENT_ISN  1000
-#define BACKEND_ISN 9000
-
-const struct rig_packet rig_forward = {RIG_FORWARD, TCP_ACK, 0, CLIENT_ISN + 1, BACKEND_ISN + 1};
-const struct rig_packet rig_reply = {RIG_REPLY, TCP_ACK, 0, BACKEND_ISN + 1, CLIENT_ISN + 1};
-const struct rig_packet rig_syn = {RIG_FORWARD, TCP_SYN, 0, CLIENT_ISN, 0};
-static const struct rig_packet syn_ack = {RIG_REPLY, TCP_SYN | TCP_ACK, 0, BACKEND_ISN,
-					  CLIENT_ISN + 1};
-
 static void mapped(uint32_t to[4], uint32_t address)
 {
 	to[0] = to[1] = 0;
@@ -57,7 +27,7 @@ static void mapped(uint32_t to[4], uint32_t address)
 
 /* ---- loading ---- */
 
-static int failed(const char *what, int err)
+int rig_failed(const char *what, int err)
 {
 	fprintf(stderr, "bench_packet: %s: %s\n", what, strerror(-err));
 	return err;
@@ -102,7 +72,7 @@ static int load(struct bpf_object **ret, const char *path, const char *only,
 
 	*ret = bpf_object__open_file(path, NULL);
 	if (!*ret)
-		return failed(path, -errno);
+		return rig_failed(path, -errno);
 	bpf_object__for_each_program (p, *ret)
 		if (only)
 			bpf_program__set_autoload(p, !strcmp(bpf_program__name(p), only));
@@ -116,14 +86,14 @@ static int load(struct bpf_object **ret, const char *path, const char *only,
 		bpf_map__set_max_entries(map, n_steps);
 	set_constant(*ret, "window_shift", 8);
 	err = bpf_object__load(*ret);
-	return err ? failed(path, err) : 0;
+	return err ? rig_failed(path, err) : 0;
 }
 
 static int program(const struct bpf_object *o, const char *name)
 {
 	const struct bpf_program *p = bpf_object__find_program_by_name(o, name);
 
-	return p ? bpf_program__fd(p) : failed(name, -ENOENT);
+	return p ? bpf_program__fd(p) : rig_failed(name, -ENOENT);
 }
 
 static void *map_memory(int fd, size_t size)
@@ -140,7 +110,7 @@ static int put(struct rig *r, const char *name, uint32_t key, const void *value)
 	int fd = bpf_object__find_map_fd_by_name(r->plane, name);
 
 	if (fd < 0 || bpf_map_update_elem(fd, &key, value, BPF_ANY))
-		return failed(name, fd < 0 ? fd : -errno);
+		return rig_failed(name, fd < 0 ? fd : -errno);
 	return 0;
 }
 
@@ -149,7 +119,7 @@ static int put_keyed(struct rig *r, const char *name, const void *key, const voi
 	int fd = bpf_object__find_map_fd_by_name(r->plane, name);
 
 	if (fd < 0 || bpf_map_update_elem(fd, key, value, BPF_ANY))
-		return failed(name, fd < 0 ? fd : -errno);
+		return rig_failed(name, fd < 0 ? fd : -errno);
 	return 0;
 }
 
@@ -197,11 +167,11 @@ static int fill_slots(struct rig *r, uint32_t nat)
 	int err;
 
 	if (fd < 0)
-		return failed("slots", fd);
+		return rig_failed("slots", fd);
 	r->slots[nat] = map_memory(fd, RIG_PORTS * sizeof(struct shift_flow));
 	err = put(r, "shift_slots", TARGET(nat), &fd);
 	close(fd);
-	return err ? err : r->slots[nat] ? 0 : failed("slots", -ENOMEM);
+	return err ? err : r->slots[nat] ? 0 : rig_failed("slots", -ENOMEM);
 }
 
 static int fill_targets(struct rig *r)
@@ -282,7 +252,7 @@ static int open_plane(struct rig *r, const struct rig_type *type)
 	control = map_memory(bpf_object__find_map_fd_by_name(r->plane, "shift_control"),
 			     sizeof(*control) * SHIFT_MAX_SERVICES);
 	if (!control || r->program[RIG_SHIFT] < 0 || r->ifstats < 0 || r->svcstats < 0)
-		return failed(type->object, -ENOENT);
+		return rig_failed(type->object, -ENOENT);
 	r->control = control + SERVICE;
 	err = fill_service(r);
 	err = err ? err : fill_targets(r);
@@ -309,145 +279,11 @@ static int open_wrapper(struct rig *r, const struct rig_type *type)
 	r->steps = map_memory(bpf_object__find_map_fd_by_name(r->wrap, "bench_steps"),
 			      n * sizeof(*r->steps));
 	if (!r->state || !r->steps)
-		return failed(type->wrapper, -ENOMEM);
+		return rig_failed(type->wrapper, -ENOMEM);
 	r->state->ifindex = LO_IFINDEX;
 	r->state->backend = htonl(BACKEND_ADDRESS);
 	r->state->backend_port = htons(PORT);
 	return 0;
-}
-
-/* ---- packets ---- */
-
-static void put16(uint8_t *at, uint16_t v)
-{
-	memcpy(at, &v, 2);
-}
-
-static void put32(uint8_t *at, uint32_t v)
-{
-	memcpy(at, &v, 4);
-}
-
-static uint32_t sum_of(const uint8_t *at, size_t n)
-{
-	uint32_t sum = 0;
-	uint16_t word;
-
-	for (size_t i = 0; i < n; i += 2) {
-		memcpy(&word, at + i, 2);
-		sum += word;
-	}
-	return sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)((sum & 0xffff) + (sum >> 16));
-}
-
-/* Of the whole TCP segment and its pseudo-header, the checksum in it included. */
-static uint32_t tcp_sum(const uint8_t *f)
-{
-	return sum_of(f + 26, BENCH_FRAME - 26) + htons(IPPROTO_TCP) + htons(BENCH_FRAME - 34);
-}
-
-static void sum_up(uint8_t *f)
-{
-	put16(f + 24, 0);
-	put16(f + 24, (uint16_t)~fold(sum_of(f + 14, 20)));
-	put16(f + 50, 0);
-	put16(f + 50, (uint16_t)~fold(tcp_sum(f)));
-}
-
-bool rig_sums_hold(const uint8_t f[BENCH_FRAME])
-{
-	return fold(sum_of(f + 14, 20)) == 0xffff && fold(tcp_sum(f)) == 0xffff;
-}
-
-/* What all packets of a kind have in common; MACs are zero, as lo's. */
-static void common_frame(uint8_t *f, const struct rig_packet *p)
-{
-	bool reply = p->kind == RIG_REPLY;
-
-	memset(f, 0, BENCH_FRAME);
-	put16(f + 12, htons(0x0800));
-	f[14] = 0x45;
-	put16(f + 16, htons(BENCH_FRAME - 14));
-	put16(f + 20, htons(0x4000));
-	f[22] = 64;
-	f[23] = IPPROTO_TCP;
-	put32(f + 26, reply ? htonl(BACKEND_ADDRESS) : 0);
-	put32(f + 30, reply ? 0 : htonl(LISTEN_ADDRESS));
-	put16(f + 34, reply ? htons(PORT) : 0);
-	put16(f + 36, reply ? 0 : htons(p->port ? p->port : PORT));
-	put32(f + 38, htonl(p->seq));
-	put32(f + 42, htonl(p->ack));
-	f[46] = 0x50;
-	f[47] = p->flags;
-	put16(f + 48, htons(500));
-}
-
-void rig_frame(const struct rig *r, uint32_t step, uint8_t f[BENCH_FRAME])
-{
-	const struct bench_step *s = &r->steps[step];
-
-	memcpy(f, r->state->frame, BENCH_FRAME);
-	put32(f + (r->state->reply ? 30 : 26), s->address);
-	put16(f + (r->state->reply ? 36 : 34), s->port);
-	if (!r->state->reply)
-		put32(f + 38, s->seq);
-	put16(f + 24, s->ip_check);
-	put16(f + 50, s->tcp_check);
-}
-
-void rig_translated(const struct rig *r, uint32_t step, uint8_t f[BENCH_FRAME])
-{
-	const struct rig_flow *flow = &r->flow[step % r->shape.flows];
-
-	rig_frame(r, step, f);
-	f[22]--;
-	if (r->state->reply) {
-		put32(f + 26, htonl(LISTEN_ADDRESS));
-		put16(f + 34, htons(PORT));
-		put32(f + 30, flow->client);
-		put16(f + 36, flow->client_port);
-	} else {
-		put32(f + 26, flow->nat);
-		put16(f + 34, flow->nat_port);
-		put32(f + 30, htonl(BACKEND_ADDRESS));
-		put16(f + 36, htons(PORT));
-	}
-	sum_up(f);
-}
-
-void rig_packets(struct rig *r, const struct rig_packet *p)
-{
-	uint32_t first = (uint32_t)p->kind * r->shape.flows;
-	uint8_t whole[BENCH_FRAME];
-
-	common_frame(whole, p);
-	r->next[r->state->reply ? RIG_REPLY : RIG_FORWARD] = r->state->next;
-	memcpy(r->state->frame, whole, BENCH_FRAME);
-	r->state->reply = p->kind == RIG_REPLY;
-	r->state->first = first;
-	r->state->count = r->shape.flows;
-	r->state->next = r->next[p->kind];
-	if (r->has[p->kind] == p)
-		return;
-	r->has[p->kind] = p;
-	for (uint32_t i = 0; i < r->shape.flows; i++) {
-		const struct rig_flow *f = &r->flow[i];
-		struct bench_step *s = &r->steps[first + i];
-
-		s->address = r->state->reply ? f->nat : f->client;
-		s->port = r->state->reply ? f->nat_port : f->client_port;
-		s->seq = htonl(p->seq);
-		rig_frame(r, first + i, whole);
-		sum_up(whole);
-		memcpy(&s->ip_check, whole + 24, 2);
-		memcpy(&s->tcp_check, whole + 50, 2);
-	}
 }
 
 /* ---- running ---- */
@@ -470,14 +306,14 @@ int rig_run(struct rig *r, enum rig_program which, uint32_t repeat, struct rig_r
 	double began;
 	int err;
 
-	put16(in + 12, htons(0x0800));
+	in[12] = 0x08; /* IPv4: from this the kernel sets skb->protocol */
 	if (bpf_map_update_elem(r->programs, &zero, &r->program[which], BPF_ANY))
-		return failed("bench_program", -errno);
+		return rig_failed("bench_program", -errno);
 	began = thread_ns();
 	err = bpf_prog_test_run_opts(r->wrapper, &o);
 	ret->thread_ns = thread_ns() - began;
 	if (err)
-		return failed("test_run", err);
+		return rig_failed("test_run", err);
 	ret->action = (int)o.retval;
 	ret->size = o.data_size_out;
 	ret->step = r->state->first + (r->state->next ? r->state->next : r->state->count) - 1;
@@ -518,134 +354,6 @@ uint64_t rig_fallbacks(struct rig *r)
 	return sum;
 }
 
-/* ---- flows ---- */
-
-static uint64_t next_random(void)
-{
-	static uint64_t x = 88172645463325252ull;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	return x ^= x << 17;
-}
-
-static void shuffle(struct rig *r)
-{
-	for (uint32_t i = r->shape.flows - 1; i; i--) {
-		uint32_t k = (uint32_t)(next_random() % (i + 1));
-		struct rig_flow f = r->flow[i];
-
-		r->flow[i] = r->flow[k];
-		r->flow[k] = f;
-	}
-}
-
-/* Clients that differ in address and port. */
-static void choose_clients(struct rig *r)
-{
-	for (uint32_t i = 0; i < r->shape.flows; i++) {
-		uint32_t address = i % 130000, round = i / 130000;
-
-		r->flow[i].client = htonl(CLIENT_ADDRESS + address + 1);
-		r->flow[i].client_port =
-			htons((uint16_t)(10000 + (address * 7919u + round) % 50000));
-	}
-	shuffle(r);
-}
-
-/* Goes through all flows once; every one is to end in `verdict`. */
-static int pass(struct rig *r, const struct rig_packet *p, enum shift_verdict verdict)
-{
-	uint64_t before = rig_verdict(r, verdict), after;
-	struct rig_result result;
-	int err;
-
-	rig_packets(r, p);
-	err = rig_run(r, RIG_SHIFT, r->shape.flows, &result);
-	after = rig_verdict(r, verdict);
-	if (!err && after - before != r->shape.flows) {
-		fprintf(stderr,
-			"bench_packet: %u flows: only %llu packets with flags %02x went on\n",
-			r->shape.flows, (unsigned long long)(after - before), p->flags);
-		return -EPROTO;
-	}
-	return err;
-}
-
-/* Who got which port; in another random order than that in which they came. */
-static int read_flows(struct rig *r)
-{
-	int fd = bpf_object__find_map_fd_by_name(r->wrap, "bench_flows");
-	uint32_t n = 0;
-
-	for (uint32_t nat = 0; nat < r->shape.nats; nat++) {
-		for (uint32_t i = 0; i < RIG_PORTS; i++) {
-			const struct shift_flow *f = &r->slots[nat][i];
-			struct bench_key key = {.client_port = f->client_port, .listen = LISTEN};
-			struct bench_nat value = {.address = htonl(NAT_ADDRESS(nat)),
-						  .port = htons((uint16_t)(PORT_LO + i))};
-
-			if (f->state == SHIFT_FLOW_FREE || n == r->shape.flows)
-				continue;
-			memcpy(key.client, f->client, sizeof(key.client));
-			if (bpf_map_update_elem(fd, &key, &value, BPF_ANY))
-				return failed("bench_flows", -errno);
-			r->flow[n++] = (struct rig_flow){.client = f->client[3],
-							 .client_port = f->client_port,
-							 .nat = value.address,
-							 .nat_port = value.port};
-		}
-	}
-	shuffle(r);
-	return n == r->shape.flows ? 0 : failed("flows", -EPROTO);
-}
-
-static int establish(struct rig *r)
-{
-	int err = pass(r, &rig_syn, SHIFT_FORWARD);
-
-	err = err ? err : read_flows(r);
-	err = err ? err : pass(r, &syn_ack, SHIFT_REPLY);
-	err = err ? err : pass(r, &rig_forward, SHIFT_FORWARD);
-	for (uint32_t nat = 0; nat < r->shape.nats && !err; nat++)
-		for (uint32_t i = 0; i < RIG_PORTS; i++)
-			if (r->slots[nat][i].state != SHIFT_FLOW_FREE &&
-			    r->slots[nat][i].state != SHIFT_FLOW_ESTABLISHED)
-				return failed("handshake", -EPROTO);
-	return err;
-}
-
-bool rig_learn(struct rig *r, const struct rig_result *seen)
-{
-	struct rig_flow *flow = &r->flow[seen->step % r->shape.flows];
-	const struct shift_flow *f;
-	uint32_t nat;
-	uint16_t port;
-
-	memcpy(&flow->nat, seen->frame + 26, 4);
-	memcpy(&flow->nat_port, seen->frame + 34, 2);
-	nat = ntohl(flow->nat) - NAT_ADDRESS(0);
-	port = (uint16_t)(ntohs(flow->nat_port) - PORT_LO);
-	if (nat >= r->shape.nats || port >= RIG_PORTS)
-		return false;
-	f = &r->slots[nat][port];
-	return f->client[3] == flow->client && f->client_port == flow->client_port;
-}
-
-void rig_end_all(struct rig *r)
-{
-	for (uint32_t nat = 0; nat < r->shape.nats; nat++) {
-		for (uint32_t i = 0; i < RIG_PORTS; i++) {
-			struct shift_flow *f = &r->slots[nat][i];
-
-			if (f->state == SHIFT_FLOW_FREE || f->state == SHIFT_FLOW_DONE)
-				continue;
-			f->state = SHIFT_FLOW_DONE;
-			f->expires -= 7500 * SECOND;
-		}
-	}
-}
-
 int rig_open(struct rig *r, const struct rig_type *type, const struct rig_shape *shape)
 {
 	int err;
@@ -656,15 +364,14 @@ int rig_open(struct rig *r, const struct rig_type *type, const struct rig_shape 
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	r->flow = calloc(shape->flows, sizeof(*r->flow));
 	if (!r->flow)
-		return failed("flows", -ENOMEM);
+		return rig_failed("flows", -ENOMEM);
 	err = open_plane(r, type);
 	err = err ? err : open_wrapper(r, type);
 	if (err)
 		return err;
-	choose_clients(r);
+	flows_choose(r);
 	rig_weight(r, SHIFT_WEIGHT_MAX);
-	err = shape->live ? establish(r) : 0;
-	return err;
+	return shape->live ? flows_establish(r) : 0;
 }
 
 void rig_close(struct rig *r)

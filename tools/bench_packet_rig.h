@@ -2,8 +2,10 @@
 /*
  * bench_packet_rig.h - the data plane with its maps filled as `apply` fills them, and its flows
  *
- * One service, one listener, one backend, some NAT addresses with 40,000 ports each. Flows are made
- * by the program itself, from SYN, SYN-ACK and ACK, so that nothing here knows how it finds them.
+ * bench_packet_rig.c loads, fills, runs, counts; _frame.c has the packets, _flows.c the
+ * connections. One service, one listener, one backend, some NAT addresses with 40,000 ports each.
+ * Flows are made by the program itself, from SYN, SYN-ACK and ACK, so that nothing here knows how
+ * it finds them.
  */
 #pragma once
 
@@ -16,6 +18,23 @@
 
 struct bpf_object;
 struct rig_packet;
+
+#define SLOT	    0 /* of the interface: what the constants are without being set */
+#define SERVICE	    1
+#define LISTEN	    1
+#define BACKEND	    1
+#define TARGET(nat) ((nat) + 1)
+
+#define LISTEN_ADDRESS	0xcb00710au	    /* 203.0.113.10 */
+#define NAT_ADDRESS(i)	(0xcb007140u + (i)) /* 203.0.113.64 … */
+#define BACKEND_ADDRESS 0xc000020au	    /* 192.0.2.10 */
+#define CLIENT_ADDRESS	0xc6120000u	    /* 198.18.0.0/15 */
+#define PORT		443
+#define PORT_LO		20000
+#define LO_IFINDEX	1
+
+#define SECOND 16 /* ticks, about */
+#define SHARDS 2
 
 #define RIG_NATS  32
 #define RIG_PORTS 40000
@@ -110,3 +129,14 @@ uint64_t rig_fallbacks(struct rig *r);
 
 /* As if a connection's whole life and its port's rest had gone by for every record. */
 void rig_end_all(struct rig *r);
+
+/* ---- between the parts of the rig ---- */
+
+/* Says what went wrong with `what` on stderr; the same error. */
+int rig_failed(const char *what, int err);
+
+/* Clients that differ in address and port, in random order. */
+void flows_choose(struct rig *r);
+
+/* All of them shift and establish their connections. 0 or −errno, said. */
+int flows_establish(struct rig *r);

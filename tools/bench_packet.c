@@ -18,8 +18,10 @@
  * Each number of flows has maps of its own, as `apply` would make them: capacity 160,000 flows (4
  * NAT addresses), 1,280,000 for 1 M flows. Ports are taken in the order in which connections came.
  * New connections come with ever other tuples, and each takes a port that an ended one had, whose
- * entry it removes. What large numbers of flows cost is misses of cache and TLB: compare equal
- * counts on one machine only. The floors find the flow in a hash of the same size and key.
+ * entry it removes. An XDP program is run on the maps of the tc program, which makes the
+ * connections; if it leaves new ones to that, they are not measured. What large numbers of flows
+ *cost is misses of cache and TLB: compare equal counts on one machine only. The floors find the
+ *flow in a hash of the same size and key.
  *
  * Not seen here: allocation of packets, the way out (neighbour, queue), offloads, IPv6.
  *
@@ -44,6 +46,8 @@
 #define REPEAT	   200000
 #define REPEAT_NEW 60000 /* fewer than there are ports for one CPU */
 #define WARM	   65536
+
+#define TYPES 2 /* tc and XDP */
 
 enum set { SET_LOCAL, SET_1, SET_1K, SET_16K, SET_64K, SET_1M, SET_NEW, SETS };
 
@@ -114,6 +118,7 @@ struct figure {
 
 static struct rig rigs[SETS];
 static bool is_open[SETS];
+static bool left_to_tc[CASES]; /* the XDP program passes such packets on */
 static struct figure figures[CASES];
 
 /* ---- one run ---- */
@@ -123,6 +128,11 @@ static bool wanted(const struct bench_case *c)
 	if (options.flows && shapes[c->set].flows != (uint32_t)options.flows)
 		return false;
 	return !options.only || strstr(c->what, options.only);
+}
+
+static bool measured(size_t i)
+{
+	return wanted(&cases[i]) && !left_to_tc[i];
 }
 
 static bool went(int action, bool xdp, bool on)
@@ -162,9 +172,8 @@ static int wrong(const struct bench_case *c, const struct rig_result *seen, uint
 }
 
 /* `repeat` packets of the case; 0 if they ended as they should. */
-static int run(const struct bench_case *c, bool xdp, uint32_t repeat, double *ret_ns)
+static int run(struct rig *r, const struct bench_case *c, bool xdp, uint32_t repeat, double *ret_ns)
 {
-	struct rig *r = &rigs[c->set];
 	bool ours = c->program == RIG_SHIFT;
 	uint64_t before = ours ? rig_verdict(r, c->verdict) : 0, counted;
 	struct rig_result seen;
@@ -192,11 +201,11 @@ static int measure(const struct bench_case *c, bool xdp, double *ret_net, double
 	rig_packets(r, c->packet);
 	if (c->set == SET_NEW)
 		rig_end_all(r);
-	err = run(c, xdp, warm, &ignored); /* the other sets had the cache */
+	err = run(r, c, xdp, warm, &ignored); /* the other sets had the cache */
 	if (!err && c->set == SET_NEW)
 		rig_end_all(r);
 	err = err ? err : rig_run(r, RIG_EMPTY, repeat, &empty);
-	err = err ? err : run(c, xdp, repeat, &gross);
+	err = err ? err : run(r, c, xdp, repeat, &gross);
 	if (err)
 		return err;
 	*ret_empty = empty.thread_ns / repeat;
@@ -290,7 +299,7 @@ static int tell(bool xdp)
 		double bound = bound_of(c, xdp);
 		char text[32] = "";
 
-		if (!wanted(c))
+		if (!measured(i))
 			continue;
 		if (bound > 0)
 			snprintf(text, sizeof(text), "<= %3.0f %s", bound,
@@ -318,7 +327,7 @@ static void tell_json(FILE *f, const char *type, bool xdp, double load)
 		const struct figure *g = &figures[i];
 		double bound = bound_of(c, xdp);
 
-		if (!wanted(c))
+		if (!measured(i))
 			continue;
 		fprintf(f,
 			"%s{\"what\":\"%s\",\"flows\":%u,\"ns\":%.2f,\"low\":%.2f,\"high\":%.2f,"
@@ -346,14 +355,28 @@ static void close_rigs(void)
 /* Every port that one CPU takes has had its connection, so the table is as full as it gets. */
 static int fill_up(const struct bench_case *c, bool xdp)
 {
+	struct rig *r = rigs[c->set].maker ? rigs[c->set].maker : &rigs[c->set];
 	double ignored;
 	int err = 0;
 
 	for (int i = 0; i < 4 && !err; i++) {
-		rig_packets(&rigs[SET_NEW], &rig_syn);
-		rig_end_all(&rigs[SET_NEW]);
-		err = run(c, xdp, REPEAT_NEW, &ignored);
+		rig_packets(r, &rig_syn);
+		rig_end_all(r);
+		err = run(r, c, xdp && r == &rigs[c->set], REPEAT_NEW, &ignored);
 	}
+	return err;
+}
+
+/* Does the XDP program leave new connections to the one on tc? */
+static int look_who_inserts(size_t i)
+{
+	struct rig *r = &rigs[cases[i].set];
+	struct rig_result seen;
+	int err;
+
+	rig_packets(r, cases[i].packet);
+	err = rig_run(r, RIG_SHIFT, 1, &seen);
+	left_to_tc[i] = !err && seen.action == XDP_PASS;
 	return err;
 }
 
@@ -361,6 +384,7 @@ static int open_rigs(const struct rig_type *type, bool xdp)
 {
 	int err = 0;
 
+	memset(left_to_tc, 0, sizeof(left_to_tc));
 	for (size_t i = 0; i < CASES && !err; i++) {
 		enum set set = cases[i].set;
 
@@ -371,9 +395,13 @@ static int open_rigs(const struct rig_type *type, bool xdp)
 		if (!err && set == SET_LOCAL)
 			rig_weight(&rigs[set], 0);
 	}
-	for (size_t i = 0; i < CASES && !err; i++)
-		if (cases[i].what_becomes == INSERTED && is_open[SET_NEW])
-			err = fill_up(&cases[i], xdp);
+	for (size_t i = 0; i < CASES && !err; i++) {
+		if (cases[i].what_becomes != INSERTED || !is_open[SET_NEW])
+			continue;
+		err = fill_up(&cases[i], xdp);
+		if (!err && xdp)
+			err = look_who_inserts(i);
+	}
 	return err;
 }
 
@@ -389,7 +417,7 @@ static int bench(const struct rig_type *type)
 			fprintf(stderr, "\r\033[K%s, round %d/%d", type->name, round + 1,
 				options.rounds);
 		for (size_t i = 0; i < CASES && !err; i++)
-			if (wanted(&cases[i]))
+			if (measured(i))
 				err = measure(&cases[i], xdp, &figures[i].net[round],
 					      &figures[i].empty[round]);
 	}
@@ -399,7 +427,7 @@ static int bench(const struct rig_type *type)
 	if (err)
 		return err;
 	for (size_t i = 0; i < CASES; i++)
-		if (wanted(&cases[i]))
+		if (measured(i))
 			settle(&figures[i], options.rounds);
 	say_where(type->name);
 	printf("medians of %d interleaved rounds; load average %.2f before, %.2f after\n",
@@ -452,13 +480,15 @@ static int settle_down(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
+	static struct {
 		const char *name, *object, *program, *wrapper;
-	} types[] = {
+	} names[TYPES] = {
 		{"tc", "bpf/shift_tc.bpf.o", "shift_ingress", "tools/bench_packet_tc.bpf.o"},
 		{"xdp", "bpf/shift_xdp.bpf.o", "shift_xdp", "tools/bench_packet_xdp.bpf.o"},
 	};
-	char self[PATH_MAX] = "", object[PATH_MAX + 64], wrapper[PATH_MAX + 64];
+	static char object[TYPES][PATH_MAX + 64], wrapper[TYPES][PATH_MAX + 64];
+	struct rig_type types[TYPES];
+	char self[PATH_MAX] = "";
 	int missed = 0;
 
 	if (read_options(argc, argv)) {
@@ -471,19 +501,22 @@ int main(int argc, char **argv)
 	dirname(self);
 	if (options.json)
 		unlink(options.json);
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		struct rig_type type = {types[i].name, object, types[i].program, wrapper};
+	for (size_t i = 0; i < TYPES; i++) {
+		snprintf(object[i], sizeof(object[i]), "%s/%s", self, names[i].object);
+		snprintf(wrapper[i], sizeof(wrapper[i]), "%s/%s", self, names[i].wrapper);
+		types[i] = (struct rig_type){names[i].name, object[i], names[i].program, wrapper[i],
+					     i ? &types[0] : NULL};
+	}
+	for (size_t i = 0; i < TYPES; i++) {
 		int seen;
 
-		if (options.type ? strcmp(options.type, type.name) : options.object && i)
+		if (options.type ? strcmp(options.type, types[i].name) : options.object && i)
 			continue;
-		snprintf(object, sizeof(object), "%s/%s", self, types[i].object);
-		snprintf(wrapper, sizeof(wrapper), "%s/%s", self, types[i].wrapper);
 		if (options.object)
-			type.object = options.object;
-		if (!options.type && access(type.object, R_OK))
+			types[i].object = options.object;
+		if (!options.type && access(types[i].object, R_OK))
 			continue;
-		seen = bench(&type);
+		seen = bench(&types[i]);
 		if (seen < 0)
 			return 2;
 		missed += seen;

@@ -75,32 +75,44 @@ static int pass(struct rig *r, const struct rig_packet *p, enum shift_verdict ve
 	return err;
 }
 
-/* Who got which port; in another random order than that in which they came. */
+/* Who got which port, by port. */
 static int read_flows(struct rig *r)
 {
-	int fd = bpf_object__find_map_fd_by_name(r->wrap, "bench_flows");
 	uint32_t n = 0;
 
 	for (uint32_t nat = 0; nat < r->shape.nats; nat++) {
 		for (uint32_t i = 0; i < RIG_PORTS; i++) {
 			const struct shift_flow *f = &r->slots[nat][i];
-			struct bench_key key = {.client_port = f->client_port, .listen = LISTEN};
-			struct bench_nat value = {.address = htonl(NAT_ADDRESS(nat)),
-						  .port = htons((uint16_t)(PORT_LO + i))};
 
 			if (f->state == SHIFT_FLOW_FREE || n == r->shape.flows)
 				continue;
-			memcpy(key.client, f->client, sizeof(key.client));
-			if (bpf_map_update_elem(fd, &key, &value, BPF_ANY))
-				return rig_failed("bench_flows", -errno);
-			r->flow[n++] = (struct rig_flow){.client = f->client[3],
-							 .client_port = f->client_port,
-							 .nat = value.address,
-							 .nat_port = value.port};
+			r->flow[n++] =
+				(struct rig_flow){.client = f->client[3],
+						  .client_port = f->client_port,
+						  .nat = htonl(NAT_ADDRESS(nat)),
+						  .nat_port = htons((uint16_t)(PORT_LO + i))};
 		}
 	}
-	shuffle(r);
 	return n == r->shape.flows ? 0 : rig_failed("flows", -EPROTO);
+}
+
+int flows_tell_floor(struct rig *r)
+{
+	int fd = bpf_object__find_map_fd_by_name(r->wrap, "bench_flows");
+
+	for (uint32_t i = 0; i < r->shape.flows; i++) {
+		const struct rig_flow *f = &r->flow[i];
+		struct bench_key key = {.client = {0, 0, htonl(0xffff), f->client},
+					.client_port = f->client_port,
+					.listen = LISTEN};
+		struct bench_nat value = {.address = f->nat, .port = f->nat_port};
+
+		if (bpf_map_update_elem(fd, &key, &value, BPF_ANY))
+			return rig_failed("bench_flows", -errno);
+	}
+	shuffle(r); /* entries lie as they came, and are to be touched otherwise */
+	memset(r->has, 0, sizeof(r->has));
+	return 0;
 }
 
 int flows_establish(struct rig *r)

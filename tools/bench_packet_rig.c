@@ -62,13 +62,30 @@ static void set_constant(struct bpf_object *o, const char *name, uint32_t value)
 	}
 }
 
-/* `only`: the one program of the object that is wanted; NULL: all. */
+/* The maps that both objects have become one. */
+static int share(struct bpf_object *o, const struct bpf_object *with)
+{
+	struct bpf_map *map;
+	int err = 0;
+
+	bpf_object__for_each_map(map, o)
+	{
+		int fd = bpf_object__find_map_fd_by_name(with, bpf_map__name(map));
+
+		if (fd >= 0 && !bpf_map__is_internal(map) && !err)
+			err = bpf_map__reuse_fd(map, fd);
+	}
+	return err;
+}
+
+/* `only`: the one program of the object that is wanted; NULL: all. `with`: NULL, or whose maps. */
 static int load(struct bpf_object **ret, const char *path, const char *only,
-		const char *const sized[], uint32_t size, const char *steps, uint32_t n_steps)
+		const struct bpf_object *with, const char *const sized[], uint32_t size,
+		const char *steps, uint32_t n_steps)
 {
 	struct bpf_program *p;
 	struct bpf_map *map;
-	int err;
+	int err = 0;
 
 	*ret = bpf_object__open_file(path, NULL);
 	if (!*ret)
@@ -85,7 +102,9 @@ static int load(struct bpf_object **ret, const char *path, const char *only,
 	if (map)
 		bpf_map__set_max_entries(map, n_steps);
 	set_constant(*ret, "window_shift", 8);
-	err = bpf_object__load(*ret);
+	if (with)
+		err = share(*ret, with);
+	err = err ? err : bpf_object__load(*ret);
 	return err ? rig_failed(path, err) : 0;
 }
 
@@ -242,17 +261,24 @@ static int open_plane(struct rig *r, const struct rig_type *type)
 	struct shift_control *control;
 	int err;
 
-	err = load(&r->plane, type->object, type->program, sized, r->shape.nats * RIG_PORTS, NULL,
-		   0);
+	err = load(&r->plane, type->object, type->program, r->maker ? r->maker->plane : NULL, sized,
+		   r->shape.nats * RIG_PORTS, NULL, 0);
 	if (err)
 		return err;
 	r->program[RIG_SHIFT] = program(r->plane, type->program);
 	r->ifstats = bpf_object__find_map_fd_by_name(r->plane, "shift_ifstats");
 	r->svcstats = bpf_object__find_map_fd_by_name(r->plane, "shift_svcstats");
+	if (r->program[RIG_SHIFT] < 0 || r->ifstats < 0 || r->svcstats < 0)
+		return rig_failed(type->object, -ENOENT);
+	if (r->maker) {
+		r->control = r->maker->control;
+		memcpy(r->slots, r->maker->slots, sizeof(r->slots));
+		return 0;
+	}
 	control = map_memory(bpf_object__find_map_fd_by_name(r->plane, "shift_control"),
 			     sizeof(*control) * SHIFT_MAX_SERVICES);
-	if (!control || r->program[RIG_SHIFT] < 0 || r->ifstats < 0 || r->svcstats < 0)
-		return rig_failed(type->object, -ENOENT);
+	if (!control)
+		return rig_failed(type->object, -ENOMEM);
 	r->control = control + SERVICE;
 	err = fill_service(r);
 	err = err ? err : fill_targets(r);
@@ -265,8 +291,8 @@ static int open_wrapper(struct rig *r, const struct rig_type *type)
 	uint32_t n = r->shape.flows * RIG_KINDS;
 	int err;
 
-	err = load(&r->wrap, type->wrapper, NULL, sized, r->shape.nats * RIG_PORTS, "bench_steps",
-		   n);
+	err = load(&r->wrap, type->wrapper, NULL, NULL, sized, r->shape.nats * RIG_PORTS,
+		   "bench_steps", n);
 	if (err)
 		return err;
 	r->program[RIG_EMPTY] = program(r->wrap, "bench_empty");
@@ -354,9 +380,15 @@ uint64_t rig_fallbacks(struct rig *r)
 	return sum;
 }
 
+static int open_maker(struct rig *r, const struct rig_type *type)
+{
+	r->maker = calloc(1, sizeof(*r->maker));
+	return r->maker ? rig_open(r->maker, type, &r->shape) : rig_failed("maker", -ENOMEM);
+}
+
 int rig_open(struct rig *r, const struct rig_type *type, const struct rig_shape *shape)
 {
-	int err;
+	int err = 0;
 
 	memset(r, 0, sizeof(*r));
 	r->shape = *shape;
@@ -365,20 +397,38 @@ int rig_open(struct rig *r, const struct rig_type *type, const struct rig_shape 
 	r->flow = calloc(shape->flows, sizeof(*r->flow));
 	if (!r->flow)
 		return rig_failed("flows", -ENOMEM);
-	err = open_plane(r, type);
+	if (type->maker)
+		err = open_maker(r, type->maker);
+	err = err ? err : open_plane(r, type);
 	err = err ? err : open_wrapper(r, type);
 	if (err)
 		return err;
-	flows_choose(r);
-	rig_weight(r, SHIFT_WEIGHT_MAX);
-	return shape->live ? flows_establish(r) : 0;
+	if (r->maker) {
+		memcpy(r->flow, r->maker->flow, shape->flows * sizeof(*r->flow));
+	} else {
+		flows_choose(r);
+		rig_weight(r, SHIFT_WEIGHT_MAX);
+		err = shape->live ? flows_establish(r) : 0;
+	}
+	return err || !shape->live ? err : flows_tell_floor(r);
 }
 
 void rig_close(struct rig *r)
 {
-	for (uint32_t i = 0; i < RIG_NATS; i++)
-		if (r->slots[i])
-			munmap(r->slots[i], RIG_PORTS * sizeof(struct shift_flow));
+	if (r->maker) {
+		rig_close(r->maker);
+		free(r->maker);
+	} else {
+		for (uint32_t i = 0; i < RIG_NATS; i++)
+			if (r->slots[i])
+				munmap(r->slots[i], RIG_PORTS * sizeof(struct shift_flow));
+		if (r->control)
+			munmap(r->control - SERVICE, sizeof(*r->control) * SHIFT_MAX_SERVICES);
+	}
+	if (r->state)
+		munmap(r->state, sizeof(*r->state));
+	if (r->steps)
+		munmap(r->steps, r->shape.flows * RIG_KINDS * sizeof(*r->steps));
 	bpf_object__close(r->plane);
 	bpf_object__close(r->wrap);
 	free(r->flow);

@@ -62,6 +62,8 @@ struct rig_type {
 	const char *object;  /* of the data plane */
 	const char *program; /* in it */
 	const char *wrapper; /* object of bench_packet.bpf.c */
+	/* Another program on the same maps that makes the connections; NULL: this one itself. */
+	const struct rig_type *maker;
 };
 
 struct rig_shape {
@@ -72,6 +74,7 @@ struct rig_shape {
 
 struct rig {
 	struct rig_shape shape;
+	struct rig *maker; /* NULL: this one */
 	struct bpf_object *plane, *wrap;
 	int program[RIG_PROGRAMS];
 	int programs, wrapper; /* the PROG_ARRAY; the program that is run */
@@ -140,3 +143,6 @@ void flows_choose(struct rig *r);
 
 /* All of them shift and establish their connections. 0 or −errno, said. */
 int flows_establish(struct rig *r);
+
+/* Fills the floors' table, and draws the order in which flows are touched. 0 or −errno, said. */
+int flows_tell_floor(struct rig *r);

@@ -21,15 +21,16 @@ BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -Wall -Wextra -Wno-unused-parameter -Wno
 # The two commands. shiftctl has the verbs that must start in a millisecond; shiftctl-apply has
 # those that read the configuration or load programs, and is started by shiftctl.
 COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
-	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c) \
+	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c conntrack.c nic.c xdp.c) \
 	$(addprefix userspace/plane/,bpfsys.c control.c plane.c state.c telemetry.c flows.c maglev.c \
-	sync.c sync_picture.c sync_backends.c sync_leave.c attach.c pins.c hostports.c)
+	sync.c sync_picture.c sync_backends.c sync_leave.c attach.c short.c pins.c hostports.c)
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
 	$(addprefix userspace/cmd/,weight.c rollback.c conns.c history.c detach.c)
 HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
-	$(addprefix userspace/net/,host.c resolve.c) \
-	$(addprefix userspace/cmd/,apply.c apply_attach.c apply_talk.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
+	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
+	$(wildcard userspace/net/firewall*.c userspace/cmd/doctor*.c) \
+	$(addprefix userspace/cmd/,apply.c apply_attach.c apply_xdp.c apply_talk.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))

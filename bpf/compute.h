@@ -161,3 +161,9 @@ static inline int shift_flow_alive(const struct shift_flow *f, __u32 now)
 	return f->state >= SHIFT_FLOW_SYN_SENT && f->state <= SHIFT_FLOW_CLOSING &&
 	       !shift_tick_passed(now, f->expires);
 }
+
+/* Which of a backend's lists of targets: by family and protocol (17: UDP). */
+static inline __u32 shift_list(int v6, __u8 protocol)
+{
+	return (protocol == 17) * 2 + !!v6;
+}

@@ -36,11 +36,9 @@ static __always_inline __u64 syn_hash(const struct packet *p)
 
 enum { SYN_LOOK, SYN_TOUCH, SYN_KEEP };
 
-/* Is the SYN remembered? TOUCH moves its time on if it is; KEEP remembers it if it is not. */
-__noinline int syn_memory(__u64 hash, __u32 ttl, __u32 now, __u32 how)
+static __always_inline int line_memory(struct shift_syn_line *line, __u32 tag, __u32 ttl, __u32 now,
+				       __u32 how)
 {
-	__u32 tag = (__u32)hash | 1, key = hash >> 32 & (SHIFT_SYN_LINES - 1);
-	struct shift_syn_line *line = bpf_map_lookup_elem(&shift_syns, &key);
 	__u32 oldest = 0, oldest_age = 0;
 
 	if (!line)
@@ -68,38 +66,75 @@ __noinline int syn_memory(__u64 hash, __u32 ttl, __u32 now, __u32 how)
 	return 0;
 }
 
-static __always_inline int syn_left_local(const struct visit *v, const struct shift_service *svc,
-					  __u32 how)
+/* Is the SYN remembered? TOUCH moves its time on if it is; KEEP remembers it if it is not. */
+__noinline int syn_memory(__u64 hash, __u32 ttl, __u32 now, __u32 how)
 {
-	return syn_memory(syn_hash(&v->p), svc->syn_memory, v->now, how);
+	__u32 key = hash >> 32 & (SHIFT_SYN_LINES - 1);
+
+	return line_memory(bpf_map_lookup_elem(&shift_syns, &key), (__u32)hash | 1, ttl, now, how);
 }
 
-/* Does the host itself hold a socket of this tuple that is more than a listener? */
+/* The same of a UDP tuple that the old host serves. */
+__noinline int udp_memory(__u64 hash, __u32 ttl, __u32 now, __u32 how)
+{
+	__u32 key = hash >> 32 & (SHIFT_UDP_LINES - 1);
+
+	return line_memory(bpf_map_lookup_elem(&shift_udps, &key), (__u32)hash | 1, ttl, now, how);
+}
+
+static __always_inline int left_local(const struct visit *v, const struct shift_service *svc,
+				      __u32 how)
+{
+	__u64 hash = syn_hash(&v->p);
+
+	if (v->p.protocol == IPPROTO_UDP)
+		return udp_memory(hash, svc->timeout_udp, v->now, how);
+	return syn_memory(hash, svc->syn_memory, v->now, how);
+}
+
+enum { SOCKET_OF_FLOW, SOCKET_ANY };
+
+/*
+ * Does the host itself hold a socket of this tuple that is more than a listener? In UDP a connected
+ * one; or, asked for ANY, one that merely receives there.
+ */
 static __always_inline int local_socket(struct __sk_buff *skb, const __u32 src[4],
-					const __u32 dst[4], __u16 sport, __u16 dport, int v6)
+					const __u32 dst[4], __be32 ports, int v6, int udp, int any)
 {
 	struct bpf_sock_tuple t = {};
 	struct bpf_sock *sk;
+	__u32 size;
 	int found;
 
 	if (v6) {
 		__builtin_memcpy(t.ipv6.saddr, src, sizeof(t.ipv6.saddr));
 		__builtin_memcpy(t.ipv6.daddr, dst, sizeof(t.ipv6.daddr));
-		t.ipv6.sport = sport;
-		t.ipv6.dport = dport;
-		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
+		__builtin_memcpy(&t.ipv6.sport, &ports, sizeof(ports));
+		size = sizeof(t.ipv6);
 	} else {
 		t.ipv4.saddr = src[3];
 		t.ipv4.daddr = dst[3];
-		t.ipv4.sport = sport;
-		t.ipv4.dport = dport;
-		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+		__builtin_memcpy(&t.ipv4.sport, &ports, sizeof(ports));
+		size = sizeof(t.ipv4);
 	}
+	if (udp)
+		sk = bpf_sk_lookup_udp(skb, &t, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_skc_lookup_tcp(skb, &t, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return 0;
-	found = sk->state != SOCKET_LISTEN && sk->state != SOCKET_TIME_WAIT;
+	if (udp)
+		found = any || sk->dst_port;
+	else
+		found = sk->state != SOCKET_LISTEN && sk->state != SOCKET_TIME_WAIT;
 	bpf_sk_release(sk);
 	return found;
+}
+
+/* Two ports as they stand in the packet. */
+static __always_inline __be32 port_pair(__u16 sport, __u16 dport)
+{
+	return bpf_htonl((__u32)bpf_ntohs(sport) << 16 | bpf_ntohs(dport));
 }
 
 static __always_inline __u32 client_action(const struct packet *p, __u32 service)
@@ -114,24 +149,27 @@ static __always_inline __u32 client_action(const struct packet *p, __u32 service
 	return c->action;
 }
 
-static __always_inline int backend_usable(__u32 id, __u64 *now)
+/* `wait_take`: ticks between two probes of an open breaker, and whether the backend is taken. */
+static __always_inline int backend_usable(__u32 id, __u64 *now, __u32 tick, __u32 wait_take)
 {
 	struct shift_backend *b = bpf_map_lookup_elem(&shift_backends, &id);
 
 	if (!b || (b->flags & (SHIFT_BACKEND_USED | SHIFT_BACKEND_DRAIN)) != SHIFT_BACKEND_USED)
 		return 0;
-	if (b->health != SHIFT_HEALTH_DOWN)
-		return 1;
-	if (!*now)
-		*now = bpf_ktime_get_boot_ns();
-	return *now >= b->health_until; /* an old verdict is none */
+	if (b->health == SHIFT_HEALTH_DOWN) {
+		if (!*now)
+			*now = bpf_ktime_get_boot_ns();
+		if (*now < b->health_until) /* an old verdict is none */
+			return 0;
+	}
+	return breaker_lets(id, tick, wait_take >> 1, wait_take & 1);
 }
 
 /*
  * The backend of a hash, or -1. An unusable one's share goes to the others by weight: further
  * entries of the table are tried, then every backend once.
  */
-__noinline int pick_backend(__u32 table, __u64 hash)
+__noinline int pick_backend(__u32 table, __u64 hash, __u32 tick, __u32 wait_take)
 {
 	struct shift_table *t = bpf_map_lookup_elem(&shift_tables, &table);
 	__u32 entry = shift_hash_entry(hash), first;
@@ -145,7 +183,7 @@ __noinline int pick_backend(__u32 table, __u64 hash)
 		if (entry >= SHIFT_TABLE)
 			return -1;
 		id = t->backend[entry];
-		if (backend_usable(id, &now))
+		if (backend_usable(id, &now, tick, wait_take))
 			return id;
 		entry = shift_hash_entry(shift_mix(hash + i + 1));
 	}
@@ -156,7 +194,7 @@ __noinline int pick_backend(__u32 table, __u64 hash)
 		if (place >= t->backends)
 			continue;
 		id = t->list[place];
-		if (backend_usable(id, &now))
+		if (backend_usable(id, &now, tick, wait_take))
 			return id;
 	}
 	return -1;
@@ -166,8 +204,9 @@ __noinline int pick_backend(__u32 table, __u64 hash)
  * stack.) */
 static __noinline int port_in_use(struct __sk_buff *skb, const struct shift_target *t, __u32 index)
 {
-	return local_socket(skb, t->address, t->nat, t->port, bpf_htons(t->port_lo + index),
-			    t->family == 6);
+	return local_socket(skb, t->address, t->nat,
+			    port_pair(t->port, bpf_htons(t->port_lo + index)), t->family == 6,
+			    t->protocol == IPPROTO_UDP, SOCKET_ANY);
 }
 
 /* Does a flow of target `other` use the same port of the same NAT address? */
@@ -177,7 +216,8 @@ __noinline int uses_port_of(__u32 other, __u32 id, __u32 index, __u32 now)
 	struct shift_target *o = bpf_map_lookup_elem(&shift_targets, &other);
 	struct shift_flow *f;
 
-	if (other == id || !t || !o || o->nat[3] != t->nat[3] || o->nat[2] != t->nat[2])
+	if (other == id || !t || !o || o->protocol != t->protocol || o->nat[3] != t->nat[3] ||
+	    o->nat[2] != t->nat[2])
 		return 0;
 	f = flow_slot(other, index + t->port_lo - o->port_lo);
 	return f && shift_flow_holds(f, now);
@@ -191,16 +231,15 @@ __noinline int uses_port_of(__u32 other, __u32 id, __u32 index, __u32 now)
 __noinline int sibling_holds(__u32 backend, __u32 id, __u32 index, __u32 now)
 {
 	struct shift_backend *b = bpf_map_lookup_elem(&shift_backends, &backend);
-	__u32 v6;
 
 	if (!b || !(b->flags & SHIFT_BACKEND_MIXED))
 		return 0;
-	for (v6 = 0; v6 < 2; v6++) {
-		__u32 n = b->targets[v6] + b->leaving[v6];
+	for (__u32 list = 0; list < SHIFT_BACKEND_LISTS; list++) {
+		__u32 n = b->targets[list] + b->leaving[list];
 
 #pragma clang loop unroll(disable)
 		for (__u32 i = 0; i < SHIFT_BACKEND_TARGETS; i++) {
-			if (i < n && uses_port_of(b->target[v6][i], id, index, now))
+			if (i < n && uses_port_of(b->target[list][i], id, index, now))
 				return 1;
 		}
 	}
@@ -208,12 +247,13 @@ __noinline int sibling_holds(__u32 backend, __u32 id, __u32 index, __u32 now)
 }
 
 /*
- * A port of one target, as its index; or ~enum shift_fallback. Global, as flow_take_port is.
+ * A port of one target, as its index, the shard above it; or ~enum shift_fallback. Global, as
+ * flow_take_port is.
  */
 __noinline int try_target(struct __sk_buff *skb, __u32 id, __u32 backend, __u32 now)
 {
 	struct shift_target *t = bpf_map_lookup_elem(&shift_targets, &id);
-	int index = -1;
+	int index = TAKE_NONE;
 
 	if (!t || (t->flags & (SHIFT_TARGET_USED | SHIFT_TARGET_DRAIN)) != SHIFT_TARGET_USED)
 		return ~SHIFT_FALLBACK_NO_BACKEND;
@@ -224,10 +264,11 @@ __noinline int try_target(struct __sk_buff *skb, __u32 id, __u32 backend, __u32 
 				       now);
 		if (index < 0)
 			break;
-		if (!sibling_holds(backend, id, index, now) && !port_in_use(skb, t, index))
-			return index & 0xffff;
+		if (!sibling_holds(backend, id, index & 0xffff, now) &&
+		    !port_in_use(skb, t, index & 0xffff))
+			return index;
 	}
-	return ~SHIFT_FALLBACK_PORTS_EXHAUSTED;
+	return index == TAKE_FULL ? ~SHIFT_FALLBACK_HALF_OPEN : ~SHIFT_FALLBACK_PORTS_EXHAUSTED;
 }
 
 /*
@@ -239,12 +280,13 @@ static __noinline int pick_target(struct __sk_buff *skb, struct visit *v)
 {
 	struct decision *d = &v->d;
 	struct shift_backend *b = bpf_map_lookup_elem(&shift_backends, &d->backend);
+	__u32 list = shift_list(v->p.v6, v->p.protocol) & (SHIFT_BACKEND_LISTS - 1);
 	int index = ~SHIFT_FALLBACK_NO_BACKEND;
 	__u32 n, place;
 
 	if (!b)
 		return -1;
-	n = b->targets[v->p.v6 & 1];
+	n = b->targets[list];
 	if (n > SHIFT_BACKEND_TARGETS)
 		n = SHIFT_BACKEND_TARGETS;
 	place = ((v->hash >> 16 & 0xffff) * n) >> 16;
@@ -255,13 +297,14 @@ static __noinline int pick_target(struct __sk_buff *skb, struct visit *v)
 		if (at >= n)
 			at -= n;
 		if (i < n && index < 0) {
-			d->target = b->target[v->p.v6 & 1][at & (SHIFT_BACKEND_TARGETS - 1)];
+			d->target = b->target[list][at & (SHIFT_BACKEND_TARGETS - 1)];
 			index = try_target(skb, d->target, d->backend, v->now);
 		}
 		asm volatile("" : "+r"(place));
 	}
 	if (index >= 0) {
-		d->index = index;
+		d->index = index & 0xffff;
+		d->shard = (__u32)index >> 16;
 		return 0;
 	}
 	d->verdict = SHIFT_PASS_FALLBACK;
@@ -269,7 +312,10 @@ static __noinline int pick_target(struct __sk_buff *skb, struct visit *v)
 	return -1;
 }
 
-/* Fills the record of a port that flow_take_port gave and leads the client's tuple to it. */
+/*
+ * Fills the record of a port that flow_take_port gave and leads the client's tuple to it. 0, or
+ * ~enum shift_fallback.
+ */
 static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 				  const struct shift_service *svc)
 {
@@ -281,18 +327,27 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 	struct shift_flow_ref ref;
 
 	if (!f)
-		return -1;
-	if (f->state != SHIFT_FLOW_FREE && f->state != SHIFT_FLOW_ABANDONED) {
-		if (f->state == SHIFT_FLOW_SYN_SENT) {
+		return ~SHIFT_FALLBACK_TABLE_FULL;
+	if (f->was != SHIFT_FLOW_FREE) {
+		if (f->was == SHIFT_FLOW_SYN_SENT && f->protocol == IPPROTO_TCP) {
 			struct shift_backend_stats *s;
 			__u32 backend = f->backend;
 
 			s = backend_stats(backend);
 			if (s)
 				s->handshake_failures++;
+			breaker_failed(backend, v->now);
 		}
 		flow_forget(f, d->target, d->index);
+		f->was = SHIFT_FLOW_FREE;
 	}
+	uncount_half_open(f);
+	uncount_client(f);
+	if (!count_client(f, svc, v)) {
+		f->state = SHIFT_FLOW_FREE;
+		return ~SHIFT_FALLBACK_CLIENT_LIMIT;
+	}
+	count_half_open(f, d->target * SHIFT_MAX_SHARDS + d->shard);
 	rank_mark(v->service, rank);
 	f->state = SHIFT_FLOW_FREE;
 	f->generation++;
@@ -321,7 +376,9 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 	f->syn_retransmits = 0;
 	f->syn_tick = 0;
 	f->syn_bytes = 0;
-	f->expires = v->now + svc->timeout[SHIFT_FLOW_SYN_SENT];
+	f->asked = 0;
+	f->expires = v->now + (p->protocol == IPPROTO_UDP ? svc->timeout_udp
+							  : svc->timeout[SHIFT_FLOW_SYN_SENT]);
 	barrier();
 	f->state = SHIFT_FLOW_SYN_SENT;
 
@@ -331,7 +388,9 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 	ref.generation = f->generation;
 	if (bpf_map_update_elem(&shift_flows, &key, &ref, BPF_ANY)) {
 		f->state = SHIFT_FLOW_FREE;
-		return -1;
+		uncount_half_open(f);
+		uncount_client(f);
+		return ~SHIFT_FALLBACK_TABLE_FULL;
 	}
 	return 0;
 }
@@ -357,20 +416,22 @@ static __noinline int decide(struct __sk_buff *skb, struct visit *v,
 		wanted = shift_hash_rank(v->hash) < d->control.threshold;
 		if (d->client_action == SHIFT_CLIENT_NEW && !d->control.latched)
 			wanted = 1;
-		if (d->client_action == SHIFT_CLIENT_OLD || d->client_action == SHIFT_CLIENT_PEER)
+		if (d->client_action == SHIFT_CLIENT_OLD || d->client_action == SHIFT_CLIENT_PEER ||
+		    d->client_action == SHIFT_CLIENT_DENY)
 			wanted = 0;
 	}
 	if (p->ttl <= 1) /* it would die on the way; the host itself can take it */
 		wanted = 0;
 	d->verdict = SHIFT_PASS_LOCAL_REPEAT;
 	d->local_socket = 2;
-	if (syn_left_local(v, svc, !keep ? SYN_LOOK : wanted ? SYN_TOUCH : SYN_KEEP))
+	if (left_local(v, svc, !keep ? SYN_LOOK : wanted ? SYN_TOUCH : SYN_KEEP))
 		return 0;
 	d->local_socket = 0;
 	d->verdict = SHIFT_PASS_LOCAL_SYN;
 	if (!wanted)
 		return 0;
-	if (local_socket(skb, p->src, p->dst, p->sport, p->dport, p->v6)) {
+	if (local_socket(skb, p->src, p->dst, port_pair(p->sport, p->dport), p->v6,
+			 p->protocol == IPPROTO_UDP, SOCKET_OF_FLOW)) {
 		d->local_socket = 1;
 		d->verdict = SHIFT_PASS_LOCAL_REPEAT;
 		return 0;
@@ -381,7 +442,8 @@ static __noinline int decide(struct __sk_buff *skb, struct visit *v,
 	}
 	d->verdict = SHIFT_PASS_FALLBACK;
 	d->fallback = SHIFT_FALLBACK_NO_BACKEND;
-	id = pick_backend(v->service * 2 + (p->v6 & 1), v->hash);
+	id = pick_backend(v->service * 2 + (p->v6 & 1), v->hash, v->now,
+			  svc->timeout_second * SHIFT_BREAKER_PROBE << 1 | !!keep);
 	if (id < 0)
 		return 0;
 	d->backend = id;

@@ -14,14 +14,17 @@
  *
  * What a packet claims is believed only as far as a stranger who cannot see the connection could
  * not have sent it (RFC 5961): a RST ends a flow at once only with the very number that is
- * expected; a RST or FIN far from it changes nothing here, and the end it goes to will judge it.
+ * expected. One a little ahead of it may be right, if data is under way before it; then nothing
+ * follows, and the flow's time is cut short. If it was wrong, its receiver says so, and the flow
+ * goes on as before. A FIN with another number than the expected counts from when its receiver
+ * acknowledges exactly it.
  */
 #pragma once
 
+#include "bpf/limit.bpf.h"
 #include "bpf/parse.bpf.h"
-#include "bpf/stats.bpf.h"
 
-#define RST_WINDOW (1u << 24)
+#define RST_WINDOW (1u << 16) /* less than a receiver's window, so that a wrong one is answered */
 #define FIN_WINDOW (1u << 26) /* more bytes than that are seldom under way */
 
 static __always_inline int rank_dirty(__u32 service, __u32 rank)
@@ -88,7 +91,11 @@ static __always_inline void flow_state(struct shift_flow *f, const struct shift_
 {
 	if (f->state != state)
 		f->state = state;
-	f->expires = now + svc->timeout[state & 7];
+	f->expires = now + (f->protocol == IPPROTO_UDP && state < SHIFT_FLOW_DONE
+				    ? svc->timeout_udp
+				    : svc->timeout[state & 7]);
+	if (state >= SHIFT_FLOW_DONE)
+		uncount_client(f);
 }
 
 static __always_inline void forget_entry(void *map, const struct shift_flow_key *key,
@@ -120,14 +127,32 @@ static __always_inline void flow_abandon(struct shift_flow *f, const struct shif
 					 const struct visit *v)
 {
 	flow_forget(f, v->target, v->index);
+	uncount_half_open(f);
 	flow_state(f, svc, SHIFT_FLOW_ABANDONED, v->now);
 }
 
-/* Both FINs seen and acknowledged: over. */
-static __always_inline int flow_closed(const struct shift_flow *f)
+/* Is it certain that the client, the backend, sends no more? */
+static __always_inline int client_closes(const struct shift_flow *f)
 {
-	return f->up & f->down & SHIFT_SEEN_FIN && (__s32)(f->backend_ack - f->client_fin) >= 0 &&
-	       (__s32)(f->client_ack - f->backend_fin) >= 0;
+	return f->up & SHIFT_SEEN_FIN_SURE ||
+	       (f->up & SHIFT_SEEN_FIN && f->backend_ack == f->client_fin);
+}
+
+static __always_inline int backend_closes(const struct shift_flow *f)
+{
+	return f->down & SHIFT_SEEN_FIN_SURE ||
+	       (f->down & SHIFT_SEEN_FIN && f->client_ack == f->backend_fin);
+}
+
+/* And does the other side know? */
+static __always_inline int client_closed(const struct shift_flow *f)
+{
+	return f->up & SHIFT_SEEN_FIN && f->backend_ack == f->client_fin;
+}
+
+static __always_inline int backend_closed(const struct shift_flow *f)
+{
+	return f->down & SHIFT_SEEN_FIN && f->client_ack == f->backend_fin;
 }
 
 /* The state of an established flow after a packet that was no RST. */
@@ -135,9 +160,11 @@ static __always_inline __u8 flow_next(const struct shift_flow *f)
 {
 	if (f->state >= SHIFT_FLOW_DONE)
 		return f->state;
-	if (flow_closed(f))
+	if (!((f->up | f->down) & SHIFT_SEEN_FIN))
+		return SHIFT_FLOW_ESTABLISHED;
+	if (client_closed(f) && backend_closed(f))
 		return f->down & SHIFT_SEEN_FIN_FIRST ? SHIFT_FLOW_TIME_WAIT : SHIFT_FLOW_DONE;
-	return (f->up | f->down) & SHIFT_SEEN_FIN ? SHIFT_FLOW_CLOSING : SHIFT_FLOW_ESTABLISHED;
+	return client_closes(f) || backend_closes(f) ? SHIFT_FLOW_CLOSING : SHIFT_FLOW_ESTABLISHED;
 }
 
 /* A RST with number `ahead` past what its receiver expects; counts a reset once. */
@@ -180,11 +207,13 @@ static __always_inline void flow_from_client(struct shift_flow *f, const struct 
 		flow_reset(f, svc, stats, &f->up, p->seq - f->backend_ack, now);
 		return;
 	}
+	uncount_half_open(f);
 	if (p->flags & TCP_ACK && f->client_ack != p->ack)
 		f->client_ack = p->ack;
-	if (is_fin(p) && !(f->up & SHIFT_SEEN_FIN) && p->seq - f->backend_ack <= FIN_WINDOW) {
+	if (is_fin(p) && !client_closes(f) && p->seq - f->backend_ack <= FIN_WINDOW) {
 		f->client_fin = p->seq + p->payload + 1;
-		f->up |= SHIFT_SEEN_FIN;
+		f->up |= p->seq == f->backend_ack ? SHIFT_SEEN_FIN | SHIFT_SEEN_FIN_SURE
+						  : SHIFT_SEEN_FIN;
 	}
 	flow_state(f, svc, flow_next(f), now);
 }
@@ -199,12 +228,18 @@ static __always_inline void flow_handshake(struct shift_flow *f, const struct pa
 	if (p->flags & TCP_RST) {
 		if (stats)
 			stats->handshake_failures++;
+		if (f->state == SHIFT_FLOW_SYN_SENT)
+			breaker_failed(f->backend, now);
 		f->down |= SHIFT_SEEN_RST;
 		flow_state(f, svc, SHIFT_FLOW_DONE, now);
 		return;
 	}
 	if (!(p->flags & TCP_SYN))
 		return;
+	/* A backend without state, or one of several behind one address, may answer a repeated SYN
+	 * with another number; the client takes the one that comes first. */
+	if (f->state == SHIFT_FLOW_SYN_SENT)
+		f->backend_fin = p->seq;
 	f->backend_isn = p->seq;
 	f->backend_ack = p->ack;
 	if (f->state == SHIFT_FLOW_SYN_SENT && stats) {
@@ -212,8 +247,22 @@ static __always_inline void flow_handshake(struct shift_flow *f, const struct pa
 
 		stats->handshakes++;
 		stats->handshake[histogram_bucket(now_ns - f->born) & (SHIFT_HISTOGRAM - 1)]++;
+		breaker_succeeded(f->backend, f->born);
 	}
 	flow_state(f, svc, SHIFT_FLOW_SYN_RECV, now);
+}
+
+/* UDP has no ends: a flow is half open until its backend answers, and ends by silence. */
+static __always_inline void flow_udp(struct shift_flow *f, const struct shift_service *svc,
+				     int answer, __u32 now)
+{
+	__u8 state = f->state;
+
+	if (answer && state == SHIFT_FLOW_SYN_SENT) {
+		uncount_half_open(f);
+		state = SHIFT_FLOW_ESTABLISHED;
+	}
+	flow_state(f, svc, state, now);
 }
 
 static __always_inline void flow_from_backend(struct shift_flow *f, const struct packet *p,
@@ -231,14 +280,15 @@ static __always_inline void flow_from_backend(struct shift_flow *f, const struct
 	}
 	if (p->flags & TCP_ACK && f->backend_ack != p->ack)
 		f->backend_ack = p->ack;
-	if (is_fin(p) && !(f->down & SHIFT_SEEN_FIN) && p->seq - f->client_ack <= FIN_WINDOW) {
-		__u8 seen = SHIFT_SEEN_FIN;
-
+	if (is_fin(p) && !backend_closes(f) && p->seq - f->client_ack <= FIN_WINDOW) {
+		f->backend_fin = p->seq + p->payload + 1;
+		f->down |= p->seq == f->client_ack ? SHIFT_SEEN_FIN | SHIFT_SEEN_FIN_SURE
+						   : SHIFT_SEEN_FIN;
 		/* Not having the client's FIN yet, it closes first, or at the same time. */
 		if (!(f->up & SHIFT_SEEN_FIN) || (__s32)(p->ack - f->client_fin) < 0)
-			seen |= SHIFT_SEEN_FIN_FIRST;
-		f->backend_fin = p->seq + p->payload + 1;
-		f->down |= seen;
+			f->down |= SHIFT_SEEN_FIN_FIRST;
+		else
+			f->down &= ~SHIFT_SEEN_FIN_FIRST;
 	}
 	if (f->state == SHIFT_FLOW_SYN_RECV) {
 		/* Data before the handshake's last packet: TCP Fast Open. */
@@ -252,11 +302,14 @@ static __always_inline void flow_from_backend(struct shift_flow *f, const struct
  * left in few steps. */
 #define GOLDEN(members) (((members)*40503u) >> 16)
 
+enum { TAKE_NONE = -1, TAKE_FULL = -2 };
+
 /*
- * A port of one shard for a new flow, as its index, or -1: `members` of the target's ports,
+ * A port of one shard for a new flow, as its index, or TAKE_*: `members` of the target's ports,
  * `stride` apart. The hand moves past the port it gives, under the shard's lock, and the record is
- * made to hold its port for a tick or two; if somebody else moved the hand while we looked, this
- * shard gives none. So two CPUs never hold the same port.
+ * made to hold its port for a tick or two, and maps no packet; if somebody else moved the hand
+ * while we looked, this shard gives none. So two CPUs never hold the same port. While too many
+ * flows are half open, only a port is given that one of them has given up.
  *
  * This and the next are global functions, so that the verifier reads each once.
  */
@@ -267,17 +320,19 @@ __noinline int flow_take_of_shard(__u32 cursor, __u32 from_members, __u32 stride
 	__u32 from = from_members >> 16, members = from_members & 0xffff;
 	struct shift_flow *f = NULL;
 	__u32 hand, place, index = 0, moved;
-	int found = 0;
+	int found = 0, full;
 
 	if (!h || !members)
 		return -1;
+	full = half_open_full(h, members);
 	hand = *(volatile __u32 *)&h->hand;
 	place = hand % members;
 	moved = SHIFT_PROBES + GOLDEN(members);
 	for (__u32 k = 0; k < SHIFT_PROBES; k++) {
 		index = (stride_phase & 0xffff) + (from + place) * (stride_phase >> 16);
 		f = flow_slot(target, index);
-		if (f && !shift_flow_holds(f, now)) {
+		if (f && !shift_flow_holds(f, now) &&
+		    (!full || f->counted & SHIFT_COUNTED_HALF_OPEN)) {
 			moved = k + 1;
 			found = 1;
 			break;
@@ -289,29 +344,32 @@ __noinline int flow_take_of_shard(__u32 cursor, __u32 from_members, __u32 stride
 	if (h->hand == hand) {
 		h->hand = hand + moved;
 		if (found && f) {
+			if (f->state != SHIFT_FLOW_ABANDONED)
+				f->was = f->state;
+			f->state = SHIFT_FLOW_ABANDONED;
 			f->expires = now + 2;
-			if (f->state == SHIFT_FLOW_FREE)
-				f->state = SHIFT_FLOW_ABANDONED;
 		}
 	} else {
 		found = 0;
 	}
 	bpf_spin_unlock(&h->lock);
-	return found ? (int)index : -1;
+	return found ? (int)index : full ? TAKE_FULL : TAKE_NONE;
 }
 
 #define TAKE_AGAIN 2 /* rounds after every shard was asked once */
 
-/* The same of a target: this CPU's shard first, then the others', and round again. */
+/* The same of a target: this CPU's shard first, then the others', and round again. The
+ * shard is in the answer's upper half. */
 __noinline int flow_take_port(__u32 target, __u32 ports, __u32 stride_phase, __u32 shards,
 			      __u32 now)
 {
 	__u32 stride = stride_phase >> 16, phase = stride_phase & 0xffff;
 	__u32 shard = bpf_get_smp_processor_id();
 	__u32 members;
+	int none = TAKE_NONE;
 
 	if (!shards || !stride || phase >= ports)
-		return -1;
+		return TAKE_NONE;
 	members = (ports - phase + stride - 1) / stride;
 	for (__u32 i = 0; i < SHIFT_MAX_SHARDS + TAKE_AGAIN; i++, shard++) {
 		__u32 this = shard % shards;
@@ -322,9 +380,11 @@ __noinline int flow_take_port(__u32 target, __u32 ports, __u32 stride_phase, __u
 		index = flow_take_of_shard(target * SHIFT_MAX_SHARDS + this,
 					   from << 16 | (size & 0xffff), stride_phase, target, now);
 		if (index >= 0)
-			return index;
+			return this << 16 | index;
+		if (index == TAKE_FULL)
+			none = index;
 		if (i + 1 >= shards + (size > SHIFT_PROBES ? TAKE_AGAIN : 0))
 			break;
 	}
-	return -1;
+	return none;
 }

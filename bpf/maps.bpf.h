@@ -114,6 +114,8 @@ struct {
 struct shift_hand {
 	struct bpf_spin_lock lock;
 	__u32 hand;
+	__u32 half_open;
+	__u32 pad;
 };
 _Static_assert(sizeof(struct shift_hand) == sizeof(struct shift_cursor), "cursor");
 
@@ -160,6 +162,58 @@ struct {
 	__type(key, __u32);
 	__type(value, struct shift_syn_line);
 } shift_syns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_UDP_LINES);
+	__type(key, __u32);
+	__type(value, struct shift_syn_line);
+} shift_udps SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_FRAGMENTS);
+	__type(key, __u32);
+	__type(value, struct shift_fragment);
+} shift_fragments SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_HELD);
+	__type(key, __u32);
+	__type(value, struct shift_held);
+} shift_held SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, struct shift_load);
+} shift_load SEC(".maps");
+
+struct shift_fuse {
+	struct bpf_spin_lock lock;
+	__u32 failures;
+	__u32 open;
+	__u32 probe;
+	__u64 opened_at;
+	__u64 opened;
+};
+_Static_assert(sizeof(struct shift_fuse) == sizeof(struct shift_breaker), "breaker");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_MAX_BACKENDS);
+	__type(key, __u32);
+	__type(value, struct shift_fuse);
+} shift_breakers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SHIFT_ARRIVALS);
+	__type(key, struct shift_arrival_key);
+	__type(value, struct shift_arrival);
+} shift_arrivals SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

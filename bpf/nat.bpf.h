@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * nat.bpf.h - rewriting a TCP packet in place and sending it on
+ * nat.bpf.h - rewriting a TCP or UDP packet in place and sending it on
  *
  * Full NAT, both addresses and both ports. The checksum field may be partial (the pseudo-header's
  * sum alone, for the sending device to complete), and the program cannot see whether it is;
@@ -70,13 +70,22 @@ static __always_inline int write_ipv6(struct __sk_buff *skb, const struct packet
 				   sizeof(e->src) + sizeof(e->dst), 0);
 }
 
+/* What changed in an IPv6 header: nothing there makes up for it, as IPv4's checksum does. */
+static __always_inline __u32 hops_and(const struct packet *p, __u32 addresses)
+{
+	return fold32((__u64)addresses + (__u16)~bpf_htons(p->ttl) + bpf_htons(p->ttl - 1));
+}
+
 /* 0, or negative: out of memory, the packet may be half written. */
 static __always_inline int nat_rewrite(struct __sk_buff *skb, const struct packet *p,
 				       const struct ends *e)
 {
 	__u32 addresses = address_difference(p, e);
 	__u32 ports = (__u32)(__u16)~p->sport + e->sport + (__u16)~p->dport + e->dport;
-	__u32 check = p->l4 + offsetof(struct tcphdr, check);
+	__u32 check = p->l4 + (p->protocol == IPPROTO_UDP ? offsetof(struct udphdr, check)
+							  : offsetof(struct tcphdr, check));
+	/* UDP: what sums up to 0 is written as ffff, because 0 says there is none. */
+	__u64 mangled = p->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	int err;
 
 	err = p->v6 ? write_ipv6(skb, p, e, p->ttl - 1)
@@ -86,11 +95,14 @@ static __always_inline int nat_rewrite(struct __sk_buff *skb, const struct packe
 	err = bpf_skb_store_bytes(skb, p->l4, &e->sport, 4, 0);
 	if (err)
 		return err;
-	err = bpf_l4_csum_replace(skb, check, 0, addresses, BPF_F_PSEUDO_HDR);
+	if (!p->check) {
+		bpf_csum_update(skb, fold32((__u64)ports + (p->v6 ? hops_and(p, addresses) : 0)));
+		return 0;
+	}
+	err = bpf_l4_csum_replace(skb, check, 0, addresses, BPF_F_PSEUDO_HDR | mangled);
 	if (err)
 		return err;
 	if (p->v6)
-		bpf_csum_update(skb, fold32((__u64)addresses + (__u16)~bpf_htons(p->ttl) +
-					    bpf_htons(p->ttl - 1)));
-	return bpf_l4_csum_replace(skb, check, 0, ports, 0);
+		bpf_csum_update(skb, hops_and(p, addresses));
+	return bpf_l4_csum_replace(skb, check, 0, ports, mangled);
 }

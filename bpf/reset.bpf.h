@@ -34,7 +34,7 @@ static __always_inline int reset_ip(struct __sk_buff *skb, const struct packet *
 	int err;
 
 	if (p->v6) {
-		length = bpf_htons(sizeof(struct tcphdr));
+		length = bpf_htons(p->l4 - p->l3 - sizeof(struct ipv6hdr) + sizeof(struct tcphdr));
 		err = bpf_skb_store_bytes(skb, p->l3 + offsetof(struct ipv6hdr, payload_len),
 					  &length, sizeof(length), 0);
 		return err ? err : write_ipv6(skb, p, &r->ends, RESET_TTL);

@@ -30,7 +30,7 @@
 
 #include <linux/types.h>
 
-#define SHIFT_ABI 1u
+#define SHIFT_ABI 2u
 
 #define SHIFT_MAX_SERVICES    16
 #define SHIFT_MAX_BACKENDS    128 /* per namespace, over all services; ids are never reused early */
@@ -41,7 +41,8 @@
 #define SHIFT_MAX_CLIENTS     16384 /* prefixes in the client table: bypass, pins, peers */
 #define SHIFT_MAX_SHARDS      8
 #define SHIFT_PROBES	      32 /* ports looked at per shard for one new flow */
-#define SHIFT_BACKEND_TARGETS 64 /* targets of one backend, per address family */
+#define SHIFT_BACKEND_TARGETS 64 /* targets of one backend, per list */
+#define SHIFT_BACKEND_LISTS   4	 /* by family and protocol: shift_list() */
 #define SHIFT_NAME	      32
 #define SHIFT_REASON	      64
 
@@ -131,7 +132,7 @@ enum shift_flow_state {
 	SHIFT_FLOW_SYN_SENT,	/* the client's SYN went to the backend */
 	SHIFT_FLOW_SYN_RECV,	/* the backend's SYN-ACK went to the client */
 	SHIFT_FLOW_ESTABLISHED, /* the client acknowledged it */
-	SHIFT_FLOW_CLOSING,	/* a FIN, or a RST of doubtful number, was seen */
+	SHIFT_FLOW_CLOSING,	/* a FIN was acknowledged, or a RST of doubtful number seen */
 	SHIFT_FLOW_DONE,	/* over; the backend keeps nothing: the port rests a short guard */
 	SHIFT_FLOW_TIME_WAIT,	/* over; the backend may keep TIME_WAIT: the port rests longer */
 	SHIFT_FLOW_ABANDONED,	/* given to the old host; maps no packet, the port rests */
@@ -158,14 +159,18 @@ struct shift_service {
 	__u32 timeout_udp;
 	__u32 timeout_second; /* ticks of a second, rounded down: a client's SYNs lie that far apart
 			       */
-	__u8 pad2[8];
+	__u32 mtu_floor;  /* no way out is narrower: up to here nothing is too big; 0: unknown */
+	__u32 client_cap; /* live flows of one client; 0: no limit */
 	char name[SHIFT_NAME];
-	__u8 spare[160];
+	__u32 pause_until; /* tick before which nothing new is shifted; 0: no pause. It ends by
+			      itself, should whoever set it die */
+	__u8 spare[156];
 };
 
 /* Where clients come in. IDs are stable; a removed one drains. */
 #define SHIFT_LISTEN_USED  0x01
 #define SHIFT_LISTEN_DRAIN 0x02
+#define SHIFT_LISTEN_QUIC  0x04 /* a new flow begins with an Initial packet */
 
 struct shift_listen {
 	__u32 address[4];
@@ -195,7 +200,8 @@ enum shift_client_action {
 	SHIFT_CLIENT_OLD = 2,	 /* pinned to the old arm */
 	SHIFT_CLIENT_NEW = 3,	 /* pinned to the new arm */
 	SHIFT_CLIENT_PEER = 4,	 /* a peer shifted it already: never again */
-	SHIFT_CLIENT_DENY = 5,
+	SHIFT_CLIENT_DENY = 5,	 /* by the configuration: never shifted, the host judges */
+	SHIFT_CLIENT_ALLOW = 6,	 /* by the configuration: as if there were no entry */
 };
 
 struct shift_client_key {
@@ -232,16 +238,18 @@ struct shift_backend {
 	__u8 service;
 	__u8 pad;
 	__u16 weight;
-	__u16 targets[2]; /* how many of target[family] hold; [0] IPv4, [1] IPv6 */
-	__u16 leaving[2]; /* and how many after these only drain: with MIXED, their ports count */
+	__u16 targets[SHIFT_BACKEND_LISTS]; /* how many of target[list] hold */
+	__u16 leaving[SHIFT_BACKEND_LISTS]; /* after these, only draining: with MIXED, their ports
+					       count */
 	__u8 pad2[2];
-	__u16 target[2][SHIFT_BACKEND_TARGETS];
+	__u16 target[SHIFT_BACKEND_LISTS][SHIFT_BACKEND_TARGETS];
 	__u8 spare[64];
 };
 
-#define SHIFT_TARGET_USED     0x01
-#define SHIFT_TARGET_DRAIN    0x02 /* takes no new flow */
-#define SHIFT_TARGET_NO_ROUTE 0x04 /* the last look found no way there */
+#define SHIFT_TARGET_USED	0x01
+#define SHIFT_TARGET_DRAIN	0x02 /* takes no new flow */
+#define SHIFT_TARGET_MASQUERADE 0x08 /* the host may use its ports for others' connections */
+#define SHIFT_TARGET_NO_ROUTE	0x04 /* the last look found no way there */
 
 struct shift_target {
 	__u32 address[4];
@@ -259,14 +267,18 @@ struct shift_target {
 	__u16 stride;
 	__u16 phase;
 	__u16 backend;
-	__u16 mtu; /* of the way there, 0: unknown */
-	__u8 spare[72];
+	__u16 mtu;	 /* of the way there, 0: unknown */
+	__u8 gateway[6]; /* MAC of the next hop, when userspace last looked; for XDP */
+	__u8 gateway_known;
+	__u8 spare[65];
 };
 
 /* The hand that goes round a shard's ports; the lock is what 5.10 has instead of fetch-and-add. */
 struct shift_cursor {
-	__u32 lock; /* struct bpf_spin_lock */
-	__u32 hand; /* counts up; place = hand % size of the shard */
+	__u32 lock;	 /* struct bpf_spin_lock */
+	__u32 hand;	 /* counts up; place = hand % size of the shard */
+	__u32 half_open; /* records of the shard that no handshake, or no answer, has confirmed */
+	__u32 pad;
 };
 
 /* Which backend a hash names: a weighted Maglev table per service and family. */
@@ -291,14 +303,16 @@ struct shift_reply_key {
 /* ---- flows -------------------------------------------------------------------------------- */
 
 /* flags */
-#define SHIFT_FLOW_TO_OLD 0x01 /* direction: set where the new side sends to the old */
-#define SHIFT_FLOW_RELAY  0x02 /* owned by the relay */
-#define SHIFT_FLOW_CUT	  0x04 /* `rollback --cut` told both ends */
+#define SHIFT_FLOW_TO_OLD  0x01 /* direction: set where the new side sends to the old */
+#define SHIFT_FLOW_RELAY   0x02 /* owned by the relay */
+#define SHIFT_FLOW_CUT	   0x04 /* `rollback --cut` told both ends */
+#define SHIFT_FLOW_GATEWAY 0x08 /* the client came through the target's gateway */
 
 /* up, down: what was seen from the client, from the backend. A byte each, because the two
  * directions run on two CPUs at once. */
 #define SHIFT_SEEN_FIN	     0x01
 #define SHIFT_SEEN_RST	     0x02
+#define SHIFT_SEEN_FIN_SURE  0x08 /* with the very number that was expected */
 #define SHIFT_SEEN_FIN_FIRST 0x04 /* down: it closed first or at once, so it keeps TIME_WAIT */
 
 /* The first cache line is all that a packet of an established flow touches. */
@@ -325,15 +339,30 @@ struct shift_flow {
 	__u64 born;  /* ktime ns of its SYN */
 	__u32 client_isn;
 	__u32 backend_isn;
-	__u32 client_fin; /* number after the client's FIN */
-	__u32 backend_fin;
+	__u32 client_fin;  /* number after the client's FIN */
+	__u32 backend_fin; /* the same; before the handshake is over, an earlier SYN-ACK's ISN */
 	__u16 rank;
 	__u8 protocol;
 	__u8 syn_retransmits;
-	/* Of the last SYN that asked a living flow to begin anew: when, and bytes_down by then. */
+	/* Of the last SYN that asked a living flow to begin anew: when, what bytes_down was (its
+	 * low half), and its number. */
 	__u32 syn_tick;
-	__u64 syn_bytes;
-	__u8 spare[16];
+	__u32 syn_bytes;
+	__u32 syn_isn;
+	__u16 cursor; /* of the shard whose port this is */
+	__u16 load;   /* the client's place in shift_load */
+	__u8 counted; /* SHIFT_COUNTED_*: what this record is counted in */
+	__u8 was;     /* state before the port was taken for a new flow */
+	__u8 spare[2];
+	__u64 asked; /* ktime ns of the client's first data */
+};
+
+#define SHIFT_COUNTED_HALF_OPEN 0x01 /* shift_cursor.half_open */
+#define SHIFT_COUNTED_LOAD	0x02 /* shift_load */
+
+/* Live flows by client, the client being a hash of 16 bits: two that clash share a limit. */
+struct shift_load {
+	__u32 flows[SHIFT_RANKS];
 };
 
 struct shift_flow_key {
@@ -357,103 +386,83 @@ struct shift_syn_line {
 	__u32 tick[SHIFT_SYN_WAYS];
 };
 
-/* ---- counters: per CPU, add up across CPUs and across hosts -------------------------------- */
+/* UDP tuples that the old host serves, by tuple: lines of the same kind. */
+#define SHIFT_UDP_LINES 16384
 
-enum shift_fallback {
-	SHIFT_FALLBACK_PORTS_EXHAUSTED = 0,
-	SHIFT_FALLBACK_TABLE_FULL,
-	SHIFT_FALLBACK_NO_BACKEND,
-	SHIFT_FALLBACK_NO_ROUTE,
-	SHIFT_FALLBACK_RESCUED,
-	SHIFT_FALLBACKS,
+/* Where the later fragments of a datagram go, told by its first one. */
+#define SHIFT_FRAGMENTS 4096
+
+enum shift_fragment_way { SHIFT_FRAGMENT_UP = 1, SHIFT_FRAGMENT_DOWN = 2 };
+
+struct shift_fragment {
+	__u32 src[4];
+	__u32 dst[4];
+	__u32 id;
+	__u32 tick;
+	__u32 generation; /* of the flow's record */
+	__u16 target;
+	__u16 index;
+	__u8 protocol;
+	__u8 way; /* enum shift_fragment_way; 0: free */
+	__u8 pad[14];
 };
 
-#define SHIFT_FALLBACK_NAMES                                                                       \
-	{                                                                                          \
-		"ports_exhausted", "table_full", "no_backend", "no_route", "rescued"               \
-	}
+/* A later fragment that came before its first one: a copy, from the link header on. */
+#define SHIFT_HELD	 128
+#define SHIFT_HELD_BYTES 1664
 
-struct shift_service_stats {
-	__u64 connections_old;
-	__u64 connections_new;
-	__u64 bypassed;
-	__u64 syn_retransmits; /* of SYNs that were left local */
-	__u64 packets_new;     /* both directions */
-	__u64 bytes_new;
-	__u64 fallback[8]; /* enum shift_fallback */
-	__u64 shadow;	   /* would have been shifted */
-	__u64 spare[17];
+struct shift_held {
+	__u32 src[4];
+	__u32 dst[4];
+	__u32 id;
+	__u32 tick;
+	__u32 length; /* 0: free */
+	__u8 protocol;
+	__u8 pad[3];
+	__u8 bytes[SHIFT_HELD_BYTES];
 };
 
-/* Upper edges in units of 10 us, ten a decade, so that 100, 200 and 500 ms are edges. */
-#define SHIFT_HISTOGRAM_EDGES                                                                      \
-	{                                                                                          \
-		1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150, 200,   \
-			250, 300, 400, 500, 600, 800, 1000, 1200, 1500, 2000, 2500, 3000, 4000,    \
-			5000, 6000, 8000, 10000, 12000, 15000, 20000, 25000, 30000, 40000, 50000,  \
-			60000, 80000, 100000, 120000, 150000, 200000, 250000, 300000, 400000,      \
-			500000, 600000, 800000, 1000000                                            \
-	}
-#define SHIFT_HISTOGRAM_STEPS 58 /* edges; bucket i ends at edge i, the last has no end */
-#define SHIFT_HISTOGRAM	      64
+/*
+ * Stops what fails. A failed handshake counts up, a good one down; at the bound the breaker opens,
+ * and the backend gets one new flow in ten seconds until one succeeds. One for all CPUs.
+ */
+struct shift_breaker {
+	__u32 lock; /* struct bpf_spin_lock */
+	__u32 failures;
+	__u32 open;
+	__u32 probe;	 /* tick of the last flow let through */
+	__u64 opened_at; /* ktime ns: a flow from before cannot close it */
+	__u64 opened;	 /* how often */
+};
 
-struct shift_backend_stats {
+#define SHIFT_BREAKER_FAILURES 8
+#define SHIFT_BREAKER_PROBE    10 /* seconds */
+
+/* A shard has no more flows half open than a quarter of its ports, or so many if that is more. */
+#define SHIFT_HALF_OPEN_MIN 1024
+
+/* Who still arrives at the old arm, by network: IPv4 /24, IPv6 /48. */
+#define SHIFT_ARRIVALS 16384
+
+struct shift_arrival_key {
+	__u32 network[3]; /* the first 96 bits, v4-mapped: then the IPv4 network is in `v4` */
+	__u32 v4;
+	__u32 service;
+};
+
+struct shift_arrival {
 	__u64 connections;
-	__u64 handshakes;	  /* answered by a SYN-ACK */
-	__u64 handshake_failures; /* reset or never answered */
-	__u64 syn_retransmits;
-	__u64 packets_up;
-	__u64 bytes_up;
-	__u64 packets_down;
-	__u64 bytes_down;
-	__u64 resets; /* RST of either side after the handshake */
-	__u64 spare[7];
-	__u64 handshake[SHIFT_HISTOGRAM]; /* SYN to SYN-ACK */
+	__u64 last_ns; /* CLOCK_MONOTONIC, of the newest */
 };
 
-/* What became of a packet: exactly one of these is counted for each. */
-enum shift_verdict {
-	SHIFT_PASS_OTHER = 0, /* nobody's: another protocol, port or address */
-	SHIFT_PASS_MALFORMED, /* could not be read: the stack will judge it */
-	SHIFT_PASS_FRAGMENT,
-	SHIFT_PASS_LOCAL,	 /* an established packet of the old arm */
-	SHIFT_PASS_LOCAL_SYN,	 /* a new connection for the old arm */
-	SHIFT_PASS_LOCAL_REPEAT, /* its SYN again */
-	SHIFT_PASS_BYPASS,
-	SHIFT_PASS_FALLBACK,	  /* could not be shifted */
-	SHIFT_PASS_RESCUED,	  /* the backend never answered */
-	SHIFT_PASS_REPLY_UNKNOWN, /* from a backend, but no flow: the host's own */
-	SHIFT_FORWARD,
-	SHIFT_REPLY,
-	SHIFT_CUT,	    /* answered with RST to both sides */
-	SHIFT_RESET_UNABLE, /* on_unable: reset */
-	SHIFT_DROP_TTL,
-	SHIFT_DROP_REWRITE, /* out of memory while writing to the packet */
-	SHIFT_VERDICTS,
-};
-
-#define SHIFT_VERDICT_NAMES                                                                        \
-	{                                                                                          \
-		"pass_other", "pass_malformed", "pass_fragment", "pass_local", "pass_local_syn",   \
-			"pass_local_repeat", "pass_bypass", "pass_fallback", "pass_rescued",       \
-			"pass_reply_unknown", "forward", "reply", "cut", "reset_unable",           \
-			"drop_ttl", "drop_rewrite"                                                 \
-	}
-
-#define SHIFT_WINDOWS 16 /* about a second each: jiffies >> window_shift */
-
-struct shift_if_stats {
-	__u64 verdict[32];
-	__u32 window[SHIFT_WINDOWS];
-	__u32 packets[SHIFT_WINDOWS];
-	__u8 scratch[384]; /* the program's working memory for the packet at hand, more than its
-			      stack */
-};
+#include "bpf/counters.h"
 
 /* ---- the namespace's own record ----------------------------------------------------------- */
 
 /* One more place than there are interfaces, for runs without a packet. */
 #define SHIFT_IFSTATS_PLACES (SHIFT_MAX_INTERFACES + 1)
+
+enum shift_xdp_mode { SHIFT_XDP_NONE = 0, SHIFT_XDP_GENERIC, SHIFT_XDP_NATIVE };
 
 enum shift_hook { SHIFT_HOOK_NONE = 0, SHIFT_HOOK_TCX, SHIFT_HOOK_CLSACT, SHIFT_HOOK_XDP };
 
@@ -464,7 +473,9 @@ struct shift_interface {
 	__u16 services;	  /* bit i: service i lists this interface */
 	char name[16];
 	__u8 mac[8];
-	__u8 spare[32];
+	__u32 mtu;
+	__u8 xdp; /* enum shift_xdp_mode: the short way is there, too */
+	__u8 spare[27];
 };
 
 #define SHIFT_MAX_RANGES 32
@@ -512,10 +523,15 @@ _Static_assert(sizeof(struct shift_service) == 256, "service");
 _Static_assert(sizeof(struct shift_listen) == 32, "listen");
 _Static_assert(sizeof(struct shift_listen_key) == 20, "listen key");
 _Static_assert(sizeof(struct shift_client_key) == 24, "client key");
-_Static_assert(sizeof(struct shift_backend) == 376, "backend");
+_Static_assert(sizeof(struct shift_backend) == 640, "backend");
 _Static_assert(sizeof(struct shift_target) == 128, "target");
 _Static_assert(sizeof(struct shift_client) == 32, "client");
-_Static_assert(sizeof(struct shift_cursor) == 8, "cursor");
+_Static_assert(sizeof(struct shift_cursor) == 16, "cursor");
+_Static_assert(sizeof(struct shift_fragment) == 64, "fragment");
+_Static_assert(sizeof(struct shift_held) == 48 + SHIFT_HELD_BYTES, "held");
+_Static_assert(sizeof(struct shift_breaker) == 32, "breaker");
+_Static_assert(sizeof(struct shift_arrival_key) == 20, "arrival key");
+_Static_assert(sizeof(struct shift_arrival) == 16, "arrival");
 _Static_assert(sizeof(struct shift_table) == 2 + 2 * SHIFT_TABLE + 2 + 2 * SHIFT_TABLE_LIST,
 	       "table");
 _Static_assert(sizeof(struct shift_ports) == 16384, "ports");
@@ -528,9 +544,6 @@ _Static_assert(sizeof(struct shift_flow) == 128, "flow");
 _Static_assert(__builtin_offsetof(struct shift_flow, epoch) == 64, "flow hot part");
 _Static_assert(sizeof(struct shift_flow_key) == 20, "flow key");
 _Static_assert(sizeof(struct shift_flow_ref) == 8, "flow ref");
-_Static_assert(sizeof(struct shift_service_stats) == 256, "service stats");
-_Static_assert(sizeof(struct shift_backend_stats) == 640, "backend stats");
-_Static_assert(sizeof(struct shift_if_stats) == 768, "if stats");
 _Static_assert(sizeof(struct shift_explanation) == 64, "explanation");
 
 #include "bpf/compute.h"

@@ -4,7 +4,8 @@
  */
 #pragma once
 
-#include "bpf/maps.bpf.h"
+#include <bpf/bpf_endian.h>
+#include "bpf/visit.bpf.h"
 
 static const __u32 histogram_edges[SHIFT_HISTOGRAM] = SHIFT_HISTOGRAM_EDGES;
 
@@ -56,4 +57,28 @@ static __always_inline __u32 histogram_bucket(__u64 ns)
 			low = probe;
 	}
 	return low;
+}
+
+/* The old arm got a connection from there. */
+static __noinline int count_arrival(const struct visit *v)
+{
+	struct shift_arrival_key key = {.service = v->service};
+	struct shift_arrival *a, first = {.connections = 1};
+	__u64 now = bpf_ktime_get_ns();
+
+	__builtin_memcpy(key.network, v->p.src, sizeof(key.network));
+	if (v->p.v6) {
+		key.network[1] &= bpf_htonl(0xffff0000);
+		key.network[2] = 0;
+	} else {
+		key.v4 = v->p.src[3] & bpf_htonl(0xffffff00);
+	}
+	a = bpf_map_lookup_elem(&shift_arrivals, &key);
+	if (a) {
+		__sync_fetch_and_add(&a->connections, 1);
+		a->last_ns = now;
+		return 0;
+	}
+	first.last_ns = now;
+	return bpf_map_update_elem(&shift_arrivals, &key, &first, BPF_NOEXIST);
 }

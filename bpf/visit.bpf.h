@@ -22,16 +22,20 @@ struct packet {
 	__u16 dport;
 	__u32 seq;
 	__u32 ack;
-	__u32 payload; /* TCP bytes */
+	__u32 payload; /* bytes after the TCP or UDP header */
 	__u32 bytes;   /* from the IP header on, without padding */
+	__u32 id;      /* with `fragment`: the datagram's, as in the header */
 	__u16 ip_len;  /* as in the header, host order; 0 with BIG TCP */
 	__u16 ip_check;
+	__u16 check; /* 0: UDP without a checksum */
+	__u8 header; /* TCP header bytes */
 	__u8 l3;
 	__u8 l4;
 	__u8 ttl;
 	__u8 flags; /* TCP_* */
 	__u8 v6;
 	__u8 protocol;
+	__u8 fragment; /* 1: of a fragmented datagram */
 };
 
 /* Both ends of a packet that is about to be written. */
@@ -66,6 +70,7 @@ struct decision {
 	__u32 target;
 	__u32 index;
 	__u32 client_action;
+	__u32 shard;
 	__u8 local_socket; /* as in struct shift_explanation */
 	__u8 shadow;	   /* would have been shifted */
 	struct control control;
@@ -76,12 +81,14 @@ struct visit {
 	struct ends ends;
 	struct reset reset;
 	struct decision d;
+	__u8 quote[128]; /* the beginning of a packet that is answered */
 	__u64 hash;
 	__u32 now;     /* tick */
 	__u32 service; /* ids */
 	__u32 listen;
 	__u32 target;
 	__u32 index;
+	__u32 quic;	/* the listener's flows begin with an Initial packet */
 	__u32 draining; /* the service or the listener takes no new flow */
 };
 

@@ -54,6 +54,8 @@ static const struct verb verbs[] = {
 	{"history", cmd_history, "history [--limit N] [--since 2h]", "who changed what, and why"},
 	{"plan", elsewhere, "plan check [--rate N/s] [--bandwidth N] [--allow-...]",
 	 "judge the configuration and print the plan"},
+	{"doctor", elsewhere, "doctor [--all]",
+	 "what on this host would hurt, with evidence and fix"},
 	{"help", help, "help [COMMAND]", "this"},
 	{"version", version, "version", "the version"},
 };

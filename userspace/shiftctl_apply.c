@@ -11,6 +11,7 @@
 
 static const struct verb verbs[] = {
 	{"apply", cmd_apply, NULL, NULL},
+	{"doctor", cmd_doctor, NULL, NULL},
 	{"explain", cmd_explain, NULL, NULL},
 	{"plan", cmd_plan, NULL, NULL},
 };

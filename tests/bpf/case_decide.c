@@ -97,6 +97,8 @@ static void split(struct rig *r, uint8_t affinity, bool v6, double weight, uint8
 		uint32_t rank = shift_hash_rank(rig_hash(r, &e));
 		enum rig_backend b;
 
+		if (i % 256 == 0)
+			rig_forget_limits(r);
 		single_syn(&e, &seg);
 		seg.seq = r->next_client++ * 2654435761u; /* never the same SYN twice */
 		frame_build(&f, &seg);

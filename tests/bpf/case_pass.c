@@ -83,7 +83,10 @@ static void protocols(struct start *s)
 		if (protocol == 6)
 			continue;
 		f.data[FRAME_L3 + (s->v6 ? 6 : 9)] = (uint8_t)protocol;
-		single_passes(s->rig, &f, SHIFT_PASS_OTHER, "protocol %d", protocol);
+		/* What follows, read as a fragment header, has an offset. */
+		single_passes(s->rig, &f,
+			      s->v6 && protocol == 44 ? SHIFT_PASS_FRAGMENT : SHIFT_PASS_OTHER,
+			      "protocol %d", protocol);
 	}
 }
 
@@ -179,12 +182,12 @@ static void version_and_ihl(struct start *s)
 			continue;
 		f.data[FRAME_L3] = 4 << 4 | ihl;
 		/* A header that is longer covers what were the ports: nobody's, or too long. */
-		if (ihl < 5 || ihl > 7)
+		if (ihl < 5)
 			single_passes(s->rig, &f, SHIFT_PASS_MALFORMED, "header of %u words", ihl);
 		else
 			single_passes(s->rig, &f,
-				      FRAME_L3 + ihl * 4 + 20 > (int)f.len ? SHIFT_PASS_MALFORMED
-									   : SHIFT_PASS_OTHER,
+				      FRAME_L3 + ihl * 4 + 8 > (int)f.len ? SHIFT_PASS_MALFORMED
+									  : SHIFT_PASS_OTHER,
 				      "header of %u words", ihl);
 	}
 }
@@ -203,8 +206,9 @@ static void data_offset(struct start *s)
 
 static void fragments(struct start *s)
 {
-	static const uint16_t fields[] = {0x2000, 0x0001, 0x2001, 0x1fff, 0x3fff, 0x6000, 0x0010};
-	static const uint16_t whole[] = {0x0000, 0x4000, 0x8000, 0xc000};
+	static const uint16_t fields[] = {0x0001, 0x2001, 0x1fff, 0x3fff, 0x0010};
+	/* A first fragment has all that is asked. */
+	static const uint16_t whole[] = {0x0000, 0x4000, 0x8000, 0xc000, 0x2000, 0x6000};
 
 	for (size_t i = 0; !s->v6 && i < sizeof(fields) / sizeof(fields[0]); i++) {
 		struct frame f = s->syn;
@@ -220,7 +224,7 @@ static void fragments(struct start *s)
 		frame_build(&f, &s->seg);
 		frame_put16(&f, FRAME_L3 + 6, whole[i]);
 		CHECK(!rig_run(s->rig, s->rig->ingress, &f, &run) && run.action != TC_ACT_UNSPEC,
-		      "flags %#x: taken for a fragment", whole[i]);
+		      "flags %#x: taken for a later fragment", whole[i]);
 	}
 }
 

@@ -47,6 +47,7 @@ static enum shift_verdict next(struct scene *s)
 {
 	enum shift_verdict v;
 
+	rig_forget_limits(s->rig);
 	s->client.port++;
 	v = single_try(s->rig, &s->client, &s->run);
 	if (v == SHIFT_FORWARD && !rig_flow(s->rig, &s->client, &s->place)) {

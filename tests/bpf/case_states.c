@@ -227,7 +227,22 @@ static const struct tale closing_oddly[] = {
 		      "flow established\n"},
 	{.name = "a FIN with the last of much data in flight",
 	 .text = OPEN "client FPA seq 4000000 len 100  -> forward\n"
+		      "flow established cfin\n"
+		      "backend A ack 4000101           -> reply\n"
 		      "flow closing cfin\n"},
+	{.name = "a FIN that nobody acknowledges cuts no time short, and gives way to a right one",
+	 .text = OPEN "client FA seq 60000000   -> forward\n"
+		      "flow established cfin for 2h4m\n"
+		      "client PA len 10         -> forward\n"
+		      "backend A                -> reply\n"
+		      "flow established cfin for 2h4m\n"
+		      "client FA                -> forward\n"
+		      "flow closing cfin\n"},
+	{.name = "acknowledged beyond it, a FIN was none",
+	 .text = OPEN "client FA seq 500         -> forward\n"
+		      "client PA len 1000        -> forward\n"
+		      "backend A                 -> reply\n"
+		      "flow established cfin for 2h4m\n"},
 	{.name = "a SYN with FIN closes nothing: the backend challenges it (RFC 5961, 4.2)",
 	 .text = OPEN "client SF seq 1          -> forward\n"
 		      "flow established\n"

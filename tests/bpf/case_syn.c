@@ -311,11 +311,41 @@ static const struct tale anew[] = {
 		      "place other\n"
 		      "port before abandoned cfin bfin for 70s\n"
 		      "backend FA late       -> reply_unknown\n"},
-	{.name = "the tuple of one that a RST may have ended",
+	{.name = "the tuple of one that a RST may have ended: the backend is asked",
 	 .text = OPEN "client R seq 100      -> forward +reset\n"
-		      "client S anew         -> forward +new\n"
+		      "client S seq 99999    -> forward\n"
+		      "backend A             -> reply\n"
+		      "flow established crst for 2h4m\n"},
+	{.name = "the tuple of one that the backend forgot: its answer is refused, the SYN decided anew",
+	 .text = OPEN "client S anew         -> forward\n"
+		      "backend SA            -> refused_anew\n"
+		      "flow established for 2h4m\n"
+		      "client S again        -> forward +new\n"
 		      "place other\n"
-		      "port before abandoned crst for 70s\n"},
+		      "port before abandoned for 70s\n"},
+	{.name = "the tuple of one that the backend forgot, at share 0: the old host's",
+	 .text = OPEN "rollback\n"
+		      "client S anew         -> forward\n"
+		      "backend SA            -> refused_anew\n"
+		      "client S again        -> local_syn +old\n"},
+	{.name = "the tuple of one that the backend closed and forgot, at share 0: the old host's",
+	 .text = OPEN "backend FA            -> reply\n"
+		      "client A              -> forward\n"
+		      "rollback\n"
+		      "client S anew         -> forward\n"
+		      "backend SA            -> refused_anew\n"
+		      "client S again        -> local_syn +old\n"},
+	{.name = "nobody asked: a SYN-ACK on a living flow is the client's to judge",
+	 .text = OPEN "backend SA seq 70000 ack 50000 -> reply\n"
+		      "flow established\n"},
+	{.name = "two answers with different numbers: the client may take either",
+	 .text = "weight 100\n"
+		 "client S              -> forward +new\n"
+		 "backend SA            -> reply +handshake\n"
+		 "backend SA seq 70000 lost -> reply\n"
+		 "flow syn_recv\n"
+		 "client A              -> forward\n"
+		 "flow established\n"},
 	{.name = "the tuple of one that is over: its port goes on resting",
 	 .text = OPEN "client FA             -> forward\n"
 		      "backend FA            -> reply\n"

@@ -15,11 +15,12 @@
 #define FLOWS_WAS 64
 
 static const char *const map_names[RIG_MAPS] = {
-	"shift_control",   "shift_globals", "shift_ports",   "shift_services", "shift_entry",
-	"shift_listens",   "shift_clients", "shift_dirty",   "shift_tables",   "shift_backends",
-	"shift_targets",   "shift_replies", "shift_cursors", "shift_slots",    "shift_flows",
-	"shift_flows_was", "shift_syns",    "shift_ifstats", "shift_svcstats", "shift_bestats",
-	"shift_answer"};
+	"shift_control",   "shift_globals",  "shift_ports",    "shift_services",  "shift_entry",
+	"shift_listens",   "shift_clients",  "shift_dirty",    "shift_tables",	  "shift_backends",
+	"shift_targets",   "shift_replies",  "shift_cursors",  "shift_slots",	  "shift_flows",
+	"shift_flows_was", "shift_syns",     "shift_udps",     "shift_fragments", "shift_held",
+	"shift_load",	   "shift_breakers", "shift_arrivals", "shift_ifstats",	  "shift_svcstats",
+	"shift_bestats",   "shift_answer"};
 
 const char *const rig_verdict_names[SHIFT_VERDICTS] = SHIFT_VERDICT_NAMES;
 

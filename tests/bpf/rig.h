@@ -51,6 +51,12 @@ enum rig_map {
 	RIG_FLOWS,
 	RIG_FLOWS_WAS,
 	RIG_SYNS,
+	RIG_UDPS,
+	RIG_FRAGMENTS,
+	RIG_HELD,
+	RIG_LOAD,
+	RIG_BREAKERS,
+	RIG_ARRIVALS,
 	RIG_IFSTATS,
 	RIG_SVCSTATS,
 	RIG_BESTATS,
@@ -160,6 +166,8 @@ void rig_weight(struct rig *r, double percent);
 
 void rig_put(struct rig *r, enum rig_map map, const void *key, const void *value);
 void rig_get(struct rig *r, enum rig_map map, const void *key, void *ret_value);
+/* As if every handshake had succeeded: nothing half open, no breaker moved. */
+void rig_forget_limits(struct rig *r);
 void rig_backend_edit(struct rig *r, enum rig_backend id, uint8_t flags, uint8_t health,
 		      uint64_t health_until);
 void rig_target_flags(struct rig *r, uint32_t id, uint8_t flags);

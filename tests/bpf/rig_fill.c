@@ -109,6 +109,7 @@ static void empty(struct rig *r)
 	zero_per_cpu(r, RIG_SVCSTATS, RIG_SERVICE, sizeof(struct shift_service_stats));
 	for (uint32_t i = 0; i < RIG_BACKENDS; i++)
 		zero_per_cpu(r, RIG_BESTATS, i, sizeof(struct shift_backend_stats));
+	rig_put(r, RIG_LOAD, &(uint32_t){RIG_SERVICE}, &(struct shift_load){0});
 	memset(r->control, 0, sizeof(*r->control));
 	memset(r->dirty, 0, sizeof(*r->dirty));
 	delete_flows(r);
@@ -287,6 +288,7 @@ void rig_reset(struct rig *r, const struct rig_shape *shape)
 	}
 	fill_backends(r);
 	fill_tables(r);
+	rig_forget_limits(r);
 	rig_weight(r, 0);
 }
 
@@ -459,4 +461,20 @@ void rig_age(struct rig *r, double seconds, bool syns)
 	}
 	if (syns)
 		each_syn_line(r, make_older, ticks);
+}
+
+void rig_forget_limits(struct rig *r)
+{
+	for (uint32_t i = 0; i < RIG_BACKENDS; i++)
+		rig_put(r, RIG_BREAKERS, &i, &(struct shift_breaker){0});
+	for (int i = 0; i < RIG_TARGETS; i++) {
+		for (uint32_t shard = 0; shard < SHIFT_MAX_SHARDS; shard++) {
+			uint32_t key = r->target[i].id * SHIFT_MAX_SHARDS + shard;
+			struct shift_cursor cursor;
+
+			rig_get(r, RIG_CURSORS, &key, &cursor);
+			cursor.half_open = 0;
+			rig_put(r, RIG_CURSORS, &key, &cursor);
+		}
+	}
 }

@@ -240,6 +240,7 @@ static int action_of(enum shift_verdict v)
 	case SHIFT_REPLY:
 	case SHIFT_CUT:
 	case SHIFT_RESET_UNABLE:
+	case SHIFT_REFUSED_ANEW:
 		return REDIRECT;
 	case SHIFT_DROP_TTL:
 	case SHIFT_DROP_REWRITE:
@@ -280,7 +281,7 @@ static void check_out(struct story *s, const struct step *step, const struct fra
 	dst = step->from_client ? story_target(s, &s->place) : s->client_end;
 	if (step->verdict == SHIFT_FORWARD || step->verdict == SHIFT_REPLY) {
 		frame_translate(&wanted, &src, &dst);
-	} else if (step->verdict == SHIFT_RESET_UNABLE) {
+	} else if (step->verdict == SHIFT_RESET_UNABLE || step->verdict == SHIFT_REFUSED_ANEW) {
 		reset_to_sender(&wanted);
 	} else if (step->verdict == SHIFT_CUT) {
 		reset_to_other(&wanted, &src, &dst);
@@ -377,8 +378,8 @@ static void expect_record(struct story *s, const struct step *step, const struct
 		return;
 	}
 	s->bytes_down += frame_ip_bytes(in);
-	if ((flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) && !s->backend_isn &&
-	    !step->ack)
+	if ((flags & (TCP_SYN | TCP_ACK | TCP_RST)) == (TCP_SYN | TCP_ACK) && !step->ack &&
+	    (!s->backend_isn || story_record(s)->state == SHIFT_FLOW_SYN_RECV))
 		s->backend_isn = frame_tcp_seq(in);
 	if (flags & TCP_ACK && !(flags & TCP_RST) && s->backend_isn)
 		s->backend_ack = frame_tcp_ack(in);
@@ -467,7 +468,7 @@ void story_packet(struct story *s, char *word[], int words)
 			expect_record(s, &step, &in);
 			check_record(s);
 		}
-	} else if (step.from_client) {
+	} else if (step.from_client && step.verdict != SHIFT_REFUSED_ANEW) {
 		s->left_local = true;
 	}
 	move_numbers(s, &step, &in);

@@ -40,6 +40,8 @@ static void way_to(const uint32_t address[4], const uint32_t nat[4], struct sync
 	if (route_lookup(address, nat, &way) || way.unreachable)
 		return;
 	ret->ifindex = way.ifindex;
+	memcpy(ret->gateway, way.mac, sizeof(ret->gateway));
+	ret->gateway_known = way.mac_known;
 	ret->mtu = way.mtu > 65535 ? 65535 : (uint16_t)way.mtu;
 }
 
@@ -292,10 +294,13 @@ static int change_host(struct apply *a)
 	}
 	if (err)
 		return apply_failed("cannot write the maps", err);
+	hostports_avoid(&a->p);
 	code = set_control(a);
 	if (code)
 		return code;
 	code = apply_attach(a);
+	if (!code)
+		code = apply_xdp(a);
 	if (!code)
 		reserve(a);
 	if (!code)
@@ -428,9 +433,10 @@ static int apply_file(const struct options *o, const struct request *q)
 
 	if (!errors || !w) {
 		code = EXIT_FAILED;
-	} else if (conf_load(o->config, &c, errors) || wish_make(c, w, errors)) {
+	} else if (conf_load(o->config, &c, errors)) {
 		conf_errors_print(errors, stderr);
 	} else {
+		wish_make(c, w);
 		code = judge(c, q, w, errors);
 		if (!code)
 			code = q->dry ? dry_run(o, c) : apply(o, c, w, q);

@@ -38,3 +38,4 @@ int apply_write_globals(struct apply *a);
 int apply_attach(struct apply *a);
 /* Takes it from interfaces that are listed no more, unless a flow still needs it there. */
 int apply_leave(struct apply *a);
+int apply_xdp(struct apply *a);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "userspace/cmd/apply.h"
+#include "userspace/net/route.h"
 #include "userspace/plane/attach.h"
 #include "userspace/plane/flows.h"
 #include "userspace/plane/grow.h"
@@ -100,6 +101,7 @@ static int attach_one(struct apply *a, const char *name, bool growing)
 	f->ifindex = ifindex;
 	f->services |= (uint16_t)(1u << a->sync.service);
 	memcpy(f->mac, mac, sizeof(f->mac));
+	f->mtu = route_device_mtu(ifindex);
 	snprintf(f->name, sizeof(f->name), "%s", name);
 	code = put_program(a, f, type, growing);
 	if (!code && f->hook != had) {

@@ -59,7 +59,7 @@ static int may_detach(const struct plane *p, int id, const struct shift_globals 
 		free(n);
 		return n ? code : EXIT_FAILED;
 	}
-	err = sync_drain(p, id, true);
+	err = sync_pause(p, id, true);
 	if (!err)
 		err = flows_count(p, id, plane_tick(g), n);
 	alive = err ? 0 : n->alive;
@@ -73,7 +73,7 @@ static int may_detach(const struct plane *p, int id, const struct shift_globals 
 		    (unsigned long long)alive);
 	else
 		return EXIT_OK;
-	sync_drain(p, id, false);
+	sync_pause(p, id, false);
 	return err ? EXIT_FAILED : EXIT_REFUSED;
 }
 

@@ -20,7 +20,6 @@ enum status_health { STATUS_UNKNOWN = -1, STATUS_DOWN = 0, STATUS_UP = 1 };
 struct status_address {
 	uint32_t address[4];
 	uint16_t port;	  /* network order */
-	uint8_t protocol; /* IPPROTO_* */
 	bool no_route;	  /* through none of its NAT addresses was there a way at the last look */
 	uint16_t backend; /* place in status_view.backend */
 	uint32_t active;  /* flows that live now */
@@ -32,6 +31,8 @@ struct status_backend {
 	uint16_t weight;
 	bool draining; /* takes nothing new */
 	enum status_health health;
+	bool breaker; /* open: one new flow in ten seconds */
+	uint64_t breaker_opened;
 	uint32_t active;
 	struct shift_backend_stats stats;
 };
@@ -39,7 +40,8 @@ struct status_backend {
 struct status_interface {
 	uint32_t ifindex;
 	char name[16];
-	enum shift_hook hook; /* the one in use, or that was used */
+	enum shift_xdp_mode xdp; /* asked of the kernel, where the record says so */
+	enum shift_hook hook;	 /* the one in use, or that was used */
 	bool exists;
 	bool attached; /* asked of the kernel */
 	uint64_t packets_10s;
@@ -106,6 +108,7 @@ void status_screen(const struct status_view *v, const struct status_before *befo
 void status_line(const struct status_view *v, FILE *to);
 
 extern const char *const status_hook_names[];
+extern const char *const status_xdp_names[]; /* by enum shift_xdp_mode */
 
 /* Names of the services of the plane, a comma between them. */
 void status_services(const struct plane *p, char *ret, size_t size);

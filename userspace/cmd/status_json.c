@@ -23,6 +23,8 @@ const char *const status_hook_names[] = {
 	[SHIFT_HOOK_XDP] = "xdp",
 };
 
+const char *const status_xdp_names[] = {"none", "generic", "native"};
+
 static json_t *json_health(enum status_health h)
 {
 	return h == STATUS_UNKNOWN ? json_null() : json_boolean(h == STATUS_UP);
@@ -110,10 +112,12 @@ static json_t *json_address(const struct status_address *a)
 static json_t *json_backend(const struct status_backend *b, const struct status_address *a,
 			    const json_t *addresses, bool first)
 {
-	return json_pack("{s:s, s:o, s:O, s:i, s:o, s:b, s:b, s:o, s:i, s:o, s:o}", "name", b->name,
-			 "address", json_address(a), "addresses", addresses, "weight",
-			 (int)b->weight, "healthy", json_health(b->health), "draining",
-			 (int)b->draining, "no_route", (int)(a && a->no_route), "connections",
+	return json_pack("{s:s, s:o, s:O, s:i, s:o, s:s, s:o, s:b, s:b, s:o, s:i, s:o, s:o}",
+			 "name", b->name, "address", json_address(a), "addresses", addresses,
+			 "weight", (int)b->weight, "healthy", json_health(b->health), "breaker",
+			 b->breaker ? "open" : "closed", "breaker_opened",
+			 json_count(b->breaker_opened), "draining", (int)b->draining, "no_route",
+			 (int)(a && a->no_route), "connections",
 			 json_count(first ? b->stats.connections : 0), "active",
 			 (int)(a ? a->active : b->active), "handshake_failures",
 			 json_count(first ? b->stats.handshake_failures : 0), "handshake_ms",
@@ -154,10 +158,12 @@ static json_t *json_interfaces(const struct status_view *v)
 	for (unsigned int n = 0; n < v->interfaces; n++) {
 		const struct status_interface *i = &v->interface[n];
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o}", "name", i->name,
-						      "hook", status_hook_names[i->hook & 3],
-						      "attached", (int)i->attached, "packets_10s",
-						      json_count(i->packets_10s)));
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", i->name, "hook",
+				  status_hook_names[i->xdp ? SHIFT_HOOK_XDP : i->hook & 3], "xdp",
+				  status_xdp_names[i->xdp % 3], "attached", (int)i->attached,
+				  "packets_10s", json_count(i->packets_10s)));
 	}
 	return list;
 }

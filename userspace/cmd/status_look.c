@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "userspace/cmd/status.h"
+#include "userspace/plane/short.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/flows.h"
@@ -59,6 +60,8 @@ static int look_at_interfaces(const struct plane *p, const struct shift_globals 
 			continue;
 		i->ifindex = known->ifindex;
 		i->hook = known->hook;
+		if (known->xdp)
+			short_find(known->ifindex, &i->xdp);
 		i->exists = if_indextoname(known->ifindex, i->name) != NULL;
 		if (!i->exists)
 			memcpy(i->name, known->name, sizeof(i->name) - 1);
@@ -94,6 +97,7 @@ static int look_at_backends(const struct plane *p, uint32_t service, struct stat
 	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS; id++) {
 		struct status_backend *s = &v->backend[v->backends];
 		struct shift_backend_stats stats;
+		struct shift_breaker breaker;
 		struct shift_backend b;
 		int err = bpfsys_lookup(p->map[PLANE_BACKENDS], &id, &b);
 
@@ -113,6 +117,10 @@ static int look_at_backends(const struct plane *p, uint32_t service, struct stat
 		s->weight = b.weight;
 		s->draining = b.flags & SHIFT_BACKEND_DRAIN;
 		s->health = health_of(&b, v->boot);
+		if (!bpfsys_lookup(p->map[PLANE_BREAKERS], &id, &breaker)) {
+			s->breaker = breaker.open;
+			s->breaker_opened = breaker.opened;
+		}
 		s->active = count->alive_by_backend[id];
 		s->stats = stats;
 		v->backends++;
@@ -127,14 +135,13 @@ static struct status_address *address_of(struct status_view *v, uint16_t backend
 
 	for (unsigned int i = 0; i < v->addresses; i++) {
 		a = &v->address[i];
-		if (a->backend == backend && a->port == t->port && a->protocol == t->protocol &&
+		if (a->backend == backend && a->port == t->port &&
 		    !memcmp(a->address, t->address, sizeof(a->address)))
 			return a;
 	}
 	a = &v->address[v->addresses++];
 	memcpy(a->address, t->address, sizeof(a->address));
 	a->port = t->port;
-	a->protocol = t->protocol;
 	a->backend = backend;
 	a->no_route = true;
 	return a;
@@ -146,7 +153,7 @@ static int by_backend(const void *x, const void *y)
 
 	if (a->backend != b->backend)
 		return a->backend < b->backend ? -1 : 1;
-	return memcmp(a, b, offsetof(struct status_address, protocol));
+	return memcmp(a, b, offsetof(struct status_address, no_route));
 }
 
 /* A target is an address through one NAT address; people want to see the address once. */

@@ -31,7 +31,7 @@ static bool backend_usable(const struct status_view *v, unsigned int i)
 {
 	const struct status_backend *b = &v->backend[i];
 
-	if (b->draining || !b->weight || b->health == STATUS_DOWN)
+	if (b->draining || !b->weight || b->health == STATUS_DOWN || b->breaker)
 		return false;
 	for (unsigned int a = 0; a < v->addresses; a++) {
 		if (v->address[a].backend == i && !v->address[a].no_route)

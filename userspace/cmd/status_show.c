@@ -187,7 +187,7 @@ static void put_interfaces(struct page *g, unsigned int indent)
 {
 	const struct status_view *v = g->v;
 	struct table t = {.width = {indent}};
-	char a[32], b[160];
+	char a[32], b[160], hook[48];
 
 	table_head(&t, "||");
 	for (unsigned int n = 0; n < v->interfaces; n++) {
@@ -197,8 +197,10 @@ static void put_interfaces(struct page *g, unsigned int indent)
 			paint(g, SCREEN_GREEN, "attached", b);
 		else
 			paint(g, SCREEN_RED, i->exists ? "NOT ATTACHED" : "GONE", b);
-		table_row(&t, "%s%s\t%s\t%s\t%s packets in 10 s", g->branch, i->name,
-			  status_hook_names[i->hook & 3], b, text_count(i->packets_10s, a));
+		snprintf(hook, sizeof(hook), "%s%s%s", status_hook_names[i->hook & 3],
+			 i->xdp ? " + xdp " : "", i->xdp ? status_xdp_names[i->xdp % 3] : "");
+		table_row(&t, "%s%s\t%s\t%s\t%s packets in 10 s", g->branch, i->name, hook, b,
+			  text_count(i->packets_10s, a));
 	}
 	table_print(&t, g->to);
 	table_free(&t);
@@ -345,7 +347,9 @@ static void add_backend(const struct page *g, struct table *t, unsigned int i, b
 	paint(g, b->stats.handshake_failures ? SCREEN_YELLOW : SCREEN_DIM, c, f);
 	table_row(t, "   %s%s\t%s%s\t%u\t%s\t%s\t%u\t%s\t%s\t%s\t%s",
 		  i + 1 == g->v->backends ? g->last : g->branch, b->name, address,
-		  b->draining ? paint(g, SCREEN_YELLOW, "drain", up) : health(g, b->health, up),
+		  b->draining  ? paint(g, SCREEN_YELLOW, "drain", up)
+		  : b->breaker ? paint(g, SCREEN_RED, "BREAKER", up)
+			       : health(g, b->health, up),
 		  b->weight, text_count(b->stats.connections, c),
 		  rate(g, b->stats.connections, then, r), b->active,
 		  milliseconds(&b->stats, 0.50, p50), milliseconds(&b->stats, 0.95, p95),

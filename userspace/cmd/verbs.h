@@ -20,5 +20,6 @@ int cmd_detach(const struct options *o, int argc, char **argv);
 
 /* shiftctl-apply */
 int cmd_apply(const struct options *o, int argc, char **argv);
+int cmd_doctor(const struct options *o, int argc, char **argv);
 int cmd_explain(const struct options *o, int argc, char **argv);
 int cmd_plan(const struct options *o, int argc, char **argv);

@@ -3,9 +3,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 
+#include "userspace/net/route.h"
 #include "userspace/plane/bpfsys.h"
+
+#define QUIC_PORT 443
 
 /* Half a second under the client's next SYN, two for a RST that was lost: late packets of a
  * connection that is over still find it. */
@@ -36,25 +40,33 @@ static struct sync_prefix prefix_of(const struct conf_address *a)
 	return p;
 }
 
-int wish_make(const struct config *c, struct wish *ret, struct conf_errors *errors)
+/* The smallest MTU of the listed interfaces; 0: one is unknown. */
+static uint32_t narrowest(const struct config *c)
+{
+	uint32_t least = 0;
+
+	for (unsigned int i = 0; i < c->n_interfaces; i++) {
+		uint32_t mtu = route_device_mtu(if_nametoindex(c->interfaces[i].name));
+
+		if (!mtu)
+			return 0;
+		if (!least || mtu < least)
+			least = mtu;
+	}
+	return least;
+}
+
+void wish_make(const struct config *c, struct wish *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	for (unsigned int i = 0; i < c->n_listens; i++) {
 		const struct conf_listen *l = &c->listens[i];
 
-		if (l->protocol != IPPROTO_TCP) {
-			conf_complain(errors, false, l->address.at, "listen",
-				      "this version shifts TCP only: must be /tcp");
-			return -ENOTSUP;
-		}
 		memcpy(ret->listen[i].address, l->address.ip, sizeof(l->address.ip));
 		ret->listen[i].port = htons(l->port);
 		ret->listen[i].protocol = l->protocol;
-	}
-	if (c->hook == CONF_HOOK_XDP) {
-		conf_complain(errors, false, c->hook_at, "hook",
-			      "this version attaches to tc only: must be auto or tc");
-		return -ENOTSUP;
+		ret->listen[i].quic =
+			l->protocol == IPPROTO_UDP && l->port == QUIC_PORT && !c->quic_off;
 	}
 	for (unsigned int i = 0; i < c->n_bypass; i++)
 		ret->bypass[i] = prefix_of(&c->bypass[i]);
@@ -77,14 +89,16 @@ int wish_make(const struct config *c, struct wish *ret, struct conf_errors *erro
 				       .nat = (const uint32_t(*)[4])ret->nat,
 				       .n_nat = c->n_nat,
 				       .port_lo = c->port_lo,
-				       .port_hi = c->port_hi};
+				       .port_hi = c->port_hi,
+				       .udp_ms = ms32(c->timeouts.udp),
+				       .client_cap = c->client_flows,
+				       .mtu = narrowest(c)};
 	make_timeouts(&c->timeouts, ret->sync.timeout_ms);
-	return 0;
 }
 
 static void recall_one(const struct plane *p, const struct shift_backend *b, struct plan_name *ret)
 {
-	for (int f = 0; f < 2; f++) {
+	for (int f = 0; f < SHIFT_BACKEND_LISTS; f++) {
 		for (unsigned int i = 0; i < b->targets[f] && i < SHIFT_BACKEND_TARGETS; i++) {
 			uint32_t id = b->target[f][i];
 			struct shift_target t;

@@ -16,11 +16,8 @@ struct wish {
 	uint32_t nat[CONF_MAX_NAT][4];
 };
 
-/*
- * Everything but the backends' addresses. -ENOTSUP, with a complaint that names the place: the
- * configuration asks for what this version has not.
- */
-int wish_make(const struct config *c, struct wish *ret, struct conf_errors *errors);
+/* Everything but the backends' addresses. */
+void wish_make(const struct config *c, struct wish *ret);
 
 /* Gives names without an answer the addresses they have in the data plane. */
 void wish_recall(const struct config *c, struct plan_host *h);

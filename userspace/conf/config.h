@@ -137,7 +137,9 @@ struct config {
 	unsigned int n_interfaces;
 	enum conf_hook hook;
 	struct conf_at hook_at;
-	uint8_t affinity; /* enum shift_affinity */
+	uint8_t quic_off;      /* 1: UDP port 443 is like any other */
+	uint32_t client_flows; /* of one client at most; 0: half of what there is room for */
+	uint8_t affinity;      /* enum shift_affinity */
 	bool bypass_given;
 	struct conf_address bypass[CONF_MAX_BYPASS];
 	unsigned int n_bypass;

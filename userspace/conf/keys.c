@@ -31,6 +31,7 @@
 
 static const char *const roles[] = {"follower", "leader", NULL};
 static const char *const hooks[] = {"auto", "tc", "xdp", NULL};
+static const char *const quics[] = {"auto", "off", NULL};
 static const char *const affinities[] = {"client", "connection", NULL};
 static const char *const authorities[] = {"old", "shared", NULL};
 static const char *const boots[] = {"zero", "restore", NULL};
@@ -89,6 +90,8 @@ const struct row schema_rows[] = {
 	{KEY("interfaces[]"), &type_interface},
 
 	{KEY("hook"), &type_enum, .names = hooks, .def = "auto", INTO(hook), .at_to = IN(hook_at)},
+	{KEY("quic"), &type_enum, .names = quics, .def = "auto", INTO(quic_off)},
+	{KEY("client_flows"), &type_integer, 0, 1, SHIFT_MAX_FLOWS, INTO(client_flows)},
 	{KEY("affinity"), &type_enum, .names = affinities, .def = "client", INTO(affinity)},
 
 	{KEY("bypass"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_BYPASS, LIST_OF(bypass),

@@ -7,14 +7,14 @@
 
 #include "userspace/base/ip.h"
 
-int netlink_exchange(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
+int netlink_exchange_on(int bus, struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 {
 	char answer[32768];
 	struct mnl_socket *s;
 	ssize_t n;
 	int err = 0;
 
-	s = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	s = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	if (!s)
 		return -errno;
 	if (mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0 ||
@@ -36,6 +36,11 @@ int netlink_exchange(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
 	} while (err > 0);
 	mnl_socket_close(s);
 	return err;
+}
+
+int netlink_exchange(struct nlmsghdr *request, mnl_cb_t cb, void *arg)
+{
+	return netlink_exchange_on(NETLINK_ROUTE, request, cb, arg);
 }
 
 void netlink_put_ip(struct nlmsghdr *h, uint16_t type, const uint32_t ip[4])

@@ -59,9 +59,18 @@ static int parse_neighbour(const struct nlmsghdr *h, void *arg)
 {
 	const struct ndmsg *nd = mnl_nlmsg_get_payload(h);
 	struct route_way *way = arg;
+	const struct nlattr *a;
 
-	if (h->nlmsg_type == RTM_NEWNEIGH)
-		way->unreachable = nd->ndm_state & NUD_FAILED;
+	if (h->nlmsg_type != RTM_NEWNEIGH)
+		return MNL_CB_OK;
+	way->unreachable = nd->ndm_state & NUD_FAILED;
+	mnl_attr_for_each (a, h, sizeof(*nd)) {
+		if (mnl_attr_get_type(a) != NDA_LLADDR ||
+		    mnl_attr_get_payload_len(a) != sizeof(way->mac))
+			continue;
+		memcpy(way->mac, mnl_attr_get_payload(a), sizeof(way->mac));
+		way->mac_known = true;
+	}
 	return MNL_CB_OK;
 }
 
@@ -82,7 +91,7 @@ static void look_at_neighbour(struct route_way *way)
 	netlink_exchange(h, parse_neighbour, way);
 }
 
-static uint32_t device_mtu(uint32_t ifindex)
+uint32_t route_device_mtu(uint32_t ifindex)
 {
 	struct ifreq r = {0};
 	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = -1;
@@ -120,7 +129,7 @@ int route_lookup(const uint32_t dst[4], const uint32_t src[4], struct route_way 
 	if (answer.type != RTN_UNICAST || !way.ifindex)
 		return answer.type == RTN_LOCAL ? -EINVAL : -ENETUNREACH;
 	if (!way.mtu)
-		way.mtu = device_mtu(way.ifindex);
+		way.mtu = route_device_mtu(way.ifindex);
 	look_at_neighbour(&way);
 	*ret = way;
 	return 0;

@@ -11,7 +11,9 @@ struct route_way {
 	uint32_t ifindex;
 	uint32_t mtu;	      /* of the route, else of the device; 0: unknown */
 	uint32_t next_hop[4]; /* the gateway, else the destination */
-	bool unreachable;     /* the next hop was asked for and does not answer (NUD_FAILED) */
+	uint8_t mac[6];	      /* of the next hop */
+	bool mac_known;
+	bool unreachable; /* the next hop was asked for and does not answer (NUD_FAILED) */
 };
 
 /*
@@ -20,3 +22,6 @@ struct route_way {
  * itself.
  */
 int route_lookup(const uint32_t dst[4], const uint32_t src[4], struct route_way *ret);
+
+/* Of an interface; 0: unknown. */
+uint32_t route_device_mtu(uint32_t ifindex);

@@ -6,6 +6,7 @@
 
 #include "userspace/net/tc.h"
 #include "userspace/plane/bpfsys.h"
+#include "userspace/plane/short.h"
 
 static bool has_tcx(uint32_t ifindex)
 {
@@ -50,8 +51,10 @@ int attach_remove(uint32_t ifindex, bool made_clsact)
 {
 	struct plane_attachment is;
 	bool empty = false;
-	int err = plane_attachment(ifindex, &is);
+	int err = short_remove(ifindex);
 
+	if (!err)
+		err = plane_attachment(ifindex, &is);
 	if (err)
 		return err;
 	switch (is.hook) {

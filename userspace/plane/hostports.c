@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "userspace/plane/hostports.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "userspace/net/conntrack.h"
 #include "userspace/net/reserve.h"
 #include "userspace/plane/bpfsys.h"
+#include "userspace/plane/flows.h"
 
 _Static_assert(sizeof(struct reserve_range) == sizeof(struct shift_range), "range");
 
@@ -54,4 +57,71 @@ int hostports_update(const struct plane *p, struct shift_globals *g, bool none, 
 	free(want);
 	reserve_text((const struct reserve_range *)g->reserved, SHIFT_MAX_RANGES, changed, 256);
 	return err;
+}
+
+/* ---- ports of masqueraded connections ------------------------------------------------------ */
+
+struct avoiding {
+	const struct plane *p;
+	struct shift_globals g;
+	struct shift_target target[SHIFT_MAX_TARGETS];
+	int avoided;
+};
+
+static uint32_t target_of(const struct avoiding *a, const struct conntrack_seen *c)
+{
+	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS; id++) {
+		const struct shift_target *t = &a->target[id];
+
+		if (t->flags & SHIFT_TARGET_USED && t->port == c->sport &&
+		    t->protocol == c->protocol && !memcmp(t->address, c->src, sizeof(c->src)) &&
+		    !memcmp(t->nat, c->dst, sizeof(c->dst)) && ntohs(c->dport) >= t->port_lo &&
+		    ntohs(c->dport) < t->port_lo + t->ports)
+			return id;
+	}
+	return 0;
+}
+
+static void avoid(const struct conntrack_seen *c, void *arg)
+{
+	struct avoiding *a = arg;
+	uint32_t id = target_of(a, c), now = plane_tick(&a->g);
+	struct flows_array flows;
+	struct shift_flow *f;
+
+	if (!id || flows_map(a->p, id, &flows))
+		return;
+	f = &flows.flow[ntohs(c->dport) - a->target[id].port_lo];
+	if (!shift_flow_holds(f, now)) {
+		if (f->state != SHIFT_FLOW_ABANDONED)
+			f->was = f->state;
+		f->expires = now + c->seconds * a->g.hz / (1u << SHIFT_TICK_SHIFT);
+		f->state = SHIFT_FLOW_ABANDONED;
+		a->avoided++;
+	}
+	flows_unmap(&flows);
+}
+
+int hostports_avoid(const struct plane *p)
+{
+	struct avoiding *a = calloc(1, sizeof(*a));
+	int n = a ? plane_globals(p, &a->g) : -ENOMEM;
+
+	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !n; id++)
+		n = bpfsys_lookup(p->map[PLANE_TARGETS], &id, &a->target[id]);
+	if (!n) {
+		a->p = p;
+		n = conntrack_each(avoid, a);
+	}
+	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && n > 0; id++) {
+		struct shift_target *t = &a->target[id];
+
+		if (!(t->flags & SHIFT_TARGET_USED) || t->flags & SHIFT_TARGET_MASQUERADE)
+			continue;
+		t->flags |= SHIFT_TARGET_MASQUERADE;
+		bpfsys_update(p->map[PLANE_TARGETS], &id, t);
+	}
+	n = n > 0 ? a->avoided : 0;
+	free(a);
+	return n;
 }

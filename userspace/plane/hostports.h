@@ -12,3 +12,11 @@
  * are ours by now. 0; 1: nothing had to be changed; or −errno of reserve_update.
  */
 int hostports_update(const struct plane *p, struct shift_globals *g, bool none, char changed[256]);
+
+/*
+ * Ports that connections masqueraded by this host use already (of containers, say), towards the
+ * targets there are: their records are taken as busy for as long as netfilter keeps them, and from
+ * now on the program does the same with every port of a target that is answered without a flow. How
+ * many; 0 also when nothing is followed here.
+ */
+int hostports_avoid(const struct plane *p);

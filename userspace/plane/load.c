@@ -189,25 +189,27 @@ int load_maps(struct plane *p, uint32_t flow_capacity)
 	return err;
 }
 
-int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, uint32_t l3,
-		 bool growing)
+struct constants {
+	uint32_t iface_slot, window_shift, l3_offset, growing;
+};
+
+/* One program with its constants, holding all maps, those that it does not use, too. */
+static int load_hook(const struct plane *p, const char *name, const struct constants *c)
 {
-	uint32_t look_twice = growing;
 	struct bpf_object *o;
-	int err = load_open(p, "shift_ingress", &o), fd;
+	int err = load_open(p, name, &o), fd;
 
 	if (err)
 		return err;
-	err = load_set(o, "iface_slot", &slot, sizeof(slot));
+	err = load_set(o, "iface_slot", &c->iface_slot, sizeof(c->iface_slot));
 	if (!err)
-		err = load_set(o, "window_shift", &window_shift, sizeof(window_shift));
+		err = load_set(o, "window_shift", &c->window_shift, sizeof(c->window_shift));
 	if (!err)
-		err = load_set(o, "l3_offset", &l3, sizeof(l3));
+		err = load_set(o, "l3_offset", &c->l3_offset, sizeof(c->l3_offset));
 	if (!err)
-		err = load_set(o, "growing", &look_twice, sizeof(look_twice));
-	fd = err ? err : load_program(o, "shift_ingress");
+		err = load_set(o, "growing", &c->growing, sizeof(c->growing));
+	fd = err ? err : load_program(o, name);
 	bpf_object__close(o);
-	/* Those that the program does not use are found through it as well. */
 	for (int i = 0; i < PLANE_MAPS && fd >= 0; i++) {
 		err = bpfsys_bind_map(fd, p->map[i]);
 		if (err) {
@@ -216,6 +218,21 @@ int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, ui
 		}
 	}
 	return fd;
+}
+
+int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, uint32_t l3,
+		 bool growing)
+{
+	struct constants c = {slot, window_shift, l3, growing};
+
+	return load_hook(p, "shift_ingress", &c);
+}
+
+int load_xdp(const struct plane *p, uint32_t slot, uint32_t window_shift)
+{
+	struct constants c = {slot, window_shift, 14, 0};
+
+	return load_hook(p, "shift_xdp", &c);
 }
 
 int load_clock(const struct plane *p, uint64_t *ret_jiffies, uint64_t *ret_ns)

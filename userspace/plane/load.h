@@ -36,6 +36,10 @@ int load_maps(struct plane *p, uint32_t flow_capacity);
 int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, uint32_t l3,
 		 bool growing);
 
+/* The short way on XDP of one interface. While a table grows it knows one of the two, which is
+ * enough: what it does not find goes to tc. */
+int load_xdp(const struct plane *p, uint32_t slot, uint32_t window_shift);
+
 /* Both clocks, read at the same moment by the kernel. */
 int load_clock(const struct plane *p, uint64_t *ret_jiffies, uint64_t *ret_ns);
 

@@ -58,7 +58,7 @@ static struct tcphdr tcp_of(const struct segment *s, const void *src, const void
 			   .seq = htonl(s->seq),
 			   .ack_seq = htonl(s->ack),
 			   .doff = sizeof(t) / 4,
-			   .rst = 1,
+			   .rst = (s->flags & TH_RST) != 0,
 			   .ack = (s->flags & TH_ACK) != 0};
 	uint32_t sum = sum_words(IPPROTO_TCP + sizeof(t), src, width);
 
@@ -123,6 +123,19 @@ static void wait_for_turn(const struct sender *s)
 	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
+/*
+ * Should the number have been wrong, a segment from just before it brings the right one: who gets
+ * what he has already had acknowledges what he expects (RFC 9293, 3.10.7.4), and the program
+ * answers that with a RST for both.
+ */
+static int ask(const struct sender *s, uint8_t family, struct segment *g, uint32_t ack)
+{
+	g->flags = TH_ACK;
+	g->seq--;
+	g->ack = ack;
+	return send_segment(s, family, g);
+}
+
 /* Each side is told the number it expects next; a handshake that is half done, what RFC 9293 asks.
  */
 static int tell_both(const struct sender *s, const struct flow_seen *f,
@@ -152,6 +165,10 @@ static int tell_both(const struct sender *s, const struct flow_seen *f,
 	}
 	err = send_segment(s, f->t->family, &client);
 	err2 = send_segment(s, f->t->family, &backend);
+	if (!err && !err2 && f->f->state >= SHIFT_FLOW_ESTABLISHED) {
+		err = ask(s, f->t->family, &client, f->f->backend_ack);
+		err2 = ask(s, f->t->family, &backend, f->f->client_ack);
+	}
 	return err ? err : err2;
 }
 
@@ -175,7 +192,8 @@ static int reset_one(const struct flow_seen *seen, void *arg)
 	int err;
 
 	f.f = &now;
-	if (now.epoch >= s->epoch || !shift_flow_alive(&now, plane_tick(&s->g)))
+	if (now.epoch >= s->epoch || !shift_flow_alive(&now, plane_tick(&s->g)) ||
+	    now.protocol != IPPROTO_TCP) /* UDP has no reset: its next packet is decided anew */
 		return 0;
 	err = bpfsys_lookup(s->p->map[PLANE_LISTENS], &id, &l);
 	if (err)

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,39 @@ static int mark_all_dirty(struct picture *s, int value)
 	return 0;
 }
 
+/* Below so many ports the default is no limit: there would be little left to share. */
+#define CLIENT_CAP_FROM 1024
+
+static uint32_t client_cap(const struct sync_wish *w)
+{
+	uint32_t all = sync_capacity(NULL, w);
+
+	if (w->client_cap)
+		return w->client_cap;
+	return all > CLIENT_CAP_FROM ? all / 2 : 0;
+}
+
+/* What is no longer than this fits every way out there is. */
+static int settle_floor(struct picture *s)
+{
+	uint32_t id = (uint32_t)s->service, floor = s->w->mtu;
+	struct shift_service svc;
+	int err = plane_service(s->p, id, &svc);
+
+	if (err)
+		return err;
+	for (int i = 1; i < SHIFT_MAX_TARGETS && floor; i++) {
+		const struct shift_target *t = &s->target[i];
+
+		if (t->flags & SHIFT_TARGET_USED && t->mtu && t->mtu < floor)
+			floor = t->mtu;
+	}
+	if (svc.mtu_floor == floor)
+		return 0;
+	svc.mtu_floor = floor;
+	return sync_put(s, PLANE_SERVICES, id, &svc);
+}
+
 static int write_service(struct picture *s)
 {
 	struct shift_service was = {0}, svc = {0};
@@ -80,7 +114,10 @@ static int write_service(struct picture *s)
 	svc.syn_memory = ticks(&s->g, 128000);
 	for (int i = 0; i < SHIFT_FLOW_STATES; i++)
 		svc.timeout[i] = ticks(&s->g, s->w->timeout_ms[i]);
+	svc.timeout_udp = ticks(&s->g, s->w->udp_ms);
 	svc.timeout_second = s->g.hz >> SHIFT_TICK_SHIFT;
+	svc.mtu_floor = was.mtu_floor;
+	svc.client_cap = client_cap(s->w);
 	snprintf(svc.name, sizeof(svc.name), "%s", s->w->service);
 	if (s->result.fresh) {
 		err = telemetry_clear_service(s->p, id);
@@ -114,16 +151,58 @@ static int forget_dirty(struct picture *s)
 	    control_get(&s->p->control[s->service], &r, &head) ||
 	    shift_record_weight(&r, control_boot_ns()) || r.not_before)
 		return 0;
-	err = sync_drain(s->p, s->service, true);
+	err = sync_pause(s->p, s->service, true);
 	if (!err)
 		err = sync_count_holders(s);
 	if (!err && !s->held_service[s->service])
 		err = mark_all_dirty(s, 0);
-	err2 = sync_drain(s->p, s->service, false);
+	err2 = sync_pause(s->p, s->service, false);
 	return err ? err : err2;
 }
 
 /* ---- listeners ----------------------------------------------------------------------------- */
+
+static bool in_range(uint16_t port, uint32_t lo, uint32_t n)
+{
+	return ntohs(port) >= lo && ntohs(port) < lo + n;
+}
+
+/* A listener in the NAT range of another service would take what its backends answer. */
+static int check_ranges(struct picture *s)
+{
+	const struct sync_wish *w = s->w;
+	char a[64];
+
+	for (unsigned int i = 0; i < w->n_listens; i++) {
+		const struct sync_listen *l = &w->listens[i];
+
+		for (uint32_t id = 1; id < SHIFT_MAX_TARGETS; id++) {
+			const struct shift_target *t = &s->target[id];
+
+			if (!(t->flags & SHIFT_TARGET_USED) || t->protocol != l->protocol ||
+			    memcmp(t->nat, l->address, sizeof(t->nat)) ||
+			    !in_range(l->port, t->port_lo, t->ports))
+				continue;
+			sync_tell(s, "%s is a NAT port of a service that is attached already",
+				  text_address(l->address, l->port, a));
+			return -EEXIST;
+		}
+	}
+	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS; id++) {
+		const struct shift_listen *l = &s->listen[id];
+
+		for (unsigned int n = 0; n < w->n_nat && l->flags & SHIFT_LISTEN_USED; n++) {
+			if (l->service == s->service ||
+			    memcmp(w->nat[n], l->address, sizeof(l->address)) ||
+			    !in_range(l->port, w->port_lo, w->port_hi - w->port_lo + 1u))
+				continue;
+			sync_tell(s, "nat.ports has %s, where another service listens",
+				  text_address(l->address, l->port, a));
+			return -EEXIST;
+		}
+	}
+	return 0;
+}
 
 /* Before anything is changed: is a listener another service's? */
 static int check_listens(struct picture *s)
@@ -155,7 +234,7 @@ static int want_listen(struct picture *s, const struct sync_listen *l)
 	struct shift_listen next = {.port = l->port,
 				    .protocol = l->protocol,
 				    .service = (uint8_t)s->service,
-				    .flags = SHIFT_LISTEN_USED};
+				    .flags = SHIFT_LISTEN_USED | (l->quic ? SHIFT_LISTEN_QUIC : 0)};
 	uint32_t id, free_id = 0;
 	char a[64];
 	int err;
@@ -271,9 +350,13 @@ static int sync_in_order(struct picture *s)
 	if (!err)
 		err = check_listens(s);
 	if (!err)
+		err = check_ranges(s);
+	if (!err)
 		err = write_service(s);
 	for (unsigned int i = 0; i < s->w->n_backends && !err; i++)
 		err = sync_backend(s, &s->w->backends[i]);
+	if (!err)
+		err = settle_floor(s);
 	if (s->kept_ports)
 		sync_tell(s,
 			  "! %u pairs of backend and NAT address keep their nat.ports of before, "
@@ -366,7 +449,7 @@ int sync_remove_service(struct plane *p, int service)
 
 static bool wishes_for(const struct sync_wish *w, const struct shift_target *t)
 {
-	bool address = false, nat = false;
+	bool address = false, nat = false, protocol = false;
 
 	for (unsigned int i = 0; i < w->n_backends && !address; i++) {
 		for (unsigned int k = 0; k < w->backends[i].addresses; k++)
@@ -376,22 +459,29 @@ static bool wishes_for(const struct sync_wish *w, const struct shift_target *t)
 	}
 	for (unsigned int i = 0; i < w->n_nat; i++)
 		nat |= !memcmp(w->nat[i], t->nat, sizeof(t->nat));
-	return address && nat;
+	for (unsigned int i = 0; i < w->n_listens; i++)
+		protocol |= w->listens[i].protocol == t->protocol;
+	return address && nat && protocol;
 }
 
 uint32_t sync_capacity(const struct plane *p, const struct sync_wish *w)
 {
 	uint64_t total = 0, ports = (uint64_t)(w->port_hi - w->port_lo) + 1;
+	bool tcp = false, udp = false;
 
+	for (unsigned int i = 0; i < w->n_listens; i++) {
+		tcp |= w->listens[i].protocol == IPPROTO_TCP;
+		udp |= w->listens[i].protocol == IPPROTO_UDP;
+	}
 	for (unsigned int i = 0; i < w->n_backends; i++) {
 		for (unsigned int a = 0; a < w->backends[i].addresses; a++) {
 			for (unsigned int n = 0; n < w->n_nat; n++) {
 				if (ip_family(w->nat[n]) == ip_family(w->backends[i].address[a]))
-					total += ports;
+					total += ports * ((uint64_t)tcp + udp);
 			}
 		}
 	}
-	for (uint32_t id = 1; p->map[PLANE_TARGETS] >= 0 && id < SHIFT_MAX_TARGETS; id++) {
+	for (uint32_t id = 1; p && p->map[PLANE_TARGETS] >= 0 && id < SHIFT_MAX_TARGETS; id++) {
 		struct shift_target t;
 
 		if (!bpfsys_lookup(p->map[PLANE_TARGETS], &id, &t) && t.flags & SHIFT_TARGET_USED &&
@@ -401,19 +491,22 @@ uint32_t sync_capacity(const struct plane *p, const struct sync_wish *w)
 	return total > SHIFT_MAX_FLOWS ? SHIFT_MAX_FLOWS : total < 1024 ? 1024 : (uint32_t)total;
 }
 
-int sync_drain(const struct plane *p, int service, bool drain)
+int sync_pause(const struct plane *p, int service, bool pause)
 {
+	struct shift_globals g;
 	struct shift_service svc;
 	uint32_t id = (uint32_t)service;
 	int err = plane_service(p, id, &svc);
 
+	if (!err)
+		err = plane_globals(p, &g);
 	if (err)
 		return err;
-	svc.flags &= (uint8_t)~SHIFT_SERVICE_DRAIN;
-	if (drain)
-		svc.flags |= SHIFT_SERVICE_DRAIN;
+	svc.pause_until = pause ? plane_tick(&g) + ticks(&g, SYNC_PAUSE_MS) : 0;
+	if (pause && !svc.pause_until)
+		svc.pause_until = 1;
 	err = bpfsys_update(p->map[PLANE_SERVICES], &id, &svc);
-	if (!err && drain)
+	if (!err && pause)
 		sync_grace();
 	return err;
 }

@@ -29,6 +29,7 @@ struct sync_listen {
 	uint32_t address[4];
 	uint16_t port; /* network order */
 	uint8_t protocol;
+	bool quic; /* UDP: a flow begins with an Initial packet */
 };
 
 struct sync_prefix {
@@ -41,6 +42,8 @@ struct sync_wish {
 	const char *service;
 	uint8_t affinity, on_unable;
 	uint32_t timeout_ms[SHIFT_FLOW_STATES];
+	uint32_t udp_ms;
+	uint32_t client_cap; /* live flows of one client; 0: no limit */
 	const struct sync_listen *listens;
 	unsigned int n_listens;
 	const struct sync_backend *backends;
@@ -50,12 +53,15 @@ struct sync_wish {
 	const uint32_t (*nat)[4];
 	unsigned int n_nat;
 	uint16_t port_lo, port_hi; /* host order, inclusive */
+	uint32_t mtu;		   /* the smallest of the interfaces; 0: unknown */
 };
 
 /* Where a backend's packets leave, asked for each new or kept target. */
 struct sync_way {
 	uint32_t ifindex; /* 0: there is no route */
 	uint16_t mtu;
+	uint8_t gateway[6]; /* MAC of the next hop */
+	bool gateway_known;
 };
 typedef void (*sync_way_fn)(const uint32_t address[4], const uint32_t nat[4], struct sync_way *ret);
 
@@ -86,5 +92,10 @@ uint32_t sync_capacity(const struct plane *p, const struct sync_wish *w);
 /* Waits until no program run that began before is still under way. */
 void sync_grace(void);
 
-/* With `drain`, nothing of the service is shifted anew once this returns; without, again. */
-int sync_drain(const struct plane *p, int service, bool drain);
+#define SYNC_PAUSE_MS 10000
+
+/*
+ * With `pause`, nothing of the service is shifted anew once this returns; without, again. A pause
+ * ends by itself after SYNC_PAUSE_MS, should its maker die.
+ */
+int sync_pause(const struct plane *p, int service, bool pause);

@@ -151,13 +151,29 @@ int sync_free_target(struct picture *s, uint32_t id)
 	return sync_put(s, PLANE_TARGETS, id, &s->target[id]);
 }
 
-/* Frees a target so that it can be made anew. 1: flows hold it. */
+/* Does a backend of another service send its flows there? */
+static bool shared(const struct picture *s, uint32_t id)
+{
+	for (int i = 0; i < SHIFT_MAX_BACKENDS; i++) {
+		const struct shift_backend *b = &s->backend[i];
+
+		if (!(b->flags & SHIFT_BACKEND_USED) || b->service == s->service)
+			continue;
+		for (int l = 0; l < SHIFT_BACKEND_LISTS; l++)
+			for (int k = 0; k < b->targets[l]; k++)
+				if (b->target[l][k] == id)
+					return true;
+	}
+	return false;
+}
+
+/* Frees a target so that it can be made anew. 1: flows hold it, or another service uses it. */
 static int let_go(struct picture *s, uint32_t id)
 {
 	uint8_t flags = s->target[id].flags;
 	int err;
 
-	if (s->held_target[id])
+	if (s->held_target[id] || shared(s, id))
 		return 1;
 	s->target[id].flags |= SHIFT_TARGET_DRAIN;
 	err = sync_put(s, PLANE_TARGETS, id, &s->target[id]);
@@ -175,12 +191,13 @@ static int let_go(struct picture *s, uint32_t id)
 
 /* The target of one backend address and NAT address, made or brought up to date. */
 static int want_target(struct picture *s, const struct sync_backend *b, uint16_t backend,
-		       unsigned int place, const uint32_t nat[4], uint32_t *ret_id)
+		       unsigned int place, const uint32_t nat[4], uint8_t protocol,
+		       uint32_t *ret_id)
 {
 	struct shift_target t = {.port = b->port,
 				 .port_lo = s->w->port_lo,
 				 .ports = (uint32_t)(s->w->port_hi - s->w->port_lo) + 1,
-				 .protocol = IPPROTO_TCP,
+				 .protocol = protocol,
 				 .flags = SHIFT_TARGET_USED,
 				 .backend = backend};
 	struct sync_way way = {0};
@@ -200,6 +217,8 @@ static int want_target(struct picture *s, const struct sync_backend *b, uint16_t
 	s->way(t.address, t.nat, &way);
 	t.ifindex = way.ifindex;
 	t.mtu = way.mtu;
+	memcpy(t.gateway, way.gateway, sizeof(t.gateway));
+	t.gateway_known = way.gateway_known;
 	if (!way.ifindex) {
 		t.flags |= SHIFT_TARGET_NO_ROUTE;
 		s->result.no_route++;
@@ -223,6 +242,7 @@ static int want_target(struct picture *s, const struct sync_backend *b, uint16_t
 	if (!id)
 		return make_target(s, &t, ret_id);
 	*ret_id = id;
+	t.flags |= s->target[id].flags & SHIFT_TARGET_MASQUERADE;
 	t.backend = s->target[id].backend; /* another service's, perhaps: whose it was first */
 	if (t.backend != backend && s->target[id].stride > t.stride) {
 		/* Two services share it: the one with more addresses decides who may use which
@@ -257,7 +277,8 @@ static int new_backend(struct picture *s, const struct sync_backend *b)
 		if (s->backend[id].flags & SHIFT_BACKEND_USED || s->held_backend[id])
 			continue;
 		memset(&s->backend[id], 0, sizeof(s->backend[id]));
-		if (telemetry_clear_backend(s->p, id))
+		if (telemetry_clear_backend(s->p, id) ||
+		    sync_put(s, PLANE_BREAKERS, id, &(struct shift_breaker){0}))
 			return -EIO;
 		return (int)id;
 	}
@@ -269,11 +290,11 @@ static int new_backend(struct picture *s, const struct sync_backend *b)
 static void last_addresses(const struct picture *s, const struct shift_backend *was,
 			   struct sync_backend *b)
 {
-	for (int family = 0; family < 2; family++) {
-		if (!b->keep_last[family])
+	for (int list = 0; list < SHIFT_BACKEND_LISTS; list++) {
+		if (!b->keep_last[list & 1])
 			continue;
-		for (unsigned int i = 0; i < was->targets[family]; i++) {
-			const struct shift_target *t = &s->target[was->target[family][i]];
+		for (unsigned int i = 0; i < was->targets[list]; i++) {
+			const struct shift_target *t = &s->target[was->target[list][i]];
 			bool known = false;
 
 			for (unsigned int k = 0; k < b->addresses; k++)
@@ -284,12 +305,20 @@ static void last_addresses(const struct picture *s, const struct shift_backend *
 	}
 }
 
-static int want_targets(struct picture *s, const struct sync_backend *b, uint16_t id,
-			struct shift_backend *next)
+static bool listens_by(const struct picture *s, uint8_t protocol)
 {
-	for (unsigned int place = 0; place < b->addresses; place++) {
+	for (unsigned int i = 0; i < s->w->n_listens; i++)
+		if (s->w->listens[i].protocol == protocol)
+			return true;
+	return false;
+}
+
+static int want_targets(struct picture *s, const struct sync_backend *b, uint16_t id,
+			uint8_t protocol, struct shift_backend *next)
+{
+	for (unsigned int place = 0; place < b->addresses && listens_by(s, protocol); place++) {
 		uint8_t family = ip_family(b->address[place]);
-		int f = family == 6;
+		uint32_t f = shift_list(family == 6, protocol);
 
 		for (unsigned int n = 0; n < s->w->n_nat; n++) {
 			uint32_t target;
@@ -305,7 +334,7 @@ static int want_targets(struct picture *s, const struct sync_backend *b, uint16_
 					b->name, SHIFT_BACKEND_TARGETS);
 				return -ENOSPC;
 			}
-			err = want_target(s, b, id, place, s->w->nat[n], &target);
+			err = want_target(s, b, id, place, s->w->nat[n], protocol, &target);
 			if (err)
 				return err;
 			next->target[f][next->targets[f]++] = (uint16_t)target;
@@ -327,10 +356,10 @@ static void tell_backend(struct picture *s, const char *sign, const struct sync_
 
 /* ---- ports that siblings share for a while -------------------------------------------------- */
 
-static bool lists(const struct shift_backend *b, int family, unsigned int n, uint16_t target)
+static bool lists(const struct shift_backend *b, int list, unsigned int n, uint16_t target)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		if (b->target[family][i] == target)
+		if (b->target[list][i] == target)
 			return true;
 	}
 	return false;
@@ -341,7 +370,7 @@ static bool lists(const struct shift_backend *b, int family, unsigned int n, uin
 static void keep_leaving(const struct picture *s, const struct shift_backend *was,
 			 struct shift_backend *next)
 {
-	for (int f = 0; f < 2; f++) {
+	for (int f = 0; f < SHIFT_BACKEND_LISTS; f++) {
 		unsigned int had = was->targets[f] + was->leaving[f];
 
 		next->leaving[f] = 0;
@@ -382,7 +411,7 @@ int sync_settle_mixed(struct picture *s)
 		if (!(next.flags & SHIFT_BACKEND_MIXED) || !s->wanted_backend[id])
 			continue;
 		keep_leaving(s, &s->backend[id], &next);
-		for (int f = 0; f < 2; f++) {
+		for (int f = 0; f < SHIFT_BACKEND_LISTS; f++) {
 			mixed |= next.leaving[f];
 			for (unsigned int i = 0; i < next.targets[f] && !mixed; i++)
 				mixed = out_of_phase(s, next.target[f][i]);
@@ -409,9 +438,9 @@ static int begin_mixed(struct picture *s, uint32_t id)
 static bool same_addresses(const struct picture *s, const struct shift_backend *is,
 			   const struct sync_backend *b)
 {
-	unsigned int seen = 0;
+	unsigned int seen[2] = {0, 0};
 
-	for (int f = 0; f < 2; f++) {
+	for (int f = 0; f < SHIFT_BACKEND_LISTS; f++) {
 		for (unsigned int i = 0; i < is->targets[f]; i++) {
 			const struct shift_target *t = &s->target[is->target[f][i]];
 			unsigned int k = 0;
@@ -421,10 +450,26 @@ static bool same_addresses(const struct picture *s, const struct shift_backend *
 				k++;
 			if (k == b->addresses || t->port != b->port)
 				return false;
-			seen += !memcmp(t->nat, s->target[is->target[f][0]].nat, sizeof(t->nat));
+			seen[f >> 1] +=
+				!memcmp(t->nat, s->target[is->target[f][0]].nat, sizeof(t->nat));
 		}
 	}
-	return seen == b->addresses;
+	return seen[0] == (listens_by(s, IPPROTO_TCP) ? b->addresses : 0) &&
+	       seen[1] == (listens_by(s, IPPROTO_UDP) ? b->addresses : 0);
+}
+
+/* An apply is a fresh look: what failed before may take flows again. */
+static int close_breaker(struct picture *s, uint32_t id, const char *name)
+{
+	struct shift_breaker is, closed;
+	int err = bpfsys_lookup(s->p->map[PLANE_BREAKERS], &id, &is);
+
+	if (err || (!is.open && !is.failures))
+		return err;
+	if (is.open)
+		sync_tell(s, "~ breaker of backend %s closed", name);
+	closed = (struct shift_breaker){.opened_at = is.opened_at, .opened = is.opened};
+	return sync_put(s, PLANE_BREAKERS, id, &closed);
 }
 
 int sync_backend(struct picture *s, const struct sync_backend *wish)
@@ -451,11 +496,16 @@ int sync_backend(struct picture *s, const struct sync_backend *wish)
 	next.weight = b.weight;
 	memset(next.targets, 0, sizeof(next.targets));
 	memset(next.target, 0, sizeof(next.target));
-	err = want_targets(s, &b, (uint16_t)id, &next);
+	err = want_targets(s, &b, (uint16_t)id, IPPROTO_TCP, &next);
+	if (!err)
+		err = want_targets(s, &b, (uint16_t)id, IPPROTO_UDP, &next);
 	if (err)
 		return err;
 	keep_leaving(s, &s->backend[id], &next);
 	s->wanted_backend[id] = true;
+	err = close_breaker(s, (uint32_t)id, b.name);
+	if (err)
+		return err;
 	if (!fresh && !memcmp(&next, &s->backend[id], sizeof(next)))
 		return 0;
 	tell_backend(s, fresh ? "+" : "~", &b);
@@ -473,7 +523,9 @@ int sync_tables(struct picture *s)
 		int err;
 
 		for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS; id++) {
-			if (s->wanted_backend[id] && s->backend[id].targets[family])
+			const struct shift_backend *b = &s->backend[id];
+
+			if (s->wanted_backend[id] && (b->targets[family] || b->targets[family + 2]))
 				part[n++] = (struct maglev_backend){
 					s->backend[id].name, (uint16_t)id, s->backend[id].weight};
 		}

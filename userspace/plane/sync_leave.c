@@ -16,7 +16,7 @@ static bool target_wanted(const struct picture *s, uint32_t id)
 
 		if (!(is->flags & SHIFT_BACKEND_USED) || is->flags & SHIFT_BACKEND_DRAIN)
 			continue;
-		for (int f = 0; f < 2; f++) {
+		for (int f = 0; f < SHIFT_BACKEND_LISTS; f++) {
 			for (int i = 0; i < is->targets[f]; i++) {
 				if (is->target[f][i] == id)
 					return true;

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * counters.h - what the program counts; a part of shift.h
+ *
+ * Per CPU, written by the program alone; they add up across CPUs and across hosts.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+enum shift_fallback {
+	SHIFT_FALLBACK_PORTS_EXHAUSTED = 0,
+	SHIFT_FALLBACK_TABLE_FULL,
+	SHIFT_FALLBACK_NO_BACKEND,
+	SHIFT_FALLBACK_NO_ROUTE,
+	SHIFT_FALLBACK_RESCUED,
+	SHIFT_FALLBACK_HALF_OPEN,    /* too many flows that nobody has answered yet */
+	SHIFT_FALLBACK_CLIENT_LIMIT, /* too many flows of one client */
+	SHIFT_FALLBACKS,
+};
+
+#define SHIFT_FALLBACK_NAMES                                                                       \
+	{                                                                                          \
+		"ports_exhausted", "table_full", "no_backend", "no_route", "rescued", "half_open", \
+			"client_limit"                                                             \
+	}
+
+struct shift_service_stats {
+	__u64 connections_old;
+	__u64 connections_new;
+	__u64 bypassed;
+	__u64 syn_retransmits; /* of SYNs that were left local */
+	__u64 packets_new;     /* both directions */
+	__u64 bytes_new;
+	__u64 fallback[8]; /* enum shift_fallback */
+	__u64 shadow;	   /* would have been shifted */
+	__u64 spare[17];
+};
+
+/* Upper edges in units of 10 us, ten a decade, so that 100, 200 and 500 ms are edges. */
+#define SHIFT_HISTOGRAM_EDGES                                                                      \
+	{                                                                                          \
+		1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120, 150, 200,   \
+			250, 300, 400, 500, 600, 800, 1000, 1200, 1500, 2000, 2500, 3000, 4000,    \
+			5000, 6000, 8000, 10000, 12000, 15000, 20000, 25000, 30000, 40000, 50000,  \
+			60000, 80000, 100000, 120000, 150000, 200000, 250000, 300000, 400000,      \
+			500000, 600000, 800000, 1000000                                            \
+	}
+#define SHIFT_HISTOGRAM_STEPS 58 /* edges; bucket i ends at edge i, the last has no end */
+#define SHIFT_HISTOGRAM	      64
+
+struct shift_backend_stats {
+	__u64 connections;
+	__u64 handshakes;	  /* answered by a SYN-ACK */
+	__u64 handshake_failures; /* reset or never answered */
+	__u64 syn_retransmits;
+	__u64 packets_up;
+	__u64 bytes_up;
+	__u64 packets_down;
+	__u64 bytes_down;
+	__u64 resets; /* RST of either side after the handshake */
+	__u64 spare[7];
+	__u64 handshake[SHIFT_HISTOGRAM]; /* SYN to SYN-ACK */
+};
+
+/* What became of a packet: exactly one of these is counted for each. */
+enum shift_verdict {
+	SHIFT_PASS_OTHER = 0, /* nobody's: another protocol, port or address */
+	SHIFT_PASS_MALFORMED, /* could not be read: the stack will judge it */
+	SHIFT_PASS_FRAGMENT,
+	SHIFT_PASS_LOCAL,	 /* an established packet of the old arm */
+	SHIFT_PASS_LOCAL_SYN,	 /* a new connection for the old arm */
+	SHIFT_PASS_LOCAL_REPEAT, /* its SYN again */
+	SHIFT_PASS_BYPASS,
+	SHIFT_PASS_FALLBACK,	  /* could not be shifted */
+	SHIFT_PASS_RESCUED,	  /* the backend never answered */
+	SHIFT_PASS_REPLY_UNKNOWN, /* from a backend, but no flow: the host's own */
+	SHIFT_FORWARD,
+	SHIFT_REPLY,
+	SHIFT_CUT,	    /* answered with RST to both sides */
+	SHIFT_RESET_UNABLE, /* on_unable: reset */
+	SHIFT_DROP_TTL,
+	SHIFT_DROP_REWRITE, /* out of memory while writing to the packet */
+	SHIFT_ICMP_FORWARD, /* an ICMP error about a shifted flow, on to the backend */
+	SHIFT_ICMP_REPLY,   /* the same, on to the client */
+	SHIFT_TOO_BIG,	    /* answered: the way out is narrower */
+	SHIFT_FRAGMENT_FORWARD,
+	SHIFT_FRAGMENT_REPLY,
+	SHIFT_FRAGMENT_ORDER, /* a first fragment came late: it and those before it are read again
+			       */
+	SHIFT_REFUSED_ANEW,   /* reset: a SYN's answer, where the SYN had asked a living flow */
+	SHIFT_VERDICTS,
+};
+
+#define SHIFT_VERDICT_NAMES                                                                        \
+	{                                                                                          \
+		"pass_other", "pass_malformed", "pass_fragment", "pass_local", "pass_local_syn",   \
+			"pass_local_repeat", "pass_bypass", "pass_fallback", "pass_rescued",       \
+			"pass_reply_unknown", "forward", "reply", "cut", "reset_unable",           \
+			"drop_ttl", "drop_rewrite", "icmp_forward", "icmp_reply", "too_big",       \
+			"fragment_forward", "fragment_reply", "fragment_order", "refused_anew"     \
+	}
+
+#define SHIFT_WINDOWS 16 /* about a second each: jiffies >> window_shift */
+
+struct shift_if_stats {
+	__u64 verdict[32];
+	__u32 window[SHIFT_WINDOWS];
+	__u32 packets[SHIFT_WINDOWS];
+	__u8 scratch[640]; /* the program's working memory for the packet at hand, more than its
+			      stack */
+};
+
+_Static_assert(sizeof(struct shift_service_stats) == 256, "service stats");
+_Static_assert(sizeof(struct shift_backend_stats) == 640, "backend stats");
+_Static_assert(sizeof(struct shift_if_stats) == 1024, "if stats");

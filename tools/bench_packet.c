@@ -44,7 +44,7 @@
 
 #define MAX_ROUNDS 1001
 #define REPEAT	   200000
-#define REPEAT_NEW 60000 /* fewer than there are ports for one CPU */
+#define REPEAT_NEW 30000 /* as many as may be half-open */
 #define WARM	   65536
 
 #define TYPES 2 /* tc and XDP */
@@ -359,7 +359,7 @@ static int fill_up(const struct bench_case *c, bool xdp)
 	double ignored;
 	int err = 0;
 
-	for (int i = 0; i < 4 && !err; i++) {
+	for (int i = 0; i < 8 && !err; i++) {
 		rig_packets(r, &rig_syn);
 		rig_end_all(r);
 		err = run(r, c, xdp && r == &rigs[c->set], REPEAT_NEW, &ignored);

@@ -56,44 +56,25 @@ void flows_choose(struct rig *r)
 	shuffle(r);
 }
 
-/* Goes through all flows once; every one is to end in `verdict`. */
-static int pass(struct rig *r, const struct rig_packet *p, enum shift_verdict verdict)
+/* `n` flows from `first` on; every one's packet is to end in `verdict`. */
+static int pass(struct rig *r, const struct rig_packet *p, uint32_t first, uint32_t n,
+		enum shift_verdict verdict)
 {
 	uint64_t before = rig_verdict(r, verdict), after;
 	struct rig_result result;
 	int err;
 
 	rig_packets(r, p);
-	err = rig_run(r, RIG_SHIFT, r->shape.flows, &result);
+	r->state->next = first;
+	err = rig_run(r, RIG_SHIFT, n, &result);
 	after = rig_verdict(r, verdict);
-	if (!err && after - before != r->shape.flows) {
+	if (!err && after - before != n) {
 		fprintf(stderr,
-			"bench_packet: %u flows: only %llu packets with flags %02x went on\n",
-			r->shape.flows, (unsigned long long)(after - before), p->flags);
+			"bench_packet: %u flows: only %llu packets of %u with flags %02x went on\n",
+			r->shape.flows, (unsigned long long)(after - before), n, p->flags);
 		return -EPROTO;
 	}
 	return err;
-}
-
-/* Who got which port, by port. */
-static int read_flows(struct rig *r)
-{
-	uint32_t n = 0;
-
-	for (uint32_t nat = 0; nat < r->shape.nats; nat++) {
-		for (uint32_t i = 0; i < RIG_PORTS; i++) {
-			const struct shift_flow *f = &r->slots[nat][i];
-
-			if (f->state == SHIFT_FLOW_FREE || n == r->shape.flows)
-				continue;
-			r->flow[n++] =
-				(struct rig_flow){.client = f->client[3],
-						  .client_port = f->client_port,
-						  .nat = htonl(NAT_ADDRESS(nat)),
-						  .nat_port = htons((uint16_t)(PORT_LO + i))};
-		}
-	}
-	return n == r->shape.flows ? 0 : rig_failed("flows", -EPROTO);
 }
 
 int flows_tell_floor(struct rig *r)
@@ -115,13 +96,41 @@ int flows_tell_floor(struct rig *r)
 	return 0;
 }
 
+/* The NAT address and port of flow `i` are in no packet of its client's: they are in its record. */
+static int learn_batch(struct rig *r, uint32_t first, uint32_t n)
+{
+	uint32_t seen = 0;
+
+	for (uint32_t nat = 0; nat < r->shape.nats; nat++) {
+		for (uint32_t i = 0; i < RIG_PORTS; i++) {
+			const struct shift_flow *f = &r->slots[nat][i];
+
+			if (f->state != SHIFT_FLOW_SYN_SENT || seen == n)
+				continue;
+			r->flow[first + seen++] =
+				(struct rig_flow){.client = f->client[3],
+						  .client_port = f->client_port,
+						  .nat = htonl(NAT_ADDRESS(nat)),
+						  .nat_port = htons((uint16_t)(PORT_LO + i))};
+		}
+	}
+	memset(r->has, 0, sizeof(r->has));
+	return seen == n ? 0 : rig_failed("flows", -EPROTO);
+}
+
+/* In batches, as a crowd of half-open ones would be refused. */
 int flows_establish(struct rig *r)
 {
-	int err = pass(r, &rig_syn, SHIFT_FORWARD);
+	uint32_t batch = r->shape.nats * RIG_PORTS / 5;
+	int err = 0;
 
-	err = err ? err : read_flows(r);
-	err = err ? err : pass(r, &syn_ack, SHIFT_REPLY);
-	err = err ? err : pass(r, &rig_forward, SHIFT_FORWARD);
+	for (uint32_t first = 0, n; first < r->shape.flows && !err; first += n) {
+		n = r->shape.flows - first < batch ? r->shape.flows - first : batch;
+		err = pass(r, &rig_syn, first, n, SHIFT_FORWARD);
+		err = err ? err : learn_batch(r, first, n);
+		err = err ? err : pass(r, &syn_ack, first, n, SHIFT_REPLY);
+		err = err ? err : pass(r, &rig_forward, first, n, SHIFT_FORWARD);
+	}
 	for (uint32_t nat = 0; nat < r->shape.nats && !err; nat++)
 		for (uint32_t i = 0; i < RIG_PORTS; i++)
 			if (r->slots[nat][i].state != SHIFT_FLOW_FREE &&
@@ -147,6 +156,24 @@ bool rig_learn(struct rig *r, const struct rig_result *seen)
 	return f->client[3] == flow->client && f->client_port == flow->client_port;
 }
 
+/* What shards count of records that are not over. */
+static void forget_half_open(struct rig *r)
+{
+	int fd = bpf_object__find_map_fd_by_name(r->plane, "shift_cursors");
+
+	for (uint32_t nat = 0; nat < r->shape.nats; nat++) {
+		for (uint32_t shard = 0; shard < SHIFT_MAX_SHARDS; shard++) {
+			uint32_t key = TARGET(nat) * SHIFT_MAX_SHARDS + shard;
+			struct shift_cursor c;
+
+			if (bpf_map_lookup_elem(fd, &key, &c))
+				continue;
+			c.half_open = 0;
+			bpf_map_update_elem(fd, &key, &c, BPF_ANY);
+		}
+	}
+}
+
 void rig_end_all(struct rig *r)
 {
 	for (uint32_t nat = 0; nat < r->shape.nats; nat++) {
@@ -157,6 +184,8 @@ void rig_end_all(struct rig *r)
 				continue;
 			f->state = SHIFT_FLOW_DONE;
 			f->expires -= 7500 * SECOND;
+			f->counted = 0;
 		}
 	}
+	forget_half_open(r);
 }

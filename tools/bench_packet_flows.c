@@ -131,11 +131,17 @@ int flows_establish(struct rig *r)
 		err = err ? err : pass(r, &syn_ack, first, n, SHIFT_REPLY);
 		err = err ? err : pass(r, &rig_forward, first, n, SHIFT_FORWARD);
 	}
-	for (uint32_t nat = 0; nat < r->shape.nats && !err; nat++)
-		for (uint32_t i = 0; i < RIG_PORTS; i++)
-			if (r->slots[nat][i].state != SHIFT_FLOW_FREE &&
-			    r->slots[nat][i].state != SHIFT_FLOW_ESTABLISHED)
+	for (uint32_t nat = 0; nat < r->shape.nats && !err; nat++) {
+		for (uint32_t i = 0; i < RIG_PORTS; i++) {
+			struct shift_flow *f = &r->slots[nat][i];
+
+			if (f->state == SHIFT_FLOW_FREE)
+				continue;
+			if (f->state != SHIFT_FLOW_ESTABLISHED)
 				return rig_failed("handshake", -EPROTO);
+			f->flags |= SHIFT_FLOW_GATEWAY; /* so XDP may answer the client */
+		}
+	}
 	return err;
 }
 

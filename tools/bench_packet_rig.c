@@ -151,6 +151,7 @@ static int fill_service(struct rig *r)
 				  .syn_memory = 65 * SECOND,
 				  .timeout_udp = 120 * SECOND,
 				  .timeout_second = SECOND,
+				  .mtu_floor = 1500,
 				  .name = "bench"};
 	struct shift_listen l = {.port = htons(PORT),
 				 .protocol = IPPROTO_TCP,
@@ -205,7 +206,8 @@ static int fill_targets(struct rig *r)
 				 .shards = SHARDS,
 				 .stride = 1,
 				 .backend = BACKEND,
-				 .mtu = 1500};
+				 .mtu = 1500,
+				 .gateway_known = 1}; /* its MAC is lo's, as the packets' */
 	int err = 0;
 
 	mapped(t.address, BACKEND_ADDRESS);

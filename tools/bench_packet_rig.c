@@ -269,8 +269,7 @@ static int open_plane(struct rig *r, const struct rig_type *type)
 		return err;
 	r->program[RIG_SHIFT] = program(r->plane, type->program);
 	r->ifstats = bpf_object__find_map_fd_by_name(r->plane, "shift_ifstats");
-	r->svcstats = bpf_object__find_map_fd_by_name(r->plane, "shift_svcstats");
-	if (r->program[RIG_SHIFT] < 0 || r->ifstats < 0 || r->svcstats < 0)
+	if (r->program[RIG_SHIFT] < 0 || r->ifstats < 0)
 		return rig_failed(type->object, -ENOENT);
 	if (r->maker) {
 		r->control = r->maker->control;
@@ -370,16 +369,6 @@ uint64_t rig_verdict(struct rig *r, enum shift_verdict which)
 {
 	return add_up(r->ifstats, SLOT, sizeof(struct shift_if_stats),
 		      offsetof(struct shift_if_stats, verdict) + which * 8);
-}
-
-uint64_t rig_fallbacks(struct rig *r)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < 8; i++)
-		sum += add_up(r->svcstats, SERVICE, sizeof(struct shift_service_stats),
-			      offsetof(struct shift_service_stats, fallback) + i * 8);
-	return sum;
 }
 
 static int open_maker(struct rig *r, const struct rig_type *type)

@@ -78,7 +78,7 @@ struct rig {
 	struct bpf_object *plane, *wrap;
 	int program[RIG_PROGRAMS];
 	int programs, wrapper; /* the PROG_ARRAY; the program that is run */
-	int ifstats, svcstats;
+	int ifstats;
 	struct bench_state *state;
 	struct bench_step *steps;
 	uint32_t next[RIG_KINDS];		 /* where each kind's round stands */
@@ -126,9 +126,8 @@ void rig_frame(const struct rig *r, uint32_t step, uint8_t ret[BENCH_FRAME]);
 void rig_translated(const struct rig *r, uint32_t step, uint8_t ret[BENCH_FRAME]);
 bool rig_sums_hold(const uint8_t frame[BENCH_FRAME]);
 
-/* All CPUs' counters of a verdict; of connections that could not be shifted. */
+/* All CPUs' counters of a verdict. */
 uint64_t rig_verdict(struct rig *r, enum shift_verdict which);
-uint64_t rig_fallbacks(struct rig *r);
 
 /* As if a connection's whole life and its port's rest had gone by for every record. */
 void rig_end_all(struct rig *r);

@@ -2,6 +2,7 @@
 # make demo     a cutover under checked traffic, on this machine        (root; installs what it needs)
 # make check    every test                                              (root; installs what it needs)
 # make bench    side by side with plain routing, nftables and HAProxy   (root; minutes, alone)
+# make bench-packet                     what the program costs per packet, in ns          (root; a minute, alone)
 # make soak, make matrix, make fuzz    longer proofs
 # make install, make clean
 
@@ -37,7 +38,7 @@ objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 
-.PHONY: all tests fuzz demo check bench soak matrix install clean deps format
+.PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
 
 all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/traffic
 
@@ -63,6 +64,9 @@ $(B)/%.o: %.c Makefile
 	$(CC) $(CFLAGS) -c -o $@ $<
 
 $(B)/spawn: $(B)/tools/spawn.o
+	$(CC) $(LDFLAGS) -o $@ $^
+
+$(B)/bench_socket: $(B)/tools/bench_socket.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
 # ---- the kernel's side ----
@@ -121,8 +125,30 @@ check:
 
 bench:
 	@tools/deps build bench
-	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn
-	@tools/bench
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn $(B)/bench_socket $(BENCH_PACKET)
+	@code=0; $(B)/bench_packet --json $(B)/bench-packet.json || code=$$?; echo; \
+		tools/bench --json $(B)/bench.json || code=$$?; exit $$code
+
+BENCH_PACKET := $(B)/bench_packet $(B)/bpf/shift_tc.bpf.o $(B)/tools/bench_packet_tc.bpf.o \
+	$(B)/tools/bench_packet_xdp.bpf.o
+
+bench-packet:
+	@tools/deps build bench
+	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BENCH_PACKET)
+	@$(B)/bench_packet --json $(B)/bench-packet.json
+
+$(B)/bench_packet: $(call objs,tools/bench_packet.c $(wildcard tools/bench_packet_*.c))
+	$(CC) $(LDFLAGS) -o $@ $^ -lbpf
+
+$(B)/tools/bench_packet_tc.bpf.o: tools/bench_packet.bpf.c tools/bench_packet.h Makefile
+	@mkdir -p $(@D)
+	$(CLANG) $(BPFFLAGS) -c -o $@ $<
+	llvm-strip -g $@
+
+$(B)/tools/bench_packet_xdp.bpf.o: tools/bench_packet.bpf.c tools/bench_packet.h Makefile
+	@mkdir -p $(@D)
+	$(CLANG) $(BPFFLAGS) -DBENCH_XDP -c -o $@ $<
+	llvm-strip -g $@
 
 soak: tests
 	@tools/deps check

@@ -6,22 +6,47 @@
 
 #include "bpf/client.bpf.h"
 
-/* The flow that a backend's packet answers, by the port alone. */
-static __always_inline struct shift_flow *flow_of_reply(struct visit *v, int *ret_is_target)
+static __always_inline int from_target(const struct shift_target *t, const struct packet *p)
+{
+	return t && t->port == p->sport && t->protocol == p->protocol &&
+	       t->flags & SHIFT_TARGET_USED && same_address(t->address, p->src) &&
+	       same_address(t->nat, p->dst);
+}
+
+/* The target that the packet comes from; v->target says which. NULL: from none. */
+static __always_inline struct shift_target *find_target(struct visit *v)
 {
 	struct shift_reply_key key = {.port = v->p.sport, .protocol = v->p.protocol};
+	__u32 zero = 0, place = v->p.src[3] ^ v->p.src[1] ^ v->p.dst[3] << 3 ^ v->p.protocol << 2;
+	struct doors *d = bpf_map_lookup_elem(&shift_doors, &zero);
 	struct shift_target *t;
-	struct shift_flow *f;
 	__u32 *target;
 
+	place ^= place >> 16;
+	place = (place ^ place >> 8 ^ v->p.sport) & (DOORS_REPLY - 1);
+	if (!d)
+		return NULL;
+	v->target = *(volatile __u32 *)&d->reply[place];
+	t = bpf_map_lookup_elem(&shift_targets, &v->target);
+	if (from_target(t, &v->p))
+		return t;
 	__builtin_memcpy(key.address, v->p.src, sizeof(key.address));
 	__builtin_memcpy(key.nat, v->p.dst, sizeof(key.nat));
-	*ret_is_target = 0;
 	target = bpf_map_lookup_elem(&shift_replies, &key);
 	if (!target)
 		return NULL;
 	v->target = *target;
-	t = bpf_map_lookup_elem(&shift_targets, &v->target);
+	d->reply[place] = v->target;
+	return bpf_map_lookup_elem(&shift_targets, &v->target);
+}
+
+/* The flow that a backend's packet answers, by the port alone. */
+static __always_inline struct shift_flow *flow_of_reply(struct visit *v, int *ret_is_target)
+{
+	struct shift_target *t = find_target(v);
+	struct shift_flow *f;
+
+	*ret_is_target = 0;
 	if (!t)
 		return NULL;
 	*ret_is_target = 1;

@@ -334,28 +334,43 @@ static __always_inline int begins(struct __sk_buff *skb, struct visit *v,
 	return 0;
 }
 
-/* Is the packet's destination a listener? Then v->listen says which. */
-static __always_inline int find_listener(struct visit *v)
+static __always_inline int is_listener(const struct shift_listen *l, const struct packet *p)
+{
+	return l && l->port == p->dport && l->protocol == p->protocol &&
+	       l->flags & SHIFT_LISTEN_USED && same_address(l->address, p->dst);
+}
+
+/* The listener that is the packet's destination; v->listen says which. NULL: it is none. */
+static __always_inline struct shift_listen *find_listener(struct visit *v)
 {
 	struct shift_listen_key key = {.port = v->p.dport, .protocol = v->p.protocol};
+	__u32 zero = 0, place = v->p.dport ^ v->p.dport >> 8 ^ v->p.dst[3] ^ v->p.protocol;
+	struct doors *d = bpf_map_lookup_elem(&shift_doors, &zero);
+	struct shift_listen *l;
 	__u32 *listen;
 
+	place &= DOORS_LISTEN - 1;
+	if (!d)
+		return NULL;
+	v->listen = *(volatile __u32 *)&d->listen[place];
+	l = bpf_map_lookup_elem(&shift_listens, &v->listen);
+	if (is_listener(l, &v->p))
+		return l;
 	__builtin_memcpy(key.address, v->p.dst, sizeof(key.address));
 	listen = bpf_map_lookup_elem(&shift_entry, &key);
 	if (!listen)
-		return 0;
+		return NULL;
 	v->listen = *listen;
-	return 1;
+	d->listen[place] = v->listen;
+	return bpf_map_lookup_elem(&shift_listens, &v->listen);
 }
 
-/* v->listen is known. NULL: it is nobody's after all. */
-static __always_inline struct shift_service *visit_service(struct visit *v)
+/* NULL: it is nobody's after all. */
+static __always_inline struct shift_service *visit_service(struct visit *v,
+							   const struct shift_listen *l)
 {
-	struct shift_listen *l = bpf_map_lookup_elem(&shift_listens, &v->listen);
 	struct shift_service *svc;
 
-	if (!l)
-		return NULL;
 	v->service = l->service;
 	svc = bpf_map_lookup_elem(&shift_services, &v->service);
 	if (!svc || !(svc->flags & SHIFT_SERVICE_USED))
@@ -368,9 +383,10 @@ static __always_inline struct shift_service *visit_service(struct visit *v)
 	return svc;
 }
 
-static __always_inline int from_client(struct __sk_buff *skb, struct visit *v)
+static __always_inline int from_client(struct __sk_buff *skb, struct visit *v,
+				       const struct shift_listen *l)
 {
-	struct shift_service *svc = visit_service(v);
+	struct shift_service *svc = visit_service(v, l);
 	struct shift_flow *f;
 	int action;
 

@@ -61,6 +61,25 @@ struct {
 	__type(value, struct shift_listen);
 } shift_listens SEC(".maps");
 
+/*
+ * What the two hashes, of listeners and of replies, answered last, by a few bits of what was asked:
+ * an id, which its own record proves or disproves. A wrong or empty place costs the hash.
+ */
+#define DOORS_LISTEN 256
+#define DOORS_REPLY  1024
+
+struct doors {
+	__u32 listen[DOORS_LISTEN];
+	__u32 reply[DOORS_REPLY];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct doors);
+} shift_doors SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -127,6 +127,7 @@ SEC("tc")
 int shift_ingress(struct __sk_buff *skb)
 {
 	struct shift_if_stats *stats = count_packet();
+	struct shift_listen *l;
 	struct visit *v;
 
 	if (!stats)
@@ -134,8 +135,9 @@ int shift_ingress(struct __sk_buff *skb)
 	v = visit_of(stats);
 	switch (read_packet(skb, &v->p)) {
 	case PARSED_CLIENT:
-		if (find_listener(v))
-			return from_client(skb, v);
+		l = find_listener(v);
+		if (l)
+			return from_client(skb, v, l);
 		/* The port may be another address's, and in a NAT range here. */
 		return from_backend(skb, v);
 	case PARSED_NAT:
@@ -162,6 +164,7 @@ int shift_explain(struct __sk_buff *skb)
 	struct shift_explanation *x = bpf_map_lookup_elem(&shift_answer, &zero);
 	struct shift_if_stats *stats = bpf_map_lookup_elem(&shift_ifstats, &place);
 	struct shift_service *svc;
+	struct shift_listen *l;
 	struct shift_flow *f;
 	struct visit *v;
 
@@ -169,9 +172,12 @@ int shift_explain(struct __sk_buff *skb)
 		return NOT_OURS;
 	v = visit_of(stats);
 	__builtin_memset(x, 0, sizeof(*x));
-	if (read_packet(skb, &v->p) != PARSED_CLIENT || !find_listener(v))
+	if (read_packet(skb, &v->p) != PARSED_CLIENT)
 		return NOT_OURS;
-	svc = visit_service(v);
+	l = find_listener(v);
+	if (!l)
+		return NOT_OURS;
+	svc = visit_service(v, l);
 	if (!svc)
 		return NOT_OURS;
 	x->listen = v->listen;

@@ -94,6 +94,11 @@ struct visit {
 
 _Static_assert(sizeof(struct visit) <= sizeof(((struct shift_if_stats *)0)->scratch), "scratch");
 
+static __always_inline int same_address(const __u32 a[4], const __u32 b[4])
+{
+	return a[3] == b[3] && a[2] == b[2] && a[1] == b[1] && a[0] == b[0];
+}
+
 static __always_inline struct visit *visit_of(struct shift_if_stats *s)
 {
 	return (struct visit *)s->scratch;

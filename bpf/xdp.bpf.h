@@ -23,6 +23,7 @@
 
 #define AF_INET	  2
 #define AF_INET6  10
+#define HOPS	  4096
 #define HOP_TICKS 64 /* a second at HZ 1000, four at 250 */
 
 struct hop {
@@ -36,7 +37,7 @@ struct hop {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1024);
+	__uint(max_entries, HOPS);
 	__type(key, __u32);
 	__type(value, struct hop);
 } shift_hops SEC(".maps");
@@ -141,9 +142,8 @@ static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, __u32 out,
 				    const __u8 *gateway, __u8 macs[12])
 {
-	__u32 key =
-		(v->ends.dst[3] ^ v->ends.dst[3] >> 10 ^ v->ends.dst[3] >> 20 ^ v->ends.dst[1]) &
-		1023;
+	__u32 bits = v->ends.dst[3] ^ v->ends.dst[1],
+	      key = (bits ^ bits >> 12 ^ bits >> 24) & (HOPS - 1);
 	struct hop *h = bpf_map_lookup_elem(&shift_hops, &key);
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct ethhdr *eth = data;
@@ -167,11 +167,6 @@ static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, _
 }
 
 /* ---- writing ---- */
-
-static __always_inline __u16 mend(__u16 check, __u32 difference)
-{
-	return ~fold16(fold32((__u64)(__u16)~check + difference));
-}
 
 /* The packet for v->ends. The bounds were looked at by xdp_parse; the verifier asks again. */
 static __always_inline int xdp_rewrite(struct xdp_md *ctx, const struct visit *v,
@@ -236,9 +231,10 @@ static __always_inline int is_plain(const struct shift_flow *f, const struct pac
 	return !is_cut(f, p) && !is_long(p, svc);
 }
 
-static __always_inline int xdp_from_client(struct xdp_md *ctx, struct visit *v)
+static __always_inline int xdp_from_client(struct xdp_md *ctx, struct visit *v,
+					   const struct shift_listen *l)
 {
-	struct shift_service *svc = visit_service(v);
+	struct shift_service *svc = visit_service(v, l);
 	struct shift_backend_stats *bs;
 	struct shift_target *t;
 	struct shift_flow *f;
@@ -318,6 +314,7 @@ int shift_xdp(struct xdp_md *ctx)
 {
 	__u32 slot = iface_slot;
 	struct shift_if_stats *stats = bpf_map_lookup_elem(&shift_ifstats, &slot);
+	struct shift_listen *l;
 	int action = PASS;
 	struct visit *v;
 
@@ -326,7 +323,8 @@ int shift_xdp(struct xdp_md *ctx)
 	v = visit_of(stats);
 	switch (xdp_parse(ctx, &v->p)) {
 	case PARSED_CLIENT:
-		action = find_listener(v) ? xdp_from_client(ctx, v) : xdp_from_backend(ctx, v);
+		l = find_listener(v);
+		action = l ? xdp_from_client(ctx, v, l) : xdp_from_backend(ctx, v);
 		break;
 	case PARSED_NAT:
 		action = xdp_from_backend(ctx, v);

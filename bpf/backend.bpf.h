@@ -23,7 +23,9 @@ static __always_inline struct shift_target *find_target(struct visit *v)
 	__u32 *target;
 
 	place ^= place >> 16;
-	place = (place ^ place >> 8 ^ v->p.sport) & (DOORS_REPLY - 1);
+	place ^= place >> 8 ^ v->p.sport;
+	asm volatile("" : "+r"(place));
+	place &= DOORS_REPLY - 1;
 	if (!d)
 		return NULL;
 	v->target = *(volatile __u32 *)&d->reply[place];

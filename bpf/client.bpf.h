@@ -349,6 +349,7 @@ static __always_inline struct shift_listen *find_listener(struct visit *v)
 	struct shift_listen *l;
 	__u32 *listen;
 
+	asm volatile("" : "+r"(place)); /* 5.10 follows no XOR: the mask is to come last */
 	place &= DOORS_LISTEN - 1;
 	if (!d)
 		return NULL;

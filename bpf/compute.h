@@ -167,3 +167,43 @@ static inline __u32 shift_list(int v6, __u8 protocol)
 {
 	return (protocol == 17) * 2 + !!v6;
 }
+
+/* ---- the forward index: bpf/index.bpf.h ---- */
+
+static inline __u64 shift_flow_hash(const struct shift_flow_key *k)
+{
+	__u64 h = (__u64)k->client[3] << 32 | (__u32)k->client_port << 16 | k->listen;
+
+	if (k->client[0] || k->client[1]) {
+		h ^= shift_mix((__u64)k->client[0] << 32 | k->client[1]);
+		h = shift_mix(h) ^ k->client[2];
+	}
+	return shift_mix(h);
+}
+
+/* Never 0, which is no reference. */
+static inline __u32 shift_tag(__u64 hash)
+{
+	return (hash >> 32) | 1;
+}
+
+static inline __u32 shift_line(__u64 hash, __u32 lines)
+{
+	return ((hash & 0xffffffff) * lines) >> 32;
+}
+
+static inline __u32 shift_other_line(__u64 hash, __u32 lines)
+{
+	return ((__u64)((__u32)(hash >> 32) * 0x9e3779b1u) * lines) >> 32;
+}
+
+static inline __u64 shift_ref(__u32 target, __u32 index, __u64 hash)
+{
+	return (target & 0xffff) | (__u64)(index & 0xffff) << 16 | (__u64)shift_tag(hash) << 32;
+}
+
+/* The lines of an index with room for so many flows: two to a line. */
+static inline __u32 shift_lines(__u32 flows)
+{
+	return flows / 2 ? flows / 2 : 1;
+}

@@ -324,7 +324,6 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 	struct shift_flow *f = flow_slot(d->target, d->index);
 	__u32 rank = shift_hash_rank(v->hash);
 	struct shift_flow_key key;
-	struct shift_flow_ref ref;
 
 	if (!f)
 		return ~SHIFT_FALLBACK_TABLE_FULL;
@@ -383,10 +382,7 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 	f->state = SHIFT_FLOW_SYN_SENT;
 
 	flow_key(&key, p, v->listen);
-	ref.target = d->target;
-	ref.index = d->index;
-	ref.generation = f->generation;
-	if (bpf_map_update_elem(&shift_flows, &key, &ref, BPF_ANY)) {
+	if (!index_insert(&key, d->target, d->index, v->now)) {
 		f->state = SHIFT_FLOW_FREE;
 		uncount_half_open(f);
 		uncount_client(f);

@@ -21,6 +21,7 @@
  */
 #pragma once
 
+#include "bpf/index.bpf.h"
 #include "bpf/limit.bpf.h"
 #include "bpf/parse.bpf.h"
 
@@ -42,13 +43,6 @@ static __always_inline void rank_mark(__u32 service, __u32 rank)
 		*(volatile __u8 *)&d->rank[rank & (SHIFT_RANKS - 1)] = 1;
 }
 
-static __always_inline struct shift_flow *flow_slot(__u32 target, __u32 index)
-{
-	void *slots = bpf_map_lookup_elem(&shift_slots, &target);
-
-	return slots ? bpf_map_lookup_elem(slots, &index) : NULL;
-}
-
 static __always_inline void flow_key(struct shift_flow_key *key, const struct packet *p,
 				     __u16 listen)
 {
@@ -57,32 +51,39 @@ static __always_inline void flow_key(struct shift_flow_key *key, const struct pa
 	key->listen = listen;
 }
 
-/* The live record of the client's tuple. The forward entry is a hint; the record is the truth. */
+/* Where the look at one line was not enough. 0: nowhere. */
+static __noinline __u64 flow_find_on(const struct shift_flow_key *key, __u32 now)
+{
+	__u64 ref = index_find_in(&shift_flows, flow_lines, key, now);
+
+	if (!ref && growing)
+		ref = index_find_in(&shift_flows_was, flow_lines_was, key, now);
+	return ref;
+}
+
+/* The live record of the client's tuple. The reference is a hint; the record is the truth. */
 static __always_inline struct shift_flow *flow_find(struct visit *v)
 {
-	const struct packet *p = &v->p;
-	union {
-		struct shift_flow_ref ref;
-		__u64 whole;
-	} r;
 	struct shift_flow_key key;
+	struct shift_refs *l;
 	struct shift_flow *f;
-	__u64 *entry;
+	__u64 hash, ref;
 
-	flow_key(&key, p, v->listen);
-	entry = bpf_map_lookup_elem(&shift_flows, &key);
-	if (!entry && growing)
-		entry = bpf_map_lookup_elem(&shift_flows_was, &key);
-	if (!entry)
+	flow_key(&key, &v->p, v->listen);
+	hash = shift_flow_hash(&key);
+	l = line_of(&shift_flows, shift_line(hash, flow_lines));
+	if (!l)
 		return NULL;
-	r.whole = *(volatile __u64 *)entry; /* at once: the entry may be used anew meanwhile */
-	v->target = r.ref.target;
-	v->index = r.ref.index;
-	f = flow_slot(v->target, v->index);
-	if (!f || f->generation != r.ref.generation || f->state == SHIFT_FLOW_ABANDONED ||
-	    !shift_flow_holds(f, v->now) || f->client_port != p->sport || f->listen != v->listen ||
-	    f->client[3] != p->src[3])
+	ref = line_find(l, shift_tag(hash), 0);
+	f = ref_flow(ref, &key, v->now);
+	if (!f && (ref || growing || *(volatile __u32 *)&l->spilled)) {
+		ref = flow_find_on(&key, v->now);
+		f = ref_flow(ref, &key, v->now);
+	}
+	if (!f)
 		return NULL;
+	v->target = ref_target(ref);
+	v->index = ref_index(ref);
 	return f;
 }
 
@@ -98,26 +99,18 @@ static __always_inline void flow_state(struct shift_flow *f, const struct shift_
 		uncount_client(f);
 }
 
-static __always_inline void forget_entry(void *map, const struct shift_flow_key *key,
-					 const struct shift_flow *f, __u32 target, __u32 index)
-{
-	struct shift_flow_ref *ref = bpf_map_lookup_elem(map, key);
-
-	if (ref && ref->target == target && ref->index == index && ref->generation == f->generation)
-		bpf_map_delete_elem(map, key);
-}
-
-/* Takes the forward entry away if it still leads to this record. */
+/* Takes the reference to this record away. */
 static __noinline int flow_forget(const struct shift_flow *f, __u32 target, __u32 index)
 {
+	__u64 at = shift_ref(target, index, 0) & 0xffffffff;
 	struct shift_flow_key key;
 
 	__builtin_memcpy(key.client, f->client, sizeof(key.client));
 	key.client_port = f->client_port;
 	key.listen = f->listen;
-	forget_entry(&shift_flows, &key, f, target, index);
+	index_forget_in(&shift_flows, flow_lines, &key, at);
 	if (growing)
-		forget_entry(&shift_flows_was, &key, f, target, index);
+		index_forget_in(&shift_flows_was, flow_lines_was, &key, at);
 	return 0;
 }
 

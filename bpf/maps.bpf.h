@@ -16,7 +16,8 @@
 const volatile __u32 iface_slot;   /* place in shift_globals.interface and shift_ifstats */
 const volatile __u32 window_shift; /* jiffies >> this is about a second */
 const volatile __u32 l3_offset = 14;
-const volatile __u32 growing; /* see shift_flows_was */
+const volatile __u32 growing;				 /* see shift_flows_was */
+const volatile __u32 flow_lines = 1, flow_lines_was = 1; /* of the two indexes */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -160,19 +161,26 @@ struct {
 	__array(values, struct shift_slots);
 } shift_slots SEC(".maps");
 
+struct shift_refs {
+	struct bpf_spin_lock lock;
+	__u32 spilled;
+	__u64 ref[SHIFT_LINE_REFS];
+};
+_Static_assert(sizeof(struct shift_refs) == sizeof(struct shift_index_line), "index line");
+
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1); /* set by apply: the sum of all targets' ports */
-	__type(key, struct shift_flow_key);
-	__type(value, struct shift_flow_ref);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set by apply, for the sum of all targets' ports */
+	__type(key, __u32);
+	__type(value, struct shift_refs);
 } shift_flows SEC(".maps");
 
-/* The smaller forward table that `apply` is growing out of; with `growing` it is looked at, too. */
+/* The smaller index that `apply` is growing out of; with `growing` it is looked at, too. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__type(key, struct shift_flow_key);
-	__type(value, struct shift_flow_ref);
+	__type(key, __u32);
+	__type(value, struct shift_refs);
 } shift_flows_was SEC(".maps");
 
 struct {

@@ -16,9 +16,9 @@
  * is shifted.
  *
  * Flows. One record of 128 bytes per (target, port): the port *is* the record's place, so a reply
- * finds its flow by index, without a hash. Forward, a hash leads from the client's tuple to
- * {target, index, generation}; the record's own tuple and generation are the proof. A target is
- * {backend address, port, protocol, NAT address}; its id never changes while flows live on it.
+ * finds its flow by index, without a hash. Forward, an index of our own (index.bpf.h) leads from
+ * the client's tuple to {target, index}; the record's own tuple is the proof. A target is {backend
+ * address, port, protocol, NAT address}; its id never changes while flows live on it.
  *
  * Time. Flow records count in ticks = jiffies / 16 (u32: over a year to wrap even at HZ 1000),
  * deadlines of control in ns of CLOCK_BOOTTIME, handshakes in ns of CLOCK_MONOTONIC.
@@ -320,7 +320,7 @@ struct shift_flow {
 	__u32 client[4];
 	__u16 client_port;
 	__u16 listen;
-	__u32 generation; /* of this record; a forward entry of another one is stale */
+	__u32 generation; /* of this record: counts the flows that it was of */
 	__u8 state;
 	__u8 up;
 	__u8 down;
@@ -371,10 +371,13 @@ struct shift_flow_key {
 	__u16 listen;
 };
 
-struct shift_flow_ref {
-	__u16 target;
-	__u16 index;
-	__u32 generation;
+/* A line of the forward index; see index.bpf.h. */
+#define SHIFT_LINE_REFS 7
+
+struct shift_index_line {
+	__u32 lock; /* struct bpf_spin_lock */
+	__u32 spilled;
+	__u64 ref[SHIFT_LINE_REFS]; /* target, index << 16, tag << 32 */
 };
 
 /* SYNs left local, by tuple and ISN: one cache line of eight, the oldest gives way. */
@@ -488,7 +491,7 @@ struct shift_globals {
 	__u32 abi;
 	__u32 hz;
 	__u32 window_shift;
-	__u32 flow_capacity; /* entries of the forward table */
+	__u32 flow_capacity; /* flows that the forward index has room for */
 	__u64 clock_jiffies; /* jiffies64 when CLOCK_MONOTONIC was clock_ns: both run alike */
 	__u64 clock_ns;
 	__u64 netns; /* SO_NETNS_COOKIE, or the inode below 5.14 */
@@ -543,7 +546,7 @@ _Static_assert(sizeof(struct shift_reply_key) == 36, "reply key");
 _Static_assert(sizeof(struct shift_flow) == 128, "flow");
 _Static_assert(__builtin_offsetof(struct shift_flow, epoch) == 64, "flow hot part");
 _Static_assert(sizeof(struct shift_flow_key) == 20, "flow key");
-_Static_assert(sizeof(struct shift_flow_ref) == 8, "flow ref");
+_Static_assert(sizeof(struct shift_index_line) == 64, "index line");
 _Static_assert(sizeof(struct shift_explanation) == 64, "explanation");
 
 #include "bpf/compute.h"

@@ -204,6 +204,30 @@ int shift_explain(struct __sk_buff *skb)
 	return NOT_OURS;
 }
 
+/*
+ * Leads the tuple of one record to it in the index there is now: run by `apply`, for each flow,
+ * when the index was made anew. The packet holds {target, index} after its Ethernet header.
+ */
+SEC("tc")
+int shift_relink(struct __sk_buff *skb)
+{
+	struct shift_flow_key key;
+	struct shift_flow *f;
+	__u32 at[2], now = tick_now();
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, at, sizeof(at)))
+		return 0;
+	f = flow_slot(at[0], at[1]);
+	if (!f || f->state == SHIFT_FLOW_ABANDONED || !shift_flow_holds(f, now))
+		return 1;
+	__builtin_memcpy(key.client, f->client, sizeof(key.client));
+	key.client_port = f->client_port;
+	key.listen = f->listen;
+	if (index_find_in(&shift_flows, flow_lines, &key, now))
+		return 1; /* there already, or the tuple is another flow's by now */
+	return index_insert(&key, at[0], at[1], now);
+}
+
 /* One reading of both clocks, so that userspace can tell ticks from CLOCK_MONOTONIC. */
 SEC("tc")
 int shift_clock(struct __sk_buff *skb)

@@ -102,6 +102,7 @@ static int load(struct bpf_object **ret, const char *path, const char *only,
 	if (map)
 		bpf_map__set_max_entries(map, n_steps);
 	set_constant(*ret, "window_shift", 8);
+	set_constant(*ret, "flow_lines", size);
 	if (with)
 		err = share(*ret, with);
 	err = err ? err : bpf_object__load(*ret);
@@ -264,7 +265,7 @@ static int open_plane(struct rig *r, const struct rig_type *type)
 	int err;
 
 	err = load(&r->plane, type->object, type->program, r->maker ? r->maker->plane : NULL, sized,
-		   r->shape.nats * RIG_PORTS, NULL, 0);
+		   shift_lines(r->shape.nats * RIG_PORTS), NULL, 0);
 	if (err)
 		return err;
 	r->program[RIG_SHIFT] = program(r->plane, type->program);

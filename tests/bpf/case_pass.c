@@ -248,14 +248,14 @@ static void clean_rank(struct start *s)
 				 .service = RIG_SERVICE};
 	memcpy(f->client, s->client.ip, sizeof(f->client));
 	f->expires = rig_tick(s->rig) + 100 * RIG_SECOND;
-	rig_put(s->rig, RIG_FLOWS, &key, &ref);
+	rig_plant(s->rig, &s->client, ref.target, ref.index);
 	s->seg.flags = TCP_ACK;
 	frame_build(&ack, &s->seg);
 	single_passes(s->rig, &ack, SHIFT_PASS_LOCAL, "clean");
 	(*s->rig->dirty)[rank] = 1;
 	CHECK(!rig_run(s->rig, s->rig->ingress, &ack, &run) && run.action != TC_ACT_UNSPEC,
 	      "dirty: the flow was not found");
-	bpf_map_delete_elem(s->rig->map[RIG_FLOWS], &key);
+	rig_empty_index(s->rig);
 }
 
 /* To NAT ports: from strangers, from a backend without a flow, beside the range. */

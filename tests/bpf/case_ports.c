@@ -374,18 +374,8 @@ static void is_local(struct scene *s, const struct end *client, const char *what
 	single_passes(s->rig, &f, SHIFT_PASS_LOCAL, "%s", what);
 }
 
-static void plant(struct scene *s, const struct end *client, uint32_t generation)
-{
-	struct shift_flow_key key = {.client_port = shift_be16(client->port),
-				     .listen = RIG_LISTEN(s->v6)};
-	struct shift_flow_ref ref = {azure(s), 0, generation};
-
-	memcpy(key.client, client->ip, sizeof(key.client));
-	rig_put(s->rig, RIG_FLOWS, &key, &ref);
-}
-
-/* The one port there is goes from a client to another: the first one's entry leads to it no more,
- * and the generation would tell, had it been left behind. */
+/* The one port there is goes from a client to another: the first one's reference leads to it no
+ * more, and the record would tell, had it been left behind. */
 static void stale_entry(struct scene *s)
 {
 	struct rig_shape shape = shape_of(1, 1);
@@ -400,11 +390,8 @@ static void stale_entry(struct scene *s)
 	check_equal(rig_flows(s->rig), 1, "entries of the forward table");
 	record(s)->state = SHIFT_FLOW_ESTABLISHED;
 	is_local(s, &old, "the first client's packet");
-	plant(s, &old, s->place.generation);
-	is_local(s, &old, "the first client's packet, by an entry of this generation");
-	plant(s, &s->client, s->place.generation - 1);
-	is_local(s, &s->client, "the second client's packet, by an entry of the past");
-	plant(s, &s->client, s->place.generation);
+	rig_plant(s->rig, &old, azure(s), 0);
+	is_local(s, &old, "the first client's packet, by a reference that was left");
 	record(s)->state = SHIFT_FLOW_ABANDONED;
 	is_local(s, &s->client, "the second client's packet, abandoned");
 }

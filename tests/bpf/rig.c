@@ -11,9 +11,6 @@
 
 #include "tests/bpf/rig.h"
 
-#define FLOWS	  65536
-#define FLOWS_WAS 64
-
 static const char *const map_names[RIG_MAPS] = {
 	"shift_control",   "shift_globals",  "shift_ports",    "shift_services",  "shift_entry",
 	"shift_listens",   "shift_clients",  "shift_dirty",    "shift_tables",	  "shift_backends",
@@ -108,9 +105,13 @@ static int open_object(struct rig *r, const char *path, bool growing)
 	r->object = bpf_object__open_file(path, NULL);
 	if (!r->object)
 		return -errno;
-	err = set_size(r->object, "shift_flows", FLOWS);
+	err = set_size(r->object, "shift_flows", RIG_LINES);
 	if (!err)
-		err = set_size(r->object, "shift_flows_was", FLOWS_WAS);
+		err = set_size(r->object, "shift_flows_was", RIG_LINES_WAS);
+	if (!err)
+		err = set_constant(r->object, "flow_lines", RIG_LINES);
+	if (!err)
+		err = set_constant(r->object, "flow_lines_was", RIG_LINES_WAS);
 	if (!err)
 		err = set_constant(r->object, "iface_slot", RIG_SLOT);
 	if (!err)
@@ -307,56 +308,6 @@ void rig_get(struct rig *r, enum rig_map map, const void *key, void *ret_value)
 		fprintf(stderr, "%s: cannot be read: %s\n", map_names[map], strerror(errno));
 		abort();
 	}
-}
-
-struct shift_flow *rig_flow(struct rig *r, const struct end *client, struct shift_flow_ref *ret)
-{
-	struct shift_flow_key key = {.client_port = shift_be16(client->port),
-				     .listen = RIG_LISTEN(end_is_v6(client))};
-
-	memcpy(key.client, client->ip, sizeof(key.client));
-	if (bpf_map_lookup_elem(r->map[RIG_FLOWS], &key, ret) &&
-	    bpf_map_lookup_elem(r->map[RIG_FLOWS_WAS], &key, ret))
-		return NULL;
-	if (ret->target >= 32 || ret->index >= r->slot_ports[ret->target])
-		return NULL;
-	return &r->slots[ret->target][ret->index];
-}
-
-uint32_t rig_flows(struct rig *r)
-{
-	struct shift_flow_key key, *last = NULL;
-	uint32_t n = 0;
-
-	while (!bpf_map_get_next_key(r->map[RIG_FLOWS], last, &key)) {
-		last = &key;
-		n++;
-	}
-	return n;
-}
-
-void rig_grow(struct rig *r)
-{
-	struct shift_flow_key key;
-	struct shift_flow_ref ref;
-
-	while (!bpf_map_get_next_key(r->map[RIG_FLOWS], NULL, &key)) {
-		rig_get(r, RIG_FLOWS, &key, &ref);
-		rig_put(r, RIG_FLOWS_WAS, &key, &ref);
-		bpf_map_delete_elem(r->map[RIG_FLOWS], &key);
-	}
-}
-
-void rig_fill_flows(struct rig *r)
-{
-	for (uint32_t i = 0; i < 2 * FLOWS; i++) {
-		struct shift_flow_key key = {.client = {~0u, i, 0, 0}};
-		struct shift_flow_ref none = {0};
-
-		if (bpf_map_update_elem(r->map[RIG_FLOWS], &key, &none, BPF_ANY))
-			return;
-	}
-	abort();
 }
 
 uint64_t rig_hash(const struct rig *r, const struct end *client)

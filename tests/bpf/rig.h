@@ -147,6 +147,21 @@ struct end rig_listen_end(bool v6);
 const struct rig_target *rig_target_of(const struct rig *r, uint32_t id);
 
 /* The place that the client's tuple leads to; NULL: none. */
+/* Where a flow's record is. */
+struct shift_flow_ref {
+	uint16_t target;
+	uint16_t index;
+	uint32_t generation;
+};
+
+#define RIG_LINES     32768u /* of the index */
+#define RIG_LINES_WAS 32u
+
+struct shift_flow *rig_flow_of(struct rig *r, const struct shift_flow_key *key,
+			       struct shift_flow_ref *ret);
+/* A reference from the client's tuple to a record, whatever is there. */
+void rig_plant(struct rig *r, const struct end *client, uint32_t target, uint32_t index);
+void rig_empty_index(struct rig *r);
 struct shift_flow *rig_flow(struct rig *r, const struct end *client, struct shift_flow_ref *ret);
 uint32_t rig_flows(struct rig *r); /* entries of the forward table */
 

@@ -73,21 +73,6 @@ static void delete_all(int fd, size_t key_size)
 			abort();
 }
 
-static void delete_flows(struct rig *r)
-{
-	static struct shift_flow_key keys[4096];
-	static struct shift_flow_ref refs[4096];
-	uint32_t batch = 0, n;
-	int err;
-
-	do { /* the first batch again and again, as what it held is gone */
-		n = 4096;
-		err = bpf_map_lookup_and_delete_batch(r->map[RIG_FLOWS], NULL, &batch, keys, refs,
-						      &n, NULL);
-	} while (!err || (err == -ENOSPC && n));
-	delete_all(r->map[RIG_FLOWS], sizeof(struct shift_flow_key));
-}
-
 static void zero_per_cpu(struct rig *r, enum rig_map map, uint32_t key, size_t size)
 {
 	void *zeros = calloc((size_t)r->cpus, size);
@@ -112,8 +97,7 @@ static void empty(struct rig *r)
 	rig_put(r, RIG_LOAD, &(uint32_t){RIG_SERVICE}, &(struct shift_load){0});
 	memset(r->control, 0, sizeof(*r->control));
 	memset(r->dirty, 0, sizeof(*r->dirty));
-	delete_flows(r);
-	delete_all(r->map[RIG_FLOWS_WAS], sizeof(struct shift_flow_key));
+	rig_empty_index(r);
 	delete_all(r->map[RIG_CLIENTS], sizeof(struct shift_client_key));
 	delete_all(r->map[RIG_REPLIES], sizeof(struct shift_reply_key));
 	delete_all(r->map[RIG_ENTRY], sizeof(struct shift_listen_key));

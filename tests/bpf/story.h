@@ -54,6 +54,7 @@ struct story {
 	struct rig *rig;
 	const struct net *net;
 	bool v6;
+	bool filled; /* the index was */
 	struct end client_end;
 	enum rig_backend backend; /* who is to serve; RIG_ANY: whoever does */
 	struct side client, server;

@@ -159,10 +159,9 @@ static void memory_is_that_of_the_maps(void **state)
 	/* three targets of 40,000 ports */
 	assert_int_equal(m->flows, 120000);
 	assert_int_equal(m->records, 120000 * 128);
-	assert_int_equal(m->entries, 120000 * (48 + 24 + 8));
-	assert_int_equal(m->buckets, 131072 * 16);
-	assert_int_equal(m->total, m->records + m->entries + m->buckets + m->fixed);
-	assert_true((double)(m->total - m->fixed) / (double)m->flows <= 240);
+	assert_int_equal(m->index, 120000 / 2 * 64);
+	assert_int_equal(m->total, m->records + m->index + m->fixed);
+	assert_true((double)(m->total - m->fixed) / (double)m->flows <= 160);
 	f->host.host.memory = 40 << 20;
 	check(f);
 	assert_int_equal(f->report.n_findings, 1);

@@ -106,7 +106,7 @@ struct plan_stage {
 /* Bytes. */
 struct plan_memory {
 	uint64_t flows; /* that can be shifted at once */
-	uint64_t records, entries, buckets, fixed, total;
+	uint64_t records, index, fixed, total;
 };
 
 struct plan_uplink {

@@ -19,11 +19,8 @@
 #include "userspace/base/text.h"
 #include "userspace/conf/plan_inner.h"
 
-/* The kernel's hash table: struct htab_elem, then key and value, each rounded up to eight bytes. */
-#define ELEMENT_BYTES (48 + 24 + sizeof(struct shift_flow_ref))
-#define BUCKET_BYTES  16
-
-_Static_assert((sizeof(struct shift_flow_key) + 7) / 8 * 8 == 24, "key in the forward table");
+/* An element of the kernel's hash, with its bucket. */
+#define ARRIVAL_BYTES (48 + 24 + sizeof(struct shift_arrival) + 16)
 
 /* ---- families ---- */
 
@@ -133,15 +130,6 @@ static void check_stages(struct plan *p)
 
 /* ---- memory ---- */
 
-static uint64_t power_of_two(uint64_t n)
-{
-	uint64_t p = 1;
-
-	while (p < n)
-		p *= 2;
-	return p;
-}
-
 static unsigned int protocols(const struct plan *p, uint8_t family)
 {
 	unsigned int seen = 0;
@@ -183,16 +171,18 @@ static void check_memory(struct plan *p)
 			(unsigned long long)targets, SHIFT_MAX_TARGETS - 1);
 	m->flows = targets * (p->c->port_hi - p->c->port_lo + 1u);
 	m->records = m->flows * sizeof(struct shift_flow);
-	m->entries = m->flows * ELEMENT_BYTES;
-	m->buckets = m->flows ? power_of_two(m->flows) * BUCKET_BYTES : 0;
+	m->index = shift_lines((uint32_t)m->flows) * sizeof(struct shift_index_line);
 	m->fixed =
 		SHIFT_MAX_SERVICES * (sizeof(struct shift_control) + sizeof(struct shift_service) +
 				      SHIFT_RANKS + 2 * sizeof(struct shift_table)) +
-		SHIFT_SYN_LINES * sizeof(struct shift_syn_line) + sizeof(struct shift_ports) +
+		(SHIFT_SYN_LINES + SHIFT_UDP_LINES) * sizeof(struct shift_syn_line) +
+		sizeof(struct shift_ports) + SHIFT_FRAGMENTS * sizeof(struct shift_fragment) +
+		SHIFT_HELD * sizeof(struct shift_held) +
+		SHIFT_MAX_SERVICES * sizeof(struct shift_load) + SHIFT_ARRIVALS * ARRIVAL_BYTES +
 		SHIFT_MAX_BACKENDS * sizeof(struct shift_backend) +
 		SHIFT_MAX_TARGETS * (sizeof(struct shift_target) +
 				     SHIFT_MAX_SHARDS * sizeof(struct shift_cursor));
-	m->total = m->records + m->entries + m->buckets + m->fixed;
+	m->total = m->records + m->index + m->fixed;
 	if (p->h->host.memory && m->total > p->h->host.memory / 2)
 		plan_find(p, PLAN_WARNING, p->c->nat_at, "nat",
 			  "needs %s MiB, and this host has %s MiB to spare: fewer NAT addresses or "

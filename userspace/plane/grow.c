@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "userspace/plane/grow.h"
 
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,57 +34,34 @@ int grow_begin(struct plane *p, uint32_t capacity)
 	return load_maps(p, capacity);
 }
 
-struct arrays {
-	struct flows_array of[SHIFT_MAX_TARGETS];
-};
-
-static bool leads_to_flow(const struct arrays *a, const struct shift_flow_ref *r)
+/* Every record that holds its port; what begins meanwhile is in the new index already. */
+static int relink(const struct flow_seen *f, void *arg)
 {
-	const struct flows_array *slots = &a->of[r->target % SHIFT_MAX_TARGETS];
+	unsigned char packet[64] = {0};
+	uint32_t done = 0;
+	int err;
 
-	return slots->flow && r->index < slots->count &&
-	       slots->flow[r->index].generation == r->generation &&
-	       slots->flow[r->index].state > SHIFT_FLOW_FREE &&
-	       slots->flow[r->index].state < SHIFT_FLOW_DONE;
-}
-
-/* A flow may end between our look and our copy: then what was copied leads nowhere, and goes. */
-static int copy_entries(struct plane *p, const struct arrays *a)
-{
-	int from = p->map[PLANE_FLOWS_WAS], to = p->map[PLANE_FLOWS], err;
-	struct shift_flow_key key, next;
-	struct shift_flow_ref ref;
-
-	for (err = bpfsys_next_key(from, NULL, &next); !err;
-	     err = bpfsys_next_key(from, &key, &next)) {
-		key = next;
-		if (bpfsys_lookup(from, &key, &ref) || !leads_to_flow(a, &ref))
-			continue;
-		err = bpfsys_add(to, &key, &ref);
-		if (err == -EEXIST)
-			continue; /* used anew meanwhile */
-		if (err)
-			return err;
-		if (!leads_to_flow(a, &ref))
-			bpfsys_delete(to, &key);
-	}
-	return err == -ENOENT ? 0 : err;
+	memcpy(packet + 14, &f->target, sizeof(f->target));
+	memcpy(packet + 18, &f->index, sizeof(f->index));
+	err = bpfsys_test_run(*(int *)arg, packet, sizeof(packet), &done);
+	return err ? err : done ? 0 : -ENOSPC;
 }
 
 int grow_copy(struct plane *p)
 {
-	static struct arrays a;
-	int err = 0;
+	struct shift_globals g;
+	struct bpf_object *o;
+	int err = plane_globals(p, &g), fd;
 
-	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !err; id++) {
-		err = flows_map(p, id, &a.of[id]);
-		if (err == -ENOENT)
-			err = 0;
-	}
 	if (!err)
-		err = copy_entries(p, &a);
-	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS; id++)
-		flows_unmap(&a.of[id]);
+		err = load_open(p, "shift_relink", &o);
+	if (err)
+		return err;
+	fd = load_program(o, "shift_relink");
+	err = fd < 0 ? fd : flows_each(p, -1, plane_tick(&g), relink, &fd);
+	if (fd >= 0)
+		close(fd);
+	bpf_object__close(o);
 	return err;
 }
 
@@ -97,5 +75,5 @@ uint32_t grow_capacity(const struct plane *p)
 {
 	struct bpf_map_info info;
 
-	return bpfsys_map_info(p->map[PLANE_FLOWS], &info) ? 0 : info.max_entries;
+	return bpfsys_map_info(p->map[PLANE_FLOWS], &info) ? 0 : info.max_entries * 2;
 }

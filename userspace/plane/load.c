@@ -80,6 +80,25 @@ int load_object(const void **ret, size_t *ret_size)
 	return 0;
 }
 
+/* The program multiplies by the number of lines: it is a constant of its code. */
+static int set_lines(const struct plane *p, struct bpf_object *o)
+{
+	static const char *const names[] = {"flow_lines", "flow_lines_was"};
+	static const enum plane_map maps[] = {PLANE_FLOWS, PLANE_FLOWS_WAS};
+	int err = 0;
+
+	for (int i = 0; i < 2 && !err; i++) {
+		struct bpf_map_info info;
+
+		if (p->map[maps[i]] < 0)
+			continue;
+		err = bpfsys_map_info(p->map[maps[i]], &info);
+		if (!err)
+			err = load_set(o, names[i], &info.max_entries, sizeof(info.max_entries));
+	}
+	return err;
+}
+
 int load_open(const struct plane *p, const char *only, struct bpf_object **ret)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "shift");
@@ -107,6 +126,8 @@ int load_open(const struct plane *p, const char *only, struct bpf_object **ret)
 	}
 	bpf_object__for_each_program (prog, o)
 		bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), only));
+	if (!err)
+		err = set_lines(p, o);
 	if (err) {
 		bpf_object__close(o);
 		return err;
@@ -171,7 +192,7 @@ int load_maps(struct plane *p, uint32_t flow_capacity)
 		return err;
 	flows = bpf_object__find_map_by_name(o, plane_map_names[PLANE_FLOWS]);
 	if (p->map[PLANE_FLOWS] < 0)
-		bpf_map__set_max_entries(flows, flow_capacity);
+		bpf_map__set_max_entries(flows, shift_lines(flow_capacity));
 	fd = load_program(o, "shift_clock");
 	err = fd < 0 ? fd : 0;
 	for (int i = 0; i < PLANE_MAPS && !err; i++) {

@@ -97,22 +97,6 @@ static int make_target(struct picture *s, struct shift_target *t, uint32_t *ret_
 	return 0;
 }
 
-/* Does a forward table lead the record's client to it? Then no longer. */
-static void forget_flow(const struct plane *p, uint32_t target, uint32_t index,
-			const struct shift_flow *f)
-{
-	struct shift_flow_key key = {.client_port = f->client_port, .listen = f->listen};
-	const int tables[] = {p->map[PLANE_FLOWS], p->map[PLANE_FLOWS_WAS]};
-	struct shift_flow_ref ref;
-
-	memcpy(key.client, f->client, sizeof(key.client));
-	for (int i = 0; i < 2; i++) {
-		if (tables[i] >= 0 && !bpfsys_lookup(tables[i], &key, &ref) &&
-		    ref.target == target && ref.index == index && ref.generation == f->generation)
-			bpfsys_delete(tables[i], &key);
-	}
-}
-
 /* The program takes up none of these records meanwhile: the target drains, or, where other services
  * still use it, only those are touched that hold their port. */
 int sync_forget_flows(struct picture *s, uint32_t target, int service)
@@ -129,8 +113,10 @@ int sync_forget_flows(struct picture *s, uint32_t target, int service)
 		if (f->state == SHIFT_FLOW_FREE ||
 		    (service >= 0 && (f->service != service || !shift_flow_holds(f, now))))
 			continue;
-		forget_flow(s->p, target, i, f);
-		f->state = SHIFT_FLOW_FREE;
+		/* Whoever takes the port takes the reference to it out of the index. */
+		f->was = SHIFT_FLOW_ABANDONED;
+		f->expires = now;
+		f->state = SHIFT_FLOW_ABANDONED;
 	}
 	flows_unmap(&a);
 	return 0;

@@ -25,6 +25,7 @@
 #define CONF_MAX_LISTENS   64
 #define CONF_MAX_IFACES	   32
 #define CONF_MAX_BYPASS	   1024
+#define CONF_MAX_CLIENTS   1024 /* each of allow and deny */
 #define CONF_MAX_NAT	   64
 #define CONF_MAX_BACKENDS  64
 #define CONF_MAX_DNS	   64
@@ -143,6 +144,11 @@ struct config {
 	bool bypass_given;
 	struct conf_address bypass[CONF_MAX_BYPASS];
 	unsigned int n_bypass;
+	/* `clients`: with any in `allow`, others are never shifted. */
+	struct conf_address allow[CONF_MAX_CLIENTS];
+	unsigned int n_allow;
+	struct conf_address deny[CONF_MAX_CLIENTS];
+	unsigned int n_deny;
 	bool authority_given;
 	uint8_t authority; /* enum shift_authority */
 	bool on_boot_restore;

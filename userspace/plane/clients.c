@@ -93,8 +93,10 @@ const struct client_entry *clients_find(const struct client_entry *list, size_t 
 int clients_put(const struct plane *p, int service, const struct client_entry *e)
 {
 	struct shift_client_key key = key_of(service, e);
+	struct shift_client is = e->is;
 
-	return bpfsys_update(p->map[PLANE_CLIENTS], &key, &e->is);
+	is.prefixlen = key.prefixlen;
+	return bpfsys_update(p->map[PLANE_CLIENTS], &key, &is);
 }
 
 int clients_delete(const struct plane *p, int service, const struct client_entry *e)

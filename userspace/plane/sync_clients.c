@@ -57,7 +57,7 @@ static int write_wanted(struct picture *s, const struct client_entry *list, size
 		struct client_entry e = {.bits = w->bits, .is.action = w->action};
 
 		memcpy(e.address, w->address, sizeof(e.address));
-		if (was && !memcmp(&was->is, &e.is, sizeof(e.is)))
+		if (was && was->is.action == w->action)
 			continue;
 		shown(e.address, e.bits, a);
 		if (was && client_is_pin(was->is.action) && !client_is_over(&was->is, boot))

@@ -244,9 +244,12 @@ static void look_at_pins(const struct plane *p, uint32_t service, const struct s
 
 	if (!(s->flags & SHIFT_SERVICE_CLIENTS) || clients_list(p, (int)service, &list, &n))
 		return;
-	for (size_t i = 0; i < n; i++)
-		v->pins +=
-			client_is_pin(list[i].is.action) && !client_is_over(&list[i].is, v->boot);
+	for (size_t i = 0; i < n; i++) {
+		if (!client_is_pin(list[i].is.action) || client_is_over(&list[i].is, v->boot))
+			continue;
+		v->pins++;
+		v->pins_suspended += list[i].is.action == SHIFT_CLIENT_NEW && v->record.latched;
+	}
 	free(list);
 }
 

@@ -16,19 +16,11 @@
 #include "userspace/plane/control.h"
 #include "userspace/plane/sync_picture.h"
 
+#define TOLD 8 /* networks of one kind that are named; more are counted */
+
 static bool is_same(const struct sync_client *w, const struct client_entry *e)
 {
 	return w->bits == e->bits && !memcmp(w->address, e->address, sizeof(w->address));
-}
-
-static const struct client_entry *entry_for(const struct client_entry *list, size_t n,
-					    const struct sync_client *w)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (is_same(w, &list[i]))
-			return &list[i];
-	}
-	return NULL;
 }
 
 static bool is_wanted(const struct sync_wish *w, const struct client_entry *e)
@@ -45,18 +37,42 @@ static const char *shown(const uint32_t address[4], unsigned int bits, char ret[
 	return bits ? text_network(address, bits, ret) : "all other clients";
 }
 
+struct told {
+	unsigned int n[SHIFT_CLIENT_ALLOW + 1]; /* by action */
+};
+
+static void tell(struct picture *s, struct told *t, char sign, const struct client_entry *e)
+{
+	char a[64];
+
+	if (t->n[e->is.action]++ < TOLD)
+		sync_tell(s, "%c %s %s", sign, client_action_name(e->is.action),
+			  shown(e->address, e->bits, a));
+}
+
+static void tell_rest(struct picture *s, const struct told *t, char sign)
+{
+	for (uint32_t action = 1; action <= SHIFT_CLIENT_ALLOW; action++) {
+		if (t->n[action] > TOLD)
+			sync_tell(s, "%c %s %u more networks", sign, client_action_name(action),
+				  t->n[action] - TOLD);
+	}
+}
+
 static int write_wanted(struct picture *s, const struct client_entry *list, size_t n)
 {
 	uint64_t boot = control_boot_ns();
+	struct told told = {0};
 	char a[64];
 	int err = 0;
 
 	for (unsigned int i = 0; i < s->w->n_clients && !err; i++) {
 		const struct sync_client *w = &s->w->clients[i];
-		const struct client_entry *was = entry_for(list, n, w);
 		struct client_entry e = {.bits = w->bits, .is.action = w->action};
+		const struct client_entry *was;
 
 		memcpy(e.address, w->address, sizeof(e.address));
+		was = clients_find(list, n, &e);
 		if (was && was->is.action == w->action)
 			continue;
 		shown(e.address, e.bits, a);
@@ -67,33 +83,34 @@ static int write_wanted(struct picture *s, const struct client_entry *list, size
 		if (err == -ENOSPC)
 			sync_tell(s, "no room for %s: %d networks at most", a, SHIFT_MAX_CLIENTS);
 		else if (!err)
-			sync_tell(s, "+ %s %s", client_action_name(w->action), a);
+			tell(s, &told, '+', &e);
 	}
+	tell_rest(s, &told, '+');
 	return err;
 }
 
+/* Pins go only when they are over. */
 static int remove_unwanted(struct picture *s, const struct client_entry *list, size_t n,
 			   uint32_t action)
 {
 	uint64_t boot = control_boot_ns();
-	char a[64];
+	struct told told = {0};
+	int err = 0;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && !err; i++) {
 		const struct client_entry *e = &list[i];
-		int err;
 
-		if (e->is.action != action || is_wanted(s->w, e))
-			continue;
-		if (client_is_pin(action) && !client_is_over(&e->is, boot))
+		if (e->is.action != action || is_wanted(s->w, e) ||
+		    (client_is_pin(action) && !client_is_over(&e->is, boot)))
 			continue;
 		err = clients_delete(s->p, s->service, e);
-		if (err && err != -ENOENT)
-			return err;
-		if (!client_is_pin(action))
-			sync_tell(s, "- %s %s", client_action_name(action),
-				  shown(e->address, e->bits, a));
+		if (err == -ENOENT)
+			err = 0;
+		if (!err && !client_is_pin(action))
+			tell(s, &told, '-', e);
 	}
-	return 0;
+	tell_rest(s, &told, '-');
+	return err;
 }
 
 int sync_clients(struct picture *s)

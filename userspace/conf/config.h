@@ -139,7 +139,7 @@ struct config {
 	enum conf_hook hook;
 	struct conf_at hook_at;
 	uint8_t quic_off;      /* 1: UDP port 443 is like any other */
-	uint32_t client_flows; /* of one client at most; 0: half of what there is room for */
+	uint32_t client_flows; /* of one client at most; 0: half of one backend's ports */
 	uint8_t affinity;      /* enum shift_affinity */
 	bool bypass_given;
 	struct conf_address bypass[CONF_MAX_BYPASS];

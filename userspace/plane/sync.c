@@ -66,13 +66,33 @@ static int mark_all_dirty(struct picture *s, int value)
 /* Below so many ports the default is no limit: there would be little left to share. */
 #define CLIENT_CAP_FROM 1024
 
-uint32_t sync_client_cap(uint32_t configured, uint64_t capacity)
+uint32_t sync_client_cap(uint32_t configured, uint64_t ports)
 {
 	if (configured)
 		return configured;
-	if (capacity > SHIFT_MAX_FLOWS)
-		capacity = SHIFT_MAX_FLOWS;
-	return capacity > CLIENT_CAP_FROM ? (uint32_t)(capacity / 2) : 0;
+	if (ports > SHIFT_MAX_FLOWS)
+		ports = SHIFT_MAX_FLOWS;
+	return ports > CLIENT_CAP_FROM ? (uint32_t)(ports / 2) : 0;
+}
+
+/* Towards one backend, in the family that has fewer; 0: there are none. */
+static uint64_t ports_of_backend(const struct sync_wish *w)
+{
+	uint64_t least = 0;
+
+	for (int family = 4; family <= 6; family += 2) {
+		uint64_t nat = 0;
+		bool listens = false;
+
+		for (unsigned int i = 0; i < w->n_listens; i++)
+			listens |= ip_family(w->listens[i].address) == family;
+		for (unsigned int i = 0; i < w->n_nat; i++)
+			nat += ip_family(w->nat[i]) == family;
+		nat *= (uint64_t)(w->port_hi - w->port_lo) + 1;
+		if (listens && nat && (!least || nat < least))
+			least = nat;
+	}
+	return least;
 }
 
 /* What is no longer than this fits every way out there is. */
@@ -117,7 +137,7 @@ static int write_service(struct picture *s)
 	svc.timeout_udp = ticks(&s->g, s->w->udp_ms);
 	svc.timeout_second = s->g.hz >> SHIFT_TICK_SHIFT;
 	svc.mtu_floor = was.mtu_floor;
-	svc.client_cap = sync_client_cap(s->w->client_cap, sync_capacity(NULL, s->w));
+	svc.client_cap = sync_client_cap(s->w->client_cap, ports_of_backend(s->w));
 	snprintf(svc.name, sizeof(svc.name), "%s", s->w->service);
 	if (s->result.fresh) {
 		err = telemetry_clear_service(s->p, id);

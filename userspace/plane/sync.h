@@ -91,9 +91,11 @@ int sync_remove_service(struct plane *p, int service);
 /* Entries that the forward table needs for the targets of `w` and, if `p` has maps, those there. */
 uint32_t sync_capacity(const struct plane *p, const struct sync_wish *w);
 
-/* Live flows that one client may have: as configured (0: not), or what is right for so many ports;
- * 0: no limit. */
-uint32_t sync_client_cap(uint32_t configured, uint64_t capacity);
+/*
+ * Live flows that one client may have: as configured (0: not), or half of the ports that there are
+ * towards one backend, for with affinity client all of a client's are there. 0: no limit.
+ */
+uint32_t sync_client_cap(uint32_t configured, uint64_t ports);
 
 /* Waits until no program run that began before is still under way. */
 void sync_grace(void);

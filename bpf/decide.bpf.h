@@ -22,6 +22,7 @@
 
 #define BACKEND_TRIES 8 /* by hash, before the table's list is walked */
 #define TARGET_TRIES  8
+#define CLIENT_LOOKS  4 /* entries that have run out, one inside the other */
 #define PORT_TRIES    8 /* that somebody else holds: the host itself, or a flow of before */
 
 /* The name of a SYN in the memory: its tuple and initial sequence number. */
@@ -137,16 +138,25 @@ static __always_inline __be32 port_pair(__u16 sport, __u16 dport)
 	return bpf_htonl((__u32)bpf_ntohs(sport) << 16 | bpf_ntohs(dport));
 }
 
+/* One that has run out hides none around it, which may forbid what it allowed. */
 static __always_inline __u32 client_action(const struct packet *p, __u32 service)
 {
 	struct shift_client_key key = {.prefixlen = 160, .service = service};
 	struct shift_client *c;
 
 	__builtin_memcpy(key.address, p->src, sizeof(key.address));
-	c = bpf_map_lookup_elem(&shift_clients, &key);
-	if (!c || (c->until && bpf_ktime_get_boot_ns() >= c->until))
-		return 0;
-	return c->action;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CLIENT_LOOKS; i++) {
+		c = bpf_map_lookup_elem(&shift_clients, &key);
+		if (!c)
+			return 0;
+		if (!c->until || bpf_ktime_get_boot_ns() < c->until)
+			return c->action;
+		if (!c->prefixlen)
+			return 0;
+		key.prefixlen = c->prefixlen - 1;
+	}
+	return SHIFT_CLIENT_OLD;
 }
 
 /* `wait_take`: ticks between two probes of an open breaker, and whether the backend is taken. */

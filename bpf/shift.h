@@ -213,9 +213,10 @@ struct shift_client_key {
 struct shift_client {
 	__u32 action; /* enum shift_client_action */
 	__u32 set_uid;
-	__u64 set_at; /* CLOCK_REALTIME ns; 0: by the configuration */
-	__u64 until;  /* 0, or boot ns after which the entry means nothing */
-	__u8 spare[8];
+	__u64 set_at;	 /* CLOCK_REALTIME ns; 0: by the configuration */
+	__u64 until;	 /* 0, or boot ns after which the entry means nothing */
+	__u32 prefixlen; /* of its key: then what is around it counts; 0: nothing does */
+	__u8 spare[4];
 };
 
 /* ---- backends and targets -----------------------------------------------------------------

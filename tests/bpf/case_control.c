@@ -273,6 +273,29 @@ static void check_client_table(struct rig *r)
 		      "a service without entries looks nothing up");
 		check_end();
 	}
+	for (int v6 = 0; v6 < 2; v6++) {
+		uint32_t bits = v6 ? 64 : 96 + 24;
+		struct end e;
+
+		if (!check_begin("clients: an entry that has run out hides none around it, IPv%d",
+				 v6 ? 6 : 4))
+			continue;
+		rig_reset(r, &rig_usual);
+		rig_weight(r, 100);
+		e = rig_client(r, v6, 40000, SHIFT_RANKS, RIG_ANY);
+		rig_pin(r, &e, 128, SHIFT_CLIENT_NEW, 1);
+		CHECK(single_try(r, &e, &run) == SHIFT_FORWARD, "alone: by the share");
+		rig_pin(r, &e, bits, SHIFT_CLIENT_DENY, 0);
+		e.port++;
+		CHECK(single_try(r, &e, &run) == SHIFT_PASS_LOCAL_SYN, "inside what is denied");
+		rig_pin(r, &e, bits + 4, SHIFT_CLIENT_BYPASS, 1);
+		e.port++;
+		CHECK(single_try(r, &e, &run) == SHIFT_PASS_LOCAL_SYN, "two of them");
+		rig_pin(r, &e, bits + 2, SHIFT_CLIENT_BYPASS, 0);
+		e.port++;
+		CHECK(single_try(r, &e, &run) == SHIFT_PASS_BYPASS, "the longest that counts");
+		check_end();
+	}
 	if (!check_begin("clients: another service's entries are not this one's"))
 		return;
 	rig_reset(r, &rig_usual);

@@ -339,7 +339,7 @@ void rig_pin(struct rig *r, const struct end *client, uint32_t bits, uint32_t ac
 	     uint64_t until)
 {
 	struct shift_client_key key = {.prefixlen = 32 + bits, .service = RIG_SERVICE};
-	struct shift_client value = {.action = action, .until = until};
+	struct shift_client value = {.action = action, .until = until, .prefixlen = key.prefixlen};
 	uint32_t id = RIG_SERVICE;
 
 	memcpy(key.address, client->ip, sizeof(key.address));

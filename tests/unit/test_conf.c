@@ -413,6 +413,34 @@ static void the_base_of_the_wrong_ones_is_right_and_understood(void **state)
 	conf_free(c);
 }
 
+static void clients_are_allowed_and_denied_by_network(void **state)
+{
+	static const char text[] = "service: api\n"
+				   "listen: [203.0.113.10:443]\n"
+				   "interfaces: [eth0]\n"
+				   "bypass: [198.51.100.0/25]\n"
+				   "clients:\n"
+				   "  allow: [198.51.100.0/24, \"2001:db8::/32\", 0.0.0.0/1]\n"
+				   "  deny: [198.51.100.128/25]\n"
+				   "client_flows: 500\n"
+				   "nat: {addresses: [203.0.113.10]}\n"
+				   "backends: [{name: aws, target: 52.1.2.3:443}]\n";
+	struct conf_errors errors;
+	struct config *c;
+	char shown[64];
+
+	(void)state;
+	assert_int_equal(parse(text, sizeof(text) - 1, &c, &errors), 0);
+	assert_int_equal(errors.n, 0);
+	assert_int_equal(c->n_allow, 3);
+	assert_string_equal(conf_address_text(&c->allow[1], shown), "2001:db8::/32");
+	assert_int_equal(c->n_deny, 1);
+	assert_string_equal(conf_address_text(&c->deny[0], shown), "198.51.100.128/25");
+	assert_int_equal(c->client_flows, 500);
+	conf_errors_free(&errors);
+	conf_free(c);
+}
+
 static void what_is_absent_has_its_default(void **state)
 {
 	static const char text[] = "service: api\n"
@@ -558,6 +586,7 @@ int main(void)
 		cmocka_unit_test(the_first_errors_of_the_file_are_kept_when_there_are_too_many),
 		cmocka_unit_test(a_complaint_is_printed_with_its_line_and_a_caret),
 		cmocka_unit_test(the_base_of_the_wrong_ones_is_right_and_understood),
+		cmocka_unit_test(clients_are_allowed_and_denied_by_network),
 		cmocka_unit_test(what_is_absent_has_its_default),
 		cmocka_unit_test(the_specification_s_sample_is_right),
 		cmocka_unit_test(the_example_is_right),

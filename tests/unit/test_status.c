@@ -228,6 +228,9 @@ static void json_has_every_field_in_every_state(void **state)
 		"fallback_local.no_backend",
 		"fallback_local.no_route",
 		"fallback_local.rescued",
+		"fallback_local.half_open",
+		"fallback_local.client_limit",
+		"pins",
 		"next",
 	};
 

@@ -112,6 +112,30 @@ int ip_parse_cidr(const char *text, uint32_t ret[4], unsigned int *ret_bits)
 	return 0;
 }
 
+int ip_parse_network(const char *text, uint32_t ret[4], unsigned int *ret_bits)
+{
+	char host[INET6_ADDRSTRLEN];
+	uint32_t whole[4], mapped[4], network[4];
+	unsigned int bits;
+
+	if (ip_parse_cidr(text, network, &bits))
+		return -EINVAL;
+	memcpy(host, text, strcspn(text, "/"));
+	host[strcspn(text, "/")] = '\0';
+	if (parse_host(host, whole))
+		return -EINVAL;
+	ip_map(0, mapped);
+	if (bits < 96 && ip_in(mapped, network, bits))
+		return -EDOM;
+	memcpy(ret, network, sizeof(network));
+	*ret_bits = bits;
+	for (unsigned int i = 0; i < 4; i++) {
+		if (whole[i] & ~word_mask(bits, i))
+			return -ERANGE;
+	}
+	return 0;
+}
+
 bool ip_is_v4(const uint32_t address[4])
 {
 	return !address[0] && !address[1] && address[2] == htonl(0xffff);

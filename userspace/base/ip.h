@@ -19,6 +19,10 @@ int ip_parse(const char *text, uint32_t ret[4], uint16_t *ret_port);
  * /24 of IPv4 is 120. Bits behind the prefix are cleared. */
 int ip_parse_cidr(const char *text, uint32_t ret[4], unsigned int *ret_bits);
 
+/* The same, but bits set behind the prefix are -ERANGE; the results are then the network that it
+ * would be. -EDOM: an IPv6 network that holds the IPv4 ones, too, as ::/0 does. */
+int ip_parse_network(const char *text, uint32_t ret[4], unsigned int *ret_bits);
+
 bool ip_is_v4(const uint32_t address[4]);
 /* 4 or 6. */
 uint8_t ip_family(const uint32_t address[4]);

@@ -147,3 +147,13 @@ const char *text_address(const uint32_t address[4], uint16_t port, char ret[64])
 		snprintf(ret, 64, v4 ? "%s:%u" : "[%s]:%u", host, ntohs(port));
 	return ret;
 }
+
+const char *text_network(const uint32_t address[4], unsigned int bits, char ret[64])
+{
+	bool v4 = ip_is_v4(address) && bits >= 96;
+	char host[INET6_ADDRSTRLEN];
+
+	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? &address[3] : address, host, sizeof(host));
+	snprintf(ret, 64, "%s/%u", host, v4 ? bits - 96 : bits);
+	return ret;
+}

@@ -28,3 +28,5 @@ const char *text_count(uint64_t n, char ret[32]);
 /* An address as in bpf/shift.h (v4-mapped, network order); the port too if it is not 0 (network
  * order): "192.0.2.1", "192.0.2.1:80", "[2001:db8::1]:443". */
 const char *text_address(const uint32_t address[4], uint16_t port, char ret[64]);
+/* A network, `bits` counted from the front of the mapped address: "192.0.2.0/24". */
+const char *text_network(const uint32_t address[4], unsigned int bits, char ret[64]);

@@ -30,6 +30,7 @@
 #include "userspace/net/route.h"
 #include "userspace/plane/attach.h"
 #include "userspace/plane/bpfsys.h"
+#include "userspace/plane/clients.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/hostports.h"
 #include "userspace/plane/load.h"
@@ -303,6 +304,18 @@ static void note_reservation(struct apply *a)
 	free(want);
 }
 
+/* A service that is new to the kernel has the pins that were kept. */
+static void restore_pins(struct apply *a)
+{
+	int err = 0;
+
+	if (a->sync.fresh)
+		err = clients_restore(&a->p, a->sync.service, a->conf->service, apply_note, a);
+	if (err)
+		say("the kept pins are not back (%s): shiftctl pins, and pin anew",
+		    err == -EBADMSG ? "their file is damaged" : strerror(-err));
+}
+
 /* ---- all of it ----------------------------------------------------------------------------- */
 
 /* A first apply that failed leaves nothing. */
@@ -339,6 +352,7 @@ static int change_host(struct apply *a)
 	if (err)
 		return apply_failed("cannot write the maps", err);
 	hostports_avoid(&a->p);
+	restore_pins(a);
 	code = set_control(a);
 	if (code)
 		return code;

@@ -214,6 +214,10 @@ static bool judge_client(struct inquiry *q)
 	case SHIFT_CLIENT_OLD:
 		because(q, "it is pinned to the old arm, whatever the share");
 		return true;
+	case SHIFT_CLIENT_DENY:
+		because(q, "clients.deny or clients.allow of the configuration keeps it from being "
+			   "shifted, whatever the share");
+		return true;
 	case SHIFT_CLIENT_PEER:
 		because(q, "it is a peer's address: what a peer has shifted is not shifted again");
 		return true;
@@ -413,7 +417,8 @@ static void print_answer_json(struct inquiry *q)
 	json_object_set_new(j, "rank", odds ? json_null() : json_integer(q->x.rank));
 	json_object_set_new(j, "threshold", json_integer(threshold));
 	json_object_set_new(j, "verdict",
-			    odds ? json_null() : json_string(verdicts[q->x.verdict & 15]));
+			    odds ? json_null()
+				 : json_string(verdicts[q->x.verdict % SHIFT_VERDICTS]));
 	json_object_set_new(j, "changes", json_incref(q->changes));
 	json_object_set_new(j, "why", why);
 	print_json(j);

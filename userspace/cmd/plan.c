@@ -16,6 +16,7 @@
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/verbs.h"
 #include "userspace/conf/plan.h"
+#include "userspace/plane/sync.h"
 
 #define MEASURE_MAX_NS (600 * 1000000000ull)
 
@@ -225,6 +226,41 @@ static void show_stages(const struct check *k)
 	}
 }
 
+/* As `apply` computes it. */
+static uint32_t client_cap(const struct check *k)
+{
+	uint64_t least = 0;
+
+	for (int i = 0; i < 2; i++) {
+		const struct plan_family *f = &k->report.family[i];
+		uint64_t ports = (uint64_t)f->nat * f->ports;
+
+		if (f->listens && ports && (!least || ports < least))
+			least = ports;
+	}
+	return sync_client_cap(k->c->client_flows, least);
+}
+
+static void show_clients(const struct check *k)
+{
+	uint32_t most = client_cap(k);
+	char n[32];
+
+	if (most)
+		printf("clients   one may have %s of these at once (client_flows%s)",
+		       text_count(most, n),
+		       k->c->client_flows ? ""
+					  : ", by default half of the ports towards one backend");
+	else
+		printf("clients   no limit for one of them: too few ports to share (client_flows)");
+	if (k->c->n_allow)
+		printf("; only those of %u network%s may be shifted", k->c->n_allow,
+		       k->c->n_allow == 1 ? "" : "s");
+	if (k->c->n_deny)
+		printf("; %u network%s never", k->c->n_deny, k->c->n_deny == 1 ? "" : "s");
+	putchar('\n');
+}
+
 static void show_sizes(const struct check *k)
 {
 	const struct plan_memory *m = &k->report.memory;
@@ -235,6 +271,7 @@ static void show_sizes(const struct check *k)
 	if (m->flows)
 		printf(" (%.0f bytes each)", (double)(m->total - m->fixed) / (double)m->flows);
 	putchar('\n');
+	show_clients(k);
 	for (unsigned int i = 0; i < k->report.n_uplinks; i++) {
 		const struct plan_uplink *u = &k->report.uplink[i];
 
@@ -351,13 +388,13 @@ static void show_json(const struct check *k)
 
 	for (unsigned int i = 0; i < k->report.n_steps; i++)
 		json_array_append_new(steps, json_string(k->report.step[i]));
-	print_json(json_pack("{s:i, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:o}",
+	print_json(json_pack("{s:i, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:o}",
 			     "schema", 1, "service", k->c->service, "ok", k->report.refused == 0,
 			     "errors", json_errors(&k->errors), "findings",
 			     json_findings(&k->report), "capacity", json_families(k), "stages",
 			     json_stages(&k->report), "memory", "bytes", (json_int_t)m->total,
 			     "flows", (json_int_t)m->flows, "uplinks", json_uplinks(&k->report),
-			     "steps", steps));
+			     "client_flows", (json_int_t)client_cap(k), "steps", steps));
 }
 
 /* ---- the verb ------------------------------------------------------------------------------ */

@@ -60,7 +60,9 @@ struct status_view {
 	uint64_t boot;	/* CLOCK_BOOTTIME ns, by which deadlines are judged */
 	uint64_t real;	/* CLOCK_REALTIME ns */
 	uint8_t affinity;
-	bool has_record; /* a control record was published */
+	unsigned int pins;	     /* of clients */
+	unsigned int pins_suspended; /* of these, by the latch */
+	bool has_record;	     /* a control record was published */
 	struct shift_record record;
 	enum shift_source source; /* which share of the record is in force, */
 	uint16_t weight;	  /* and that share; 0 when not attached */

@@ -243,6 +243,7 @@ json_t *status_json(const struct status_view *v)
 	json_object_set_new(j, "interfaces", json_interfaces(v));
 	json_object_set_new(j, "arms", json_arms(v));
 	json_object_set_new(j, "backends", json_backends(v));
+	json_object_set_new(j, "pins", json_integer(v->pins));
 	json_object_set_new(j, "drops", json_drops(v));
 	json_object_set_new(j, "fallback_local", json_fallbacks(v));
 	status_state(v, state, sizeof(state));

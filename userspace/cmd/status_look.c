@@ -12,6 +12,7 @@
 #include "userspace/cmd/status.h"
 #include "userspace/plane/short.h"
 #include "userspace/plane/bpfsys.h"
+#include "userspace/plane/clients.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/flows.h"
 #include "userspace/plane/telemetry.h"
@@ -234,6 +235,24 @@ static void look_at_remains(struct status_view *v)
 	memcpy(s->lock_reason, r->lock_reason, sizeof(s->lock_reason) - 1);
 }
 
+/* A table that cannot be read counts as none: `pins` says why. */
+static void look_at_pins(const struct plane *p, uint32_t service, const struct shift_service *s,
+			 struct status_view *v)
+{
+	struct client_entry *list;
+	size_t n;
+
+	if (!(s->flags & SHIFT_SERVICE_CLIENTS) || clients_list(p, (int)service, &list, &n))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (!client_is_pin(list[i].is.action) || client_is_over(&list[i].is, v->boot))
+			continue;
+		v->pins++;
+		v->pins_suspended += list[i].is.action == SHIFT_CLIENT_NEW && v->record.latched;
+	}
+	free(list);
+}
+
 int status_look(const struct plane *p, uint32_t service, struct status_view *ret)
 {
 	struct flows_count count;
@@ -262,6 +281,7 @@ int status_look(const struct plane *p, uint32_t service, struct status_view *ret
 	if (err)
 		return err;
 	ret->active = (uint32_t)count.alive;
+	look_at_pins(p, service, &s, ret);
 	err = look_at_backends(p, service, ret, &count);
 	if (!err)
 		err = look_at_targets(p, ret, &count);

@@ -431,10 +431,14 @@ static void put_losses(struct page *g)
 		   SHIFT_FALLBACKS);
 	put_counts(g, "packets lost on these interfaces:", SCREEN_RED, g->v->drops, verdicts,
 		   SHIFT_VERDICTS);
-	if (g->v->stats.bypassed) {
+	if (g->v->stats.bypassed)
 		piece(g, SCREEN_DIM, "bypassed: %s", text_count(g->v->stats.bypassed, c));
+	if (g->v->pins)
+		piece(g, SCREEN_DIM, "%u pin%s", g->v->pins, g->v->pins == 1 ? "" : "s");
+	if (g->v->pins_suspended)
+		piece(g, SCREEN_YELLOW, "%u suspended by the rollback", g->v->pins_suspended);
+	if (g->v->stats.bypassed || g->v->pins)
 		end_pieces(g);
-	}
 }
 
 static void put_next(struct page *g)

@@ -15,6 +15,10 @@ int cmd_lock(const struct options *o, int argc, char **argv);
 int cmd_unlock(const struct options *o, int argc, char **argv);
 int cmd_status(const struct options *o, int argc, char **argv);
 int cmd_conns(const struct options *o, int argc, char **argv);
+int cmd_pin(const struct options *o, int argc, char **argv);
+int cmd_unpin(const struct options *o, int argc, char **argv);
+int cmd_pins(const struct options *o, int argc, char **argv);
+int cmd_top(const struct options *o, int argc, char **argv);
 int cmd_history(const struct options *o, int argc, char **argv);
 int cmd_detach(const struct options *o, int argc, char **argv);
 

@@ -32,12 +32,28 @@ static void make_timeouts(const struct conf_timeouts *t, uint32_t ret[SHIFT_FLOW
 	ret[SHIFT_FLOW_ABANDONED] = ms32(t->port_quarantine);
 }
 
-static struct sync_prefix prefix_of(const struct conf_address *a)
+static void add_clients(struct wish *w, const struct conf_address *list, unsigned int n,
+			enum shift_client_action action)
 {
-	struct sync_prefix p = {.bits = (uint8_t)(a->family == 4 ? a->prefix + 96 : a->prefix)};
+	for (unsigned int i = 0; i < n; i++) {
+		const struct conf_address *a = &list[i];
+		struct sync_client *c = &w->clients[w->sync.n_clients++];
 
-	memcpy(p.address, a->ip, sizeof(p.address));
-	return p;
+		c->bits = (uint8_t)(a->family == 4 ? a->prefix + 96 : a->prefix);
+		c->action = (uint8_t)action;
+		memcpy(c->address, a->ip, sizeof(c->address));
+	}
+}
+
+/* With a list of those who may be shifted, everybody else may not: that entry comes last. */
+static void make_clients(const struct config *c, struct wish *w)
+{
+	w->sync.clients = w->clients;
+	add_clients(w, c->deny, c->n_deny, SHIFT_CLIENT_DENY);
+	add_clients(w, c->bypass, c->n_bypass, SHIFT_CLIENT_BYPASS);
+	add_clients(w, c->allow, c->n_allow, SHIFT_CLIENT_ALLOW);
+	if (c->n_allow)
+		w->clients[w->sync.n_clients++] = (struct sync_client){.action = SHIFT_CLIENT_DENY};
 }
 
 /* The smallest MTU of the listed interfaces; 0: one is unknown. */
@@ -68,8 +84,6 @@ void wish_make(const struct config *c, struct wish *ret)
 		ret->listen[i].quic =
 			l->protocol == IPPROTO_UDP && l->port == QUIC_PORT && !c->quic_off;
 	}
-	for (unsigned int i = 0; i < c->n_bypass; i++)
-		ret->bypass[i] = prefix_of(&c->bypass[i]);
 	for (unsigned int i = 0; i < c->n_nat; i++)
 		memcpy(ret->nat[i], c->nat[i].ip, sizeof(ret->nat[i]));
 	for (unsigned int i = 0; i < c->n_backends; i++) {
@@ -84,8 +98,6 @@ void wish_make(const struct config *c, struct wish *ret)
 				       .n_listens = c->n_listens,
 				       .backends = ret->backend,
 				       .n_backends = c->n_backends,
-				       .bypass = ret->bypass,
-				       .n_bypass = c->n_bypass,
 				       .nat = (const uint32_t(*)[4])ret->nat,
 				       .n_nat = c->n_nat,
 				       .port_lo = c->port_lo,
@@ -93,6 +105,7 @@ void wish_make(const struct config *c, struct wish *ret)
 				       .udp_ms = ms32(c->timeouts.udp),
 				       .client_cap = c->client_flows,
 				       .mtu = narrowest(c)};
+	make_clients(c, ret);
 	make_timeouts(&c->timeouts, ret->sync.timeout_ms);
 }
 

@@ -12,7 +12,7 @@ struct wish {
 	struct sync_wish sync; /* points into the rest */
 	struct sync_listen listen[CONF_MAX_LISTENS];
 	struct sync_backend backend[CONF_MAX_BACKENDS];
-	struct sync_prefix bypass[CONF_MAX_BYPASS];
+	struct sync_client clients[CONF_MAX_BYPASS + 2 * CONF_MAX_CLIENTS + 1];
 	uint32_t nat[CONF_MAX_NAT][4];
 };
 

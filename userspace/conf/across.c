@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "userspace/base/ip.h"
 #include "userspace/base/text.h"
 #include "userspace/conf/schema.h"
 
@@ -43,6 +44,42 @@ static void unique_addresses(const struct conf_address *list, unsigned int n, co
 			    conf_address_text(&list[i], text), list[j].at.line);
 			break;
 		}
+}
+
+/* One network, one entry of the client table: two lists cannot both have it. */
+static void apart(const struct conf_address *list, unsigned int n, const struct conf_address *other,
+		  unsigned int n_other, const char *format, const char *what,
+		  struct conf_errors *errors)
+{
+	char key[64], text[64];
+
+	for (unsigned int i = 0; i < n_other; i++)
+		for (unsigned int j = 0; j < n; j++) {
+			if (!same_network(&list[j], &other[i]))
+				continue;
+			BAD(errors, other[i].at, indexed(format, i, key),
+			    "%s is in %s too (line %u): it can only be one of them",
+			    conf_address_text(&other[i], text), what, list[j].at.line);
+			break;
+		}
+}
+
+/* An IPv4 address is looked up as ::ffff:a.b.c.d, so a short IPv6 prefix would hold it. */
+static void one_family(const struct conf_address *list, unsigned int n, const char *format,
+		       struct conf_errors *errors)
+{
+	uint32_t mapped[4];
+	char key[64], text[64];
+
+	ip_map(0, mapped);
+	for (unsigned int i = 0; i < n; i++) {
+		if (list[i].family != 6 || list[i].prefix >= 96 ||
+		    !ip_in(mapped, list[i].ip, list[i].prefix))
+			continue;
+		BAD(errors, list[i].at, indexed(format, i, key),
+		    "%s would hold the IPv4 clients, too: must be 2000::/3 for all of IPv6",
+		    conf_address_text(&list[i], text));
+	}
 }
 
 static void unique_listens(const struct config *c, struct conf_errors *errors)
@@ -117,6 +154,14 @@ static void all_unique(const struct config *c, struct conf_errors *errors)
 		unique_names(&tables[i], errors);
 	unique_listens(c, errors);
 	unique_addresses(c->bypass, c->n_bypass, "bypass[%u]", errors);
+	unique_addresses(c->allow, c->n_allow, "clients.allow[%u]", errors);
+	unique_addresses(c->deny, c->n_deny, "clients.deny[%u]", errors);
+	apart(c->bypass, c->n_bypass, c->allow, c->n_allow, "clients.allow[%u]", "bypass", errors);
+	apart(c->bypass, c->n_bypass, c->deny, c->n_deny, "clients.deny[%u]", "bypass", errors);
+	apart(c->allow, c->n_allow, c->deny, c->n_deny, "clients.deny[%u]", "clients.allow",
+	      errors);
+	one_family(c->allow, c->n_allow, "clients.allow[%u]", errors);
+	one_family(c->deny, c->n_deny, "clients.deny[%u]", errors);
 	unique_addresses(c->nat, c->n_nat, "nat.addresses[%u]", errors);
 	unique_addresses(c->dns.old, c->dns.n_old, "dns.old[%u]", errors);
 	unique_addresses(c->dns.fresh, c->dns.n_fresh, "dns.new[%u]", errors);

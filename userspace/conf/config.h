@@ -25,6 +25,7 @@
 #define CONF_MAX_LISTENS   64
 #define CONF_MAX_IFACES	   32
 #define CONF_MAX_BYPASS	   1024
+#define CONF_MAX_CLIENTS   1024 /* each of allow and deny */
 #define CONF_MAX_NAT	   64
 #define CONF_MAX_BACKENDS  64
 #define CONF_MAX_DNS	   64
@@ -138,11 +139,16 @@ struct config {
 	enum conf_hook hook;
 	struct conf_at hook_at;
 	uint8_t quic_off;      /* 1: UDP port 443 is like any other */
-	uint32_t client_flows; /* of one client at most; 0: half of what there is room for */
+	uint32_t client_flows; /* of one client at most; 0: half of one backend's ports */
 	uint8_t affinity;      /* enum shift_affinity */
 	bool bypass_given;
 	struct conf_address bypass[CONF_MAX_BYPASS];
 	unsigned int n_bypass;
+	/* `clients`: with any in `allow`, others are never shifted. */
+	struct conf_address allow[CONF_MAX_CLIENTS];
+	unsigned int n_allow;
+	struct conf_address deny[CONF_MAX_CLIENTS];
+	unsigned int n_deny;
 	bool authority_given;
 	uint8_t authority; /* enum shift_authority */
 	bool on_boot_restore;

@@ -66,13 +66,33 @@ static int mark_all_dirty(struct picture *s, int value)
 /* Below so many ports the default is no limit: there would be little left to share. */
 #define CLIENT_CAP_FROM 1024
 
-static uint32_t client_cap(const struct sync_wish *w)
+uint32_t sync_client_cap(uint32_t configured, uint64_t ports)
 {
-	uint32_t all = sync_capacity(NULL, w);
+	if (configured)
+		return configured;
+	if (ports > SHIFT_MAX_FLOWS)
+		ports = SHIFT_MAX_FLOWS;
+	return ports > CLIENT_CAP_FROM ? (uint32_t)(ports / 2) : 0;
+}
 
-	if (w->client_cap)
-		return w->client_cap;
-	return all > CLIENT_CAP_FROM ? all / 2 : 0;
+/* Towards one backend, in the family that has fewer; 0: there are none. */
+static uint64_t ports_of_backend(const struct sync_wish *w)
+{
+	uint64_t least = 0;
+
+	for (int family = 4; family <= 6; family += 2) {
+		uint64_t nat = 0;
+		bool listens = false;
+
+		for (unsigned int i = 0; i < w->n_listens; i++)
+			listens |= ip_family(w->listens[i].address) == family;
+		for (unsigned int i = 0; i < w->n_nat; i++)
+			nat += ip_family(w->nat[i]) == family;
+		nat *= (uint64_t)(w->port_hi - w->port_lo) + 1;
+		if (listens && nat && (!least || nat < least))
+			least = nat;
+	}
+	return least;
 }
 
 /* What is no longer than this fits every way out there is. */
@@ -104,7 +124,7 @@ static int write_service(struct picture *s)
 
 	plane_service(s->p, id, &was);
 	svc.flags = SHIFT_SERVICE_USED;
-	if (s->w->n_bypass || was.flags & SHIFT_SERVICE_CLIENTS)
+	if (s->w->n_clients || was.flags & SHIFT_SERVICE_CLIENTS)
 		svc.flags |= SHIFT_SERVICE_CLIENTS;
 	svc.seed = maglev_name_hash(s->w->service, 0);
 	svc.affinity = s->w->affinity;
@@ -117,12 +137,14 @@ static int write_service(struct picture *s)
 	svc.timeout_udp = ticks(&s->g, s->w->udp_ms);
 	svc.timeout_second = s->g.hz >> SHIFT_TICK_SHIFT;
 	svc.mtu_floor = was.mtu_floor;
-	svc.client_cap = client_cap(s->w);
+	svc.client_cap = sync_client_cap(s->w->client_cap, ports_of_backend(s->w));
 	snprintf(svc.name, sizeof(svc.name), "%s", s->w->service);
 	if (s->result.fresh) {
 		err = telemetry_clear_service(s->p, id);
 		if (!err)
 			err = mark_all_dirty(s, 0);
+		if (!err)
+			err = sync_forget_clients(s);
 		if (err)
 			return err;
 	} else if (svc.seed != was.seed || svc.affinity != was.affinity) {
@@ -297,48 +319,6 @@ static int write_ports(struct picture *s)
 	return err;
 }
 
-/* ---- clients ------------------------------------------------------------------------------- */
-
-static int sync_bypass(struct picture *s)
-{
-	struct shift_client_key key, next, stale[64];
-	int fd = s->p->map[PLANE_CLIENTS], err;
-	unsigned int n_stale;
-
-	for (unsigned int i = 0; i < s->w->n_bypass; i++) {
-		struct shift_client bypass = {.action = SHIFT_CLIENT_BYPASS};
-
-		key = (struct shift_client_key){.prefixlen = 32u + s->w->bypass[i].bits,
-						.service = (uint32_t)s->service};
-		memcpy(key.address, s->w->bypass[i].address, sizeof(key.address));
-		err = bpfsys_update(fd, &key, &bypass);
-		if (err)
-			return err;
-	}
-	do { /* those that are no longer wanted, a batch at a time: deleting moves the walk */
-		n_stale = 0;
-		for (err = bpfsys_next_key(fd, NULL, &next); !err && n_stale < 64;
-		     err = bpfsys_next_key(fd, &key, &next)) {
-			struct shift_client is;
-			bool wanted = false;
-
-			key = next;
-			if (key.service != (uint32_t)s->service || bpfsys_lookup(fd, &key, &is) ||
-			    is.action != SHIFT_CLIENT_BYPASS)
-				continue;
-			for (unsigned int i = 0; i < s->w->n_bypass; i++)
-				wanted |= key.prefixlen == 32u + s->w->bypass[i].bits &&
-					  !memcmp(key.address, s->w->bypass[i].address,
-						  sizeof(key.address));
-			if (!wanted)
-				stale[n_stale++] = key;
-		}
-		for (unsigned int i = 0; i < n_stale; i++)
-			bpfsys_delete(fd, &stale[i]);
-	} while (n_stale == 64);
-	return 0;
-}
-
 /* ---- in order ------------------------------------------------------------------------------ */
 
 static int sync_in_order(struct picture *s)
@@ -365,7 +345,7 @@ static int sync_in_order(struct picture *s)
 	if (!err)
 		err = sync_tables(s);
 	if (!err)
-		err = sync_bypass(s);
+		err = sync_clients(s);
 	if (!err)
 		err = write_ports(s);
 	for (unsigned int i = 0; i < s->w->n_listens && !err; i++)
@@ -436,7 +416,7 @@ int sync_remove_service(struct plane *p, int service)
 	if (!err)
 		err = sync_tables(s);
 	if (!err)
-		err = sync_bypass(s);
+		err = sync_forget_clients(s);
 	if (!err)
 		err = sync_count_holders(s);
 	if (!err)

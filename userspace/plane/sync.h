@@ -32,9 +32,11 @@ struct sync_listen {
 	bool quic; /* UDP: a flow begins with an Initial packet */
 };
 
-struct sync_prefix {
+/* An entry of the client table; those wanted first come first. */
+struct sync_client {
 	uint32_t address[4];
-	uint8_t bits; /* of 128 */
+	uint8_t bits;	/* of 128; 0: everyone whom no other entry names */
+	uint8_t action; /* BYPASS, DENY or ALLOW */
 };
 
 /* What one service wants. */
@@ -48,8 +50,8 @@ struct sync_wish {
 	unsigned int n_listens;
 	const struct sync_backend *backends;
 	unsigned int n_backends;
-	const struct sync_prefix *bypass;
-	unsigned int n_bypass;
+	const struct sync_client *clients;
+	unsigned int n_clients;
 	const uint32_t (*nat)[4];
 	unsigned int n_nat;
 	uint16_t port_lo, port_hi; /* host order, inclusive */
@@ -88,6 +90,12 @@ int sync_remove_service(struct plane *p, int service);
 
 /* Entries that the forward table needs for the targets of `w` and, if `p` has maps, those there. */
 uint32_t sync_capacity(const struct plane *p, const struct sync_wish *w);
+
+/*
+ * Live flows that one client may have: as configured (0: not), or half of the ports that there are
+ * towards one backend, for with affinity client all of a client's are there. 0: no limit.
+ */
+uint32_t sync_client_cap(uint32_t configured, uint64_t ports);
 
 /* Waits until no program run that began before is still under way. */
 void sync_grace(void);

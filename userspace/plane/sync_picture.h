@@ -58,6 +58,13 @@ int sync_free_target(struct picture *s, uint32_t id);
 /* Frees the records of one service, or (−1) of all, and what leads to them. */
 int sync_forget_flows(struct picture *s, uint32_t target, int service);
 
+/* ---- sync_clients.c ---- */
+
+/* The configuration's entries; pins that are over go, too. */
+int sync_clients(struct picture *s);
+/* Every entry of the service, and who arrived: the id may be another's before. */
+int sync_forget_clients(struct picture *s);
+
 /* ---- sync_leave.c ---- */
 
 /* What is not wanted takes nothing new from now on. */

@@ -3,9 +3,9 @@
  * grow.h - a larger forward table under live traffic
  *
  * A map's size is fixed when it is made. So a new one takes new flows while programs that were
- * loaded as `growing` look into both; then every record is entered into the new one, by a program of
- * ours, and programs that know only the new one follow. Killed at any point, the next apply goes on from there: what is attached
- * tells how far it came.
+ * loaded as `growing` look into both; then every record is entered into the new one, by a program
+ * of ours, and programs that know only the new one follow. Killed at any point, the next apply goes
+ * on from there: what is attached tells how far it came.
  */
 #pragma once
 

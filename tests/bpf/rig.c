@@ -151,8 +151,33 @@ int rig_load(struct rig *r, const char *path, bool growing)
 	return 0;
 }
 
+int rig_load_bare(struct rig *r, const char *path)
+{
+	int err;
+
+	r->bare = bpf_object__open_file(path, NULL);
+	if (!r->bare)
+		return -errno;
+	err = set_constant(r->bare, "iface_slot", RIG_SLOT);
+	if (!err)
+		err = set_constant(r->bare, "window_shift", 8);
+	if (!err)
+		err = set_constant(r->bare, "l3_offset", 0);
+	for (int i = 0; !err && i < RIG_MAPS; i++)
+		err = bpf_map__reuse_fd(bpf_object__find_map_by_name(r->bare, map_names[i]),
+					r->map[i]);
+	if (!err)
+		err = bpf_object__load(r->bare);
+	if (!err)
+		r->bare_ingress = program(r->bare, "shift_ingress");
+	if (err)
+		fprintf(stderr, "%s: without Ethernet: %s\n", path, strerror(-err));
+	return err;
+}
+
 void rig_free(struct rig *r)
 {
+	bpf_object__close(r->bare);
 	bpf_object__close(r->object);
 }
 
@@ -309,10 +334,11 @@ void rig_get(struct rig *r, enum rig_map map, const void *key, void *ret_value)
 	}
 }
 
-struct shift_flow *rig_flow(struct rig *r, const struct end *client, struct shift_flow_ref *ret)
+struct shift_flow *rig_flow_of(struct rig *r, uint32_t listen, const struct end *client,
+			       struct shift_flow_ref *ret)
 {
 	struct shift_flow_key key = {.client_port = shift_be16(client->port),
-				     .listen = RIG_LISTEN(end_is_v6(client))};
+				     .listen = (uint16_t)listen};
 
 	memcpy(key.client, client->ip, sizeof(key.client));
 	if (bpf_map_lookup_elem(r->map[RIG_FLOWS], &key, ret) &&
@@ -321,6 +347,11 @@ struct shift_flow *rig_flow(struct rig *r, const struct end *client, struct shif
 	if (ret->target >= 32 || ret->index >= r->slot_ports[ret->target])
 		return NULL;
 	return &r->slots[ret->target][ret->index];
+}
+
+struct shift_flow *rig_flow(struct rig *r, const struct end *client, struct shift_flow_ref *ret)
+{
+	return rig_flow_of(r, RIG_LISTEN(end_is_v6(client)), client, ret);
 }
 
 uint32_t rig_flows(struct rig *r)

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/bpf/check.h"
+#include "tests/bpf/play.h"
+#include "tests/bpf/single.h"
+
+void play_begin(struct story *s, bool quic)
+{
+	rig_add_udp(s->rig, quic);
+	rig_weight(s->rig, 100);
+	s->placed = false;
+}
+
+struct datagram play_datagram(const struct story *s, bool from_client)
+{
+	struct datagram d = {.ttl = from_client ? 57 : 61, .id = 4242, .payload = 100};
+
+	if (from_client) {
+		d.src = s->client_end;
+		d.dst = rig_listen_end(s->v6);
+	} else {
+		d.src = story_target(s, &s->place);
+		d.dst = story_nat(s, &s->place);
+	}
+	return d;
+}
+
+void play_translate(const struct story *s, bool from_client, struct frame *f, size_t l4,
+		    uint8_t protocol)
+{
+	struct end src = from_client ? story_nat(s, &s->place) : rig_listen_end(s->v6);
+	struct end dst = from_client ? story_target(s, &s->place) : s->client_end;
+
+	frame_send_on(f, l4, protocol, &src, &dst);
+}
+
+/* What a verdict counts of a packet besides itself. */
+static void count(struct story *s, bool from_client, bool begins, enum shift_verdict v,
+		  size_t bytes, struct tally *t)
+{
+	struct shift_backend_stats *b = &t->backend[s->backend];
+
+	if (v == SHIFT_FORWARD && begins) {
+		t->service.connections_new++;
+		b->connections++;
+	}
+	if (v == SHIFT_FORWARD || v == SHIFT_FRAGMENT_FORWARD) {
+		b->packets_up++;
+		b->bytes_up += bytes;
+	}
+	if (v == SHIFT_REPLY || v == SHIFT_FRAGMENT_REPLY) {
+		b->packets_down++;
+		b->bytes_down += bytes;
+	}
+	if (v == SHIFT_PASS_LOCAL_SYN || v == SHIFT_PASS_FALLBACK || v == SHIFT_RESET_UNABLE)
+		t->service.connections_old++;
+	if (v == SHIFT_PASS_LOCAL_REPEAT)
+		t->service.syn_retransmits++;
+	if (v == SHIFT_PASS_BYPASS)
+		t->service.bypassed++;
+	(void)from_client;
+}
+
+static uint8_t protocol_of(const struct frame *f)
+{
+	return f->data[FRAME_L3 + (frame_is_v6(f) ? 6 : 9)];
+}
+
+bool play_frame(struct story *s, bool from_client, const struct frame *in, size_t l4,
+		enum shift_verdict v, const struct tally *moves, const char *what)
+{
+	bool udp = protocol_of(in) != PROTOCOL_TCP, leaves = v == SHIFT_FORWARD || v == SHIFT_REPLY;
+	uint32_t listen = udp ? RIG_UDP(s->v6) : RIG_LISTEN(s->v6);
+	bool begins = from_client && v == SHIFT_FORWARD && !s->placed;
+	struct tally before, sum = {0};
+	static struct frame wanted;
+
+	if (moves)
+		sum = *moves;
+	count(s, from_client, begins, v, frame_ip_bytes(in), &sum);
+	rig_tally(s->rig, &before);
+	if (rig_run(s->rig, s->rig->ingress, in, &s->run)) {
+		check_fail("%s: the kernel does not run it", what);
+		return false;
+	}
+	if (begins) {
+		if (!rig_flow_of(s->rig, listen, &s->client_end, &s->place)) {
+			check_fail("%s: there is no flow", what);
+			return false;
+		}
+		s->placed = true;
+	}
+	wanted = *in;
+	if (leaves)
+		play_translate(s, from_client, &wanted, l4, udp ? PROTOCOL_UDP : PROTOCOL_TCP);
+	return single_ran(s->rig, &before, &s->run, leaves || v < SHIFT_FORWARD ? &wanted : NULL, v,
+			  &sum, what);
+}
+
+bool play_client(struct story *s, const struct datagram *d, enum shift_verdict v, const char *what)
+{
+	struct datagram usual = play_datagram(s, true);
+	static struct frame f;
+
+	frame_udp(&f, d ? d : &usual);
+	return play_frame(s, true, &f, frame_l4(&f) - FRAME_L3, v, NULL, what);
+}
+
+bool play_backend(struct story *s, const struct datagram *d, enum shift_verdict v, const char *what)
+{
+	struct datagram usual = play_datagram(s, false);
+	static struct frame f;
+
+	frame_udp(&f, d ? d : &usual);
+	return play_frame(s, false, &f, frame_l4(&f) - FRAME_L3, v, NULL, what);
+}
+
+bool play_open(struct story *s)
+{
+	return play_client(s, NULL, SHIFT_FORWARD, "the first") &&
+	       play_backend(s, NULL, SHIFT_REPLY, "its answer");
+}
+
+void play_time(struct story *s, double seconds)
+{
+	rig_age(s->rig, seconds, false);
+	rig_age_udp(s->rig, seconds);
+}
+
+/* X = ~(R + X) in one's complement: what completing a sum that has X in it leaves. */
+static uint16_t fixed_point(uint16_t rest)
+{
+	for (uint32_t x = 0; x < 0xffff; x++)
+		if ((uint16_t)~bytes_sum(NULL, 0, rest + x) == x)
+			return (uint16_t)x;
+	return 0;
+}
+
+void play_answer(const struct frame *in, size_t l4, uint8_t protocol, const uint8_t type_code[2],
+		 uint32_t rest, struct frame *ret)
+{
+	size_t n = frame_ip_bytes(in), check = l4 + (protocol == PROTOCOL_UDP ? 6 : 16);
+	uint8_t quoted[80], *ip = ret->data + FRAME_L3;
+	bool v6 = frame_is_v6(in);
+	struct error e = {.src = frame_dst(in),
+			  .dst = frame_src(in),
+			  .type = type_code[0],
+			  .code = type_code[1],
+			  .ttl = 64,
+			  .rest = rest,
+			  .quoted = quoted};
+
+	n = n > 80 ? 80 : n / 4 * 4;
+	memcpy(quoted, in->data + FRAME_L3, n);
+	if (check + 2 <= n && ip_read16(quoted + check)) {
+		ip_write16(quoted + check, 0);
+		ip_write16(quoted + check, fixed_point(bytes_sum(quoted + l4, n - l4, 0)));
+	}
+	e.n = n;
+	frame_icmp(ret, &e);
+	memcpy(ret->data, in->data, 12); /* the next hop's are written on the way out */
+	if (!v6) {
+		ip[1] = 0xc0;
+		ip_write16(ip + 6, 0x4000);
+		ip_sum(ip);
+	}
+}

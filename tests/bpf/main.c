@@ -93,6 +93,7 @@ int main(int argc, char **argv)
 	cases_growing(&grown, &net);
 	cases_explain(&rig, &net);
 	cases_udp(&rig, &net);
+	cases_icmp(&rig, &net);
 	cases_wire(&rig, &net, &out);
 	check_coverage(&rig);
 	net_leave(&net);

@@ -19,7 +19,7 @@ void cases_unable(struct rig *rig, const struct net *net);
 void cases_explain(struct rig *rig, const struct net *net);
 void cases_udp(struct rig *rig, const struct net *net);
 void cases_icmp(struct rig *rig, const struct net *net);
-void cases_fragment(struct rig *rig, const struct net *net, const struct net *out);
+void cases_fragment(struct rig *rig, const struct net *net);
 void cases_width(struct rig *rig, const struct net *net);
 void cases_limit(struct rig *rig, const struct net *net);
 void cases_hostile(struct rig *rig, const struct net *net);

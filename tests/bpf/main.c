@@ -94,6 +94,7 @@ int main(int argc, char **argv)
 	cases_explain(&rig, &net);
 	cases_udp(&rig, &net);
 	cases_icmp(&rig, &net);
+	cases_fragment(&rig, &net);
 	cases_wire(&rig, &net, &out);
 	check_coverage(&rig);
 	net_leave(&net);

@@ -3,7 +3,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <linux/virtio_net.h>
 #include <bpf/libbpf.h>
 
 #include "tests/bpf/attach.h"
@@ -63,22 +65,49 @@ static long now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static bool readable(int fd, long until)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	long left = until - now_ms();
+
+	return poll(&p, 1, left > 0 ? (int)left : 0) > 0;
+}
+
 bool attach_read(const struct net *n, const struct frame *like, int ms, struct frame *ret)
 {
 	long until = now_ms() + ms;
 
-	for (;;) {
-		struct pollfd p = {.fd = n->wire, .events = POLLIN};
-		long left = until - now_ms();
-		ssize_t got;
+	while (readable(n->wire, until)) {
+		ssize_t got = recv(n->wire, ret->data, FRAME_MAX, 0);
 
-		if (poll(&p, 1, left > 0 ? (int)left : 0) <= 0)
-			return false;
-		got = recv(n->wire, ret->data, FRAME_MAX, 0);
 		if (got < 0)
 			continue;
 		ret->len = (size_t)got;
 		if (!is_chatter(ret) && (!like || is_like(ret, like)))
 			return true;
 	}
+	return false;
+}
+
+bool attach_read_finished(const struct net *n, int ms, struct frame *ret)
+{
+	struct virtio_net_hdr h;
+	struct iovec v[2] = {{&h, sizeof(h)}, {ret->data, FRAME_MAX}};
+	long until = now_ms() + ms;
+
+	while (readable(n->wire_gso, until)) {
+		ssize_t got = readv(n->wire_gso, v, 2);
+
+		if (got < (ssize_t)sizeof(h))
+			continue;
+		ret->len = (size_t)got - sizeof(h);
+		if (is_chatter(ret))
+			continue;
+		if (h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+			frame_put16(ret, h.csum_start + (size_t)h.csum_offset,
+				    (uint16_t)~bytes_sum(ret->data + h.csum_start,
+							 ret->len - h.csum_start, 0));
+		return h.gso_type == VIRTIO_NET_HDR_GSO_NONE;
+	}
+	return false;
 }

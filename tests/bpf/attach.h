@@ -15,3 +15,6 @@ int attach_to_ifindex(uint32_t ifindex, int prog);
  * of these addresses and this protocol. False: none came within `ms`.
  */
 bool attach_read(const struct net *n, const struct frame *like, int ms, struct frame *ret);
+
+/* The same from a network card with offloads, which finishes the checksum that was left to it. */
+bool attach_read_finished(const struct net *n, int ms, struct frame *ret);

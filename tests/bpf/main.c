@@ -95,6 +95,7 @@ int main(int argc, char **argv)
 	cases_udp(&rig, &net);
 	cases_icmp(&rig, &net);
 	cases_fragment(&rig, &net);
+	cases_width(&rig, &net);
 	cases_wire(&rig, &net, &out);
 	check_coverage(&rig);
 	net_leave(&net);

@@ -63,15 +63,21 @@ static void count(struct story *s, bool from_client, bool begins, enum shift_ver
 	(void)from_client;
 }
 
-static uint8_t protocol_of(const struct frame *f)
+/* Also behind extension headers. */
+static bool is_tcp(const struct frame *f, size_t l4)
 {
-	return f->data[FRAME_L3 + (frame_is_v6(f) ? 6 : 9)];
+	const uint8_t *ip = f->data + FRAME_L3;
+	uint8_t next = ip[frame_is_v6(f) ? 6 : 9];
+
+	for (size_t at = 40; frame_is_v6(f) && at < l4; at += (ip[at + 1] + 1u) * 8)
+		next = ip[at];
+	return next == PROTOCOL_TCP;
 }
 
 bool play_frame(struct story *s, bool from_client, const struct frame *in, size_t l4,
 		enum shift_verdict v, const struct tally *moves, const char *what)
 {
-	bool udp = protocol_of(in) != PROTOCOL_TCP, leaves = v == SHIFT_FORWARD || v == SHIFT_REPLY;
+	bool udp = !is_tcp(in, l4), leaves = v == SHIFT_FORWARD || v == SHIFT_REPLY;
 	uint32_t listen = udp ? RIG_UDP(s->v6) : RIG_LISTEN(s->v6);
 	bool begins = from_client && v == SHIFT_FORWARD && !s->placed;
 	struct tally before, sum = {0};

@@ -417,12 +417,15 @@ static void re_received(struct story *s)
 	for (size_t k = 0; k < sizeof(orders) / sizeof(orders[0]); k++) {
 		for (int up = 0; up < 2; up++) {
 			bool seen[3] = {false};
+			char what[60];
 
 			cut_up(s, &p, up, 300, 112, false);
 			wire_drain(s->net);
 			for (int i = 0; i < 3; i++)
 				wire_send(s->net, &p.in[orders[k][i]]);
-			if (!comes(s->net, &p.out[0], "the first part"))
+			snprintf(what, sizeof(what), "order %zu, %s: the first part", k,
+				 up ? "up" : "down");
+			if (!comes(s->net, &p.out[0], what))
 				break;
 			for (int i = 0; i < 2; i++) {
 				static struct frame is;

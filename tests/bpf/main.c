@@ -96,6 +96,7 @@ int main(int argc, char **argv)
 	cases_icmp(&rig, &net);
 	cases_fragment(&rig, &net);
 	cases_width(&rig, &net);
+	cases_limit(&rig, &net);
 	cases_wire(&rig, &net, &out);
 	check_coverage(&rig);
 	net_leave(&net);

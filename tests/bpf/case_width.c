@@ -359,6 +359,32 @@ static void too_big_udp(struct story *s)
 		frame_udp(&f, &d);
 		answered(s, &f, frame_l4(&f) - FRAME_L3, PROTOCOL_UDP, 1300, "UDP");
 	}
+	for (uint32_t size = 1271; size < 1274; size++) { /* a train of datagrams, IPv4: 1272 fit */
+		bool fits = size + (s->v6 ? 48 : 28) <= 1300;
+		struct datagram d = play_datagram(s, true);
+		struct tally before, moves = {0};
+		static const uint8_t kind[2][2] = {{3, 4}, {2, 0}};
+		static struct frame wanted;
+
+		d.payload = 2600;
+		frame_udp(&f, &d);
+		wanted = f;
+		rig_tally(s->rig, &before);
+		if (rig_run_gso(s->rig, &f, size, &s->run)) {
+			check_fail("the kernel does not run it");
+			return;
+		}
+		if (fits) {
+			play_translate(s, true, &wanted, frame_l4(&f) - FRAME_L3, PROTOCOL_UDP);
+			moves.backend[RIG_AZURE].packets_up = 1;
+			moves.backend[RIG_AZURE].bytes_up = frame_ip_bytes(&f);
+		} else {
+			play_answer(&f, frame_l4(&f) - FRAME_L3, PROTOCOL_UDP, kind[s->v6], 1300,
+				    &wanted);
+		}
+		single_ran(s->rig, &before, &s->run, &wanted, fits ? SHIFT_FORWARD : SHIFT_TOO_BIG,
+			   &moves, "a train of datagrams");
+	}
 }
 
 static void train(struct story *s)

@@ -22,6 +22,7 @@ void cases_icmp(struct rig *rig, const struct net *net);
 void cases_fragment(struct rig *rig, const struct net *net);
 void cases_width(struct rig *rig, const struct net *net);
 void cases_limit(struct rig *rig, const struct net *net);
+void cases_breaker(struct rig *rig, const struct net *net);
 void cases_bare(struct rig *rig, const struct net *net);
 void cases_hostile(struct rig *rig, const struct net *net);
 void cases_wire(struct rig *rig, const struct net *net, const struct net *out);

@@ -98,6 +98,7 @@ int main(int argc, char **argv)
 	cases_fragment(&rig, &net);
 	cases_width(&rig, &net);
 	cases_limit(&rig, &net);
+	cases_breaker(&rig, &net);
 	cases_bare(&rig, &net);
 	cases_hostile(&rig, &net);
 	cases_wire(&rig, &net, &out);

@@ -173,3 +173,65 @@ void play_answer(const struct frame *in, size_t l4, uint8_t protocol, const uint
 		ip_sum(ip);
 	}
 }
+
+/* ---- TCP, many connections of one client ---- */
+
+void play_shape(struct story *s, uint32_t ports, uint8_t shards)
+{
+	struct rig_shape shape = rig_usual;
+
+	shape.ports = ports;
+	shape.shards = shards;
+	rig_reset(s->rig, &shape);
+	rig_weight(s->rig, 100);
+	s->client_end = rig_client(s->rig, s->v6, 0, SHIFT_RANKS, RIG_AZURE);
+	s->client_end.port = 1;
+}
+
+/* The client's next SYN. */
+enum shift_verdict play_syn(struct story *s)
+{
+	enum shift_verdict v;
+
+	s->client_end.port++;
+	v = single_try(s->rig, &s->client_end, &s->run);
+	s->placed = v == SHIFT_FORWARD && rig_flow(s->rig, &s->client_end, &s->place);
+	return v;
+}
+
+/* A packet of the last flow: the client's, whose SYN had number 1000, or the backend's. */
+void play_packet(struct story *s, const struct end *client, const struct shift_flow_ref *place,
+		 uint8_t flags, bool up)
+{
+	struct segment seg = {.src = up ? *client : story_target(s, place),
+			      .dst = up ? rig_listen_end(s->v6) : story_nat(s, place),
+			      .seq = up ? 1001 : 5000 + !(flags & TCP_SYN),
+			      .ack = up ? 5001 : 1001,
+			      .flags = flags,
+			      .ttl = 9};
+	static struct frame f;
+
+	frame_build(&f, &seg);
+	if (rig_run(s->rig, s->rig->ingress, &f, &s->run))
+		check_fail("the kernel does not run it");
+}
+
+void play_answer_syn(struct story *s)
+{
+	play_packet(s, &s->client_end, &s->place, TCP_SYN | TCP_ACK, false);
+}
+
+void play_establish(struct story *s)
+{
+	play_answer_syn(s);
+	play_packet(s, &s->client_end, &s->place, TCP_ACK, true);
+}
+
+void play_flood(struct story *s, uint32_t n)
+{
+	for (uint32_t i = 0; i < n && !check_failed(); i++) {
+		enum shift_verdict v = play_syn(s);
+
+		CHECK(v == SHIFT_FORWARD, "SYN %u of %u: %s", i, n, rig_verdict_names[v]);
+	}
+}

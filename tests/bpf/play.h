@@ -42,3 +42,22 @@ void play_translate(const struct story *s, bool from_client, struct frame *f, si
  */
 void play_answer(const struct frame *in, size_t l4, uint8_t protocol, const uint8_t type_code[2],
 		 uint32_t rest, struct frame *ret);
+
+/* ---- TCP, many connections of one client ---- */
+
+/* All anew, with so many ports in so many shards, share 100 %, a client of azure. */
+void play_shape(struct story *s, uint32_t ports, uint8_t shards);
+
+/* A SYN from the client's next port, with number 1000; its place, if it is forwarded. */
+enum shift_verdict play_syn(struct story *s);
+
+/* So many, all forwarded. */
+void play_flood(struct story *s, uint32_t n);
+
+/* The client's packet after its SYN, or the backend's, whose SYN-ACK has number 5000. */
+void play_packet(struct story *s, const struct end *client, const struct shift_flow_ref *place,
+		 uint8_t flags, bool up);
+
+/* The last flow's SYN-ACK; and the client's acknowledgement of it. */
+void play_answer_syn(struct story *s);
+void play_establish(struct story *s);

@@ -94,8 +94,10 @@ static __always_inline void flow_state(struct shift_flow *f, const struct shift_
 	f->expires = now + (f->protocol == IPPROTO_UDP && state < SHIFT_FLOW_DONE
 				    ? svc->timeout_udp
 				    : svc->timeout[state & 7]);
-	if (state >= SHIFT_FLOW_DONE)
+	if (state >= SHIFT_FLOW_DONE) {
 		uncount_client(f);
+		uncount_half_open(f);
+	}
 }
 
 static __always_inline void forget_entry(void *map, const struct shift_flow_key *key,
@@ -127,7 +129,6 @@ static __always_inline void flow_abandon(struct shift_flow *f, const struct shif
 					 const struct visit *v)
 {
 	flow_forget(f, v->target, v->index);
-	uncount_half_open(f);
 	flow_state(f, svc, SHIFT_FLOW_ABANDONED, v->now);
 }
 

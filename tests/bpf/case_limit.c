@@ -145,6 +145,33 @@ static void established_apart(struct story *s)
 	}
 }
 
+/* What is refused, given up, or begun anew is half open no longer, though its port still rests. */
+static void not_any_more(struct story *s)
+{
+	static const uint8_t flags[] = {TCP_RST | TCP_ACK, TCP_RST};
+
+	play_shape(s, 1100, 1);
+	for (int i = 0; i < 2; i++) {
+		play_flood(s, 1);
+		if (i) /* the client does not want it after all */
+			play_answer_syn(s);
+		play_packet(s, &s->client_end, &s->place, flags[i], i);
+		CHECK(story_record(s)->state == SHIFT_FLOW_DONE, "it is not over");
+		check_equal(half_open(s, azure(s), 0), 0,
+			    i ? "half open, a client's RST" : "half open, refused");
+	}
+	rig_reset(s->rig, &rig_usual);
+	tell(s, "weight 100\n"
+		"client S             -> forward +new\n"
+		"client S anew        -> forward +new\n"
+		"place other\n");
+	check_equal(half_open(s, azure(s), 0) + half_open(s, azure(s), 1), 1,
+		    "half open, begun anew");
+	tell(s, "cut older\n"
+		"backend SA           -> cut\n");
+	check_equal(half_open(s, azure(s), 0) + half_open(s, azure(s), 1), 0, "half open, cut");
+}
+
 static void udp_half_open(struct story *s)
 {
 	uint32_t target = s->v6 ? 26 : 16;
@@ -324,6 +351,7 @@ static const struct tale limits[] = {
 	{.name = "half open: until the client confirms", .more = confirmed},
 	{.name = "half open: at the bound, ports that were given up come back", .more = recycled},
 	{.name = "half open: a flood takes no established flow's port", .more = established_apart},
+	{.name = "half open: no more when it is over", .more = not_any_more},
 	{.name = "half open: UDP until its backend answers", .more = udp_half_open},
 	{.name = "one client: so many flows and no more", .more = client_limit},
 	{.name = "one client: an address or a /64", .more = what_a_client_is},

@@ -56,6 +56,7 @@ static const struct row rows[] = {
 	{"none", {1, 1, 4, 2}, 4, NONE},
 	{"no options", {0}, 0, NONE},
 	{"after the end", {0, 1, 2, 4, 0xff, 0xff, 0, 0}, 8, NONE},
+	{"after the end, with what looks like a length", {0, 2, 2, 4, 0xff, 0xff, 0, 0}, 8, NONE},
 	{"of length 0", {2, 0, 0xff, 0xff, 2, 4, 0xff, 0xff}, 8, NONE},
 	{"of length 1", {2, 1, 0xff, 0xff, 2, 4, 0xff, 0xff}, 8, NONE},
 	{"of length 3", {2, 3, 0xff, 1}, 4, NONE},

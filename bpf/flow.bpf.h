@@ -95,8 +95,10 @@ static __always_inline void flow_state(struct shift_flow *f, const struct shift_
 	f->expires = now + (f->protocol == IPPROTO_UDP && state < SHIFT_FLOW_DONE
 				    ? svc->timeout_udp
 				    : svc->timeout[state & 7]);
-	if (state >= SHIFT_FLOW_DONE)
+	if (state >= SHIFT_FLOW_DONE) {
 		uncount_client(f);
+		uncount_half_open(f);
+	}
 }
 
 /* Takes the reference to this record away. */
@@ -120,7 +122,6 @@ static __always_inline void flow_abandon(struct shift_flow *f, const struct shif
 					 const struct visit *v)
 {
 	flow_forget(f, v->target, v->index);
-	uncount_half_open(f);
 	flow_state(f, svc, SHIFT_FLOW_ABANDONED, v->now);
 }
 

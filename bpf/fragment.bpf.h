@@ -32,11 +32,12 @@ static __always_inline __u32 fragment_hash(const struct packet *p)
 	return h >> 32;
 }
 
+/* In IPv6 only the first part says what the datagram is (RFC 8200, 4.5). */
 #define SAME_DATAGRAM(x, p)                                                                        \
-	((x)->id == (p)->id && (x)->protocol == (p)->protocol && (x)->src[3] == (p)->src[3] &&     \
-	 (x)->src[2] == (p)->src[2] && (x)->src[1] == (p)->src[1] && (x)->src[0] == (p)->src[0] && \
-	 (x)->dst[3] == (p)->dst[3] && (x)->dst[2] == (p)->dst[2] && (x)->dst[1] == (p)->dst[1] && \
-	 (x)->dst[0] == (p)->dst[0])
+	((x)->id == (p)->id && ((p)->v6 || (x)->protocol == (p)->protocol) &&                      \
+	 (x)->src[3] == (p)->src[3] && (x)->src[2] == (p)->src[2] && (x)->src[1] == (p)->src[1] && \
+	 (x)->src[0] == (p)->src[0] && (x)->dst[3] == (p)->dst[3] && (x)->dst[2] == (p)->dst[2] && \
+	 (x)->dst[1] == (p)->dst[1] && (x)->dst[0] == (p)->dst[0])
 
 /* The flow v->target, v->index has begun a datagram. */
 static __always_inline void fragment_note(const struct visit *v, const struct shift_flow *f,

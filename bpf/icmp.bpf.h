@@ -19,10 +19,12 @@ struct quoted {
 	__u32 dst[4];
 	__u32 l3; /* of the quoted packet */
 	__u32 l4;
+	__u32 end;	/* of the error, by its own header: what follows is no part of it */
 	__u16 ip_check; /* quoted */
-	__u16 check;	/* the quoted packet's own, 0: not there, or none */
+	__u16 check;	/* the quoted packet's own, if `summed` */
 	__u8 l4_outer;
 	__u8 ttl;
+	__u8 summed; /* the quoted checksum is there, and is one */
 };
 
 static __always_inline int is_icmp_error(__u8 type, int v6)
@@ -46,11 +48,12 @@ static __always_inline int read_quoted(struct __sk_buff *skb, struct visit *v, s
 		struct iphdr ip;
 
 		if (bpf_skb_load_bytes(skb, l3_offset, &ip, sizeof(ip)) || ip.ihl < 5 ||
-		    ip.frag_off & bpf_htons(IP_MF | IP_OFFSET))
+		    ip.version != 4 || ip.frag_off & bpf_htons(IP_MF | IP_OFFSET))
 			return 0;
 		p->v6 = 0;
 		p->ip_check = ip.check;
 		q->ttl = ip.ttl;
+		q->end = l3_offset + bpf_ntohs(ip.tot_len);
 		q->l4_outer = l3_offset + ip.ihl * 4;
 		map_v4(q->src, ip.saddr);
 		map_v4(q->dst, ip.daddr);
@@ -72,6 +75,7 @@ static __always_inline int read_quoted(struct __sk_buff *skb, struct visit *v, s
 			return 0;
 		p->v6 = 1;
 		q->ttl = ip.hop_limit;
+		q->end = l3_offset + sizeof(ip) + bpf_ntohs(ip.payload_len);
 		q->l4_outer = l3_offset + sizeof(ip);
 		copy_v6(q->src, &ip.saddr);
 		copy_v6(q->dst, &ip.daddr);
@@ -98,15 +102,20 @@ static __always_inline int read_quoted_ports(struct __sk_buff *skb, struct visit
 
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
 		return 0;
-	if (bpf_skb_load_bytes(skb, q->l4, &h, sizeof(h)))
+	if (q->end > skb->len || q->l4 + sizeof(h) > q->end ||
+	    bpf_skb_load_bytes(skb, q->l4, &h, sizeof(h)))
 		return 0;
 	p->sport = h.dest;
 	p->dport = h.source;
-	if (p->protocol == IPPROTO_UDP)
+	if (p->protocol == IPPROTO_UDP) {
 		q->check = h.check;
-	else if (bpf_skb_load_bytes(skb, q->l4 + offsetof(struct tcphdr, check), &q->check,
-				    sizeof(q->check)))
-		q->check = 0;
+		q->summed = !!h.check;
+	} else {
+		__u32 at = q->l4 + offsetof(struct tcphdr, check);
+
+		q->summed = at + sizeof(q->check) <= q->end &&
+			    !bpf_skb_load_bytes(skb, at, &q->check, sizeof(q->check));
+	}
 	/* It went out from the address that the error comes to. */
 	return q->dst[3] == p->dst[3] && q->dst[2] == p->dst[2] && q->dst[1] == p->dst[1] &&
 	       q->dst[0] == p->dst[0];
@@ -159,7 +168,7 @@ static __always_inline int write_quoted(struct __sk_buff *skb, struct visit *v,
 		err = bpf_skb_store_bytes(skb, q->l4, l4, sizeof(l4), 0);
 	if (err)
 		return err;
-	if (q->check) {
+	if (q->summed) {
 		is = ~fold16(fold32((__u64)(__u16)~q->check + addresses + ports));
 		if (!is && p->protocol == IPPROTO_UDP)
 			is = 0xffff;

@@ -137,6 +137,7 @@ static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct pack
 	if (fragment & IP_OFFSET) {
 		p->v6 = 0;
 		p->fragment = 1;
+		p->flags = 0;
 		p->id = ip->id;
 		map_v4(p->src, ip->saddr);
 		map_v4(p->dst, ip->daddr);
@@ -250,6 +251,7 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct pack
 		p->id = c.id;
 		if (c.later) {
 			p->v6 = 1;
+			p->flags = 0;
 			p->protocol = protocol;
 			copy_v6(p->src, &ip->saddr);
 			copy_v6(p->dst, &ip->daddr);

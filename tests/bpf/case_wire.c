@@ -10,33 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <bpf/libbpf.h>
 
+#include "tests/bpf/attach.h"
 #include "tests/bpf/cases.h"
 #include "tests/bpf/check.h"
 #include "tests/bpf/host.h"
 #include "tests/bpf/story.h"
 
 static const struct net *out_net;
-
-/* ---- attaching ---- */
-
-static int attach(const struct net *n, int prog)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)n->ifindex, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, o, .prog_fd = prog, .handle = 1, .priority = 1);
-	int err = bpf_tc_hook_create(&hook);
-
-	return err && err != -EEXIST ? err : bpf_tc_attach(&hook, &o);
-}
-
-static void detach(const struct net *n)
-{
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)n->ifindex,
-		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
-
-	bpf_tc_hook_destroy(&hook);
-}
 
 /* ---- a packet in, a packet out ---- */
 
@@ -326,12 +307,12 @@ void cases_wire(struct rig *rig, const struct net *net, const struct net *out)
 				continue;
 			story_begin(&s, rig, net, v6);
 			wire_drain(out);
-			if (attach(net, rig->ingress) || attach(out, rig->ingress))
+			if (attach_to(net, rig->ingress) || attach_to(out, rig->ingress))
 				check_fail("the program cannot be attached: %s", strerror(errno));
 			else
 				cases[i].run(&s);
-			detach(net);
-			detach(out);
+			attach_end(net);
+			attach_end(out);
 			story_end(&s);
 			check_end();
 		}

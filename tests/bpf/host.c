@@ -30,13 +30,13 @@ static socklen_t address_of(const struct end *e, union address *ret)
 }
 
 /* A socket bound to `at`. */
-static int bound(const struct end *at)
+static int bound(const struct end *at, int type)
 {
 	union address a;
 	socklen_t size = address_of(at, &a);
 	int fd, one = 1, err;
 
-	fd = socket(a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(a.any.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -52,7 +52,7 @@ static int bound(const struct end *at)
 
 int host_listen(const struct end *at)
 {
-	int fd = bound(at), err;
+	int fd = bound(at, SOCK_STREAM), err;
 
 	if (fd >= 0 && listen(fd, 16)) {
 		err = -errno;
@@ -64,11 +64,28 @@ int host_listen(const struct end *at)
 
 int host_connect(const struct end *from, const struct end *to)
 {
-	int fd = bound(from), err;
+	int fd = bound(from, SOCK_STREAM), err;
 	union address a;
 	socklen_t size = address_of(to, &a);
 
 	if (fd >= 0 && connect(fd, &a.any, size) && errno != EINPROGRESS) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int host_udp(const struct end *at, const struct end *to)
+{
+	int fd = bound(at, SOCK_DGRAM), err;
+	union address a;
+	socklen_t size;
+
+	if (fd < 0 || !to)
+		return fd;
+	size = address_of(to, &a);
+	if (connect(fd, &a.any, size)) {
 		err = -errno;
 		close(fd);
 		return err;

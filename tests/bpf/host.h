@@ -15,6 +15,9 @@
 int host_listen(const struct end *at);
 int host_connect(const struct end *from, const struct end *to);
 
+/* A UDP socket, connected if `to` is given. A descriptor, or −errno. */
+int host_udp(const struct end *at, const struct end *to);
+
 /* The next connection of a listener within three seconds; −ETIMEDOUT. */
 int host_accept(int listener);
 

@@ -18,8 +18,8 @@
  * BPF_TABLES_ONLY=TEXT, only cases whose name has this in it.
  *
  * Weak points: the kernel's test_run takes packets of 3.6 kB at most and knows no offloads;
- * CHECKSUM_COMPLETE, devices without an Ethernet header and DROP_REWRITE (the kernel out of memory)
- * are not reached. On a kernel that refuses to run very short frames, those are not tried.
+ * CHECKSUM_COMPLETE and DROP_REWRITE (the kernel out of memory) are not reached. On a kernel that
+ *refuses to run very short frames, those are not tried.
  *
  * Prints "ok - NAME" or "not ok - NAME", at last "N passed, N failed, N skipped". Exit 0: nothing
  * failed; 1: something did, or nothing ran; 2: it could not begin.
@@ -77,7 +77,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (rig_load(&rig, object, false) || rig_load(&grown, object, true))
+	if (rig_load(&rig, object, false) || rig_load_bare(&rig, object) ||
+	    rig_load(&grown, object, true))
 		return 2;
 	if (net_enter(&net, &out))
 		return 2;
@@ -92,6 +93,14 @@ int main(int argc, char **argv)
 	cases_unable(&rig, &net);
 	cases_growing(&grown, &net);
 	cases_explain(&rig, &net);
+	cases_udp(&rig, &net);
+	cases_icmp(&rig, &net);
+	cases_fragment(&rig, &net);
+	cases_width(&rig, &net);
+	cases_limit(&rig, &net);
+	cases_breaker(&rig, &net);
+	cases_bare(&rig, &net);
+	cases_hostile(&rig, &net);
 	cases_wire(&rig, &net, &out);
 	check_coverage(&rig);
 	net_leave(&net);

@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <linux/if_addr.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -296,6 +298,27 @@ int net_enter(struct net *ret_old, struct net *ret_out)
 		err = open_wire(ret_out);
 	if (err)
 		fprintf(stderr, "no network namespace: %s\n", strerror(-err));
+	return err;
+}
+
+int net_tun(const char *const *addresses, size_t n, uint32_t *ret_ifindex)
+{
+	struct ifreq q = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(q.ifr_name, sizeof(q.ifr_name), "tun%d", getpid() % 1000);
+	if (ioctl(fd, TUNSETIFF, &q))
+		err = -errno;
+	*ret_ifindex = err ? 0 : if_nametoindex(q.ifr_name);
+	if (!err)
+		err = set_up(*ret_ifindex);
+	for (size_t i = 0; !err && i < n; i++)
+		err = add_address(*ret_ifindex, addresses[i]);
+	if (!err)
+		return fd;
+	close(fd);
 	return err;
 }
 

@@ -26,6 +26,12 @@ struct net {
 int net_enter(struct net *ret_old, struct net *ret_out);
 void net_leave(struct net *n);
 
+/*
+ * A device without an Ethernet header, up, with these addresses; it ends when the descriptor is
+ * closed. The descriptor, on which IP packets are read and written without waiting; or −errno.
+ */
+int net_tun(const char *const *addresses, size_t n, uint32_t *ret_ifindex);
+
 /* What the kernel is told in /proc/sys/net/NAME. 0 or −errno. */
 int net_sysctl(const char *name, const char *value);
 

@@ -152,8 +152,35 @@ int rig_load(struct rig *r, const char *path, bool growing)
 	return 0;
 }
 
+int rig_load_bare(struct rig *r, const char *path)
+{
+	int err;
+
+	r->bare = bpf_object__open_file(path, NULL);
+	if (!r->bare)
+		return -errno;
+	err = set_constant(r->bare, "iface_slot", RIG_SLOT);
+	if (!err)
+		err = set_constant(r->bare, "window_shift", 8);
+	if (!err)
+		err = set_constant(r->bare, "l3_offset", 0);
+	if (!err)
+		err = set_constant(r->bare, "flow_lines", RIG_LINES);
+	for (int i = 0; !err && i < RIG_MAPS; i++)
+		err = bpf_map__reuse_fd(bpf_object__find_map_by_name(r->bare, map_names[i]),
+					r->map[i]);
+	if (!err)
+		err = bpf_object__load(r->bare);
+	if (!err)
+		r->bare_ingress = program(r->bare, "shift_ingress");
+	if (err)
+		fprintf(stderr, "%s: without Ethernet: %s\n", path, strerror(-err));
+	return err;
+}
+
 void rig_free(struct rig *r)
 {
+	bpf_object__close(r->bare);
 	bpf_object__close(r->object);
 }
 

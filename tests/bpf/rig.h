@@ -24,12 +24,14 @@
 
 struct bpf_object;
 
-#define RIG_SLOT       3
-#define RIG_SERVICE    2
-#define RIG_LISTEN(v6) ((v6) ? 6u : 5u)
-#define RIG_PORT_LO    20000
-#define RIG_SECOND     64 /* ticks */
-#define RIG_TARGETS    8
+#define RIG_SLOT	3
+#define RIG_SERVICE	2
+#define RIG_LISTEN(v6)	((v6) ? 6u : 5u)
+#define RIG_PORT_LO	20000
+#define RIG_SECOND	64 /* ticks */
+#define RIG_TARGETS	8
+#define RIG_UDP(v6)	((v6) ? 8u : 7u)
+#define RIG_UDP_TARGETS 6
 
 enum rig_backend { RIG_ANY, RIG_AWS, RIG_AZURE, RIG_GCP, RIG_BACKENDS };
 
@@ -79,6 +81,7 @@ struct rig_target {
 	bool v6;
 	struct end address, nat; /* the NAT's port is 0 */
 	uint16_t stride, phase;
+	uint8_t protocol;
 };
 
 /* All counters, added up over the CPUs: words of 64 bits. A histogram is summed up in its first. */
@@ -92,19 +95,21 @@ struct tally {
 
 struct rig {
 	struct bpf_object *object;
-	int ingress, explain, clock;
+	struct bpf_object *bare; /* the same for a device without Ethernet headers, on these maps */
+	int ingress, explain, clock, bare_ingress;
 	int map[RIG_MAPS];
 	int cpus;
 	uint32_t ifindex; /* where packets come in */
 	struct rig_shape shape;
 	struct rig_target target[RIG_TARGETS];
-	struct shift_control *control;	   /* the service's, mapped */
-	uint8_t (*dirty)[SHIFT_RANKS];	   /* the same */
-	struct shift_flow *slots[32];	   /* by target id, mapped */
-	uint32_t slot_ports[32];	   /* elements of these */
-	struct shift_service service;	   /* as written to the map */
-	uint32_t next_client;		   /* no two cases share one */
-	uint64_t verdicts[SHIFT_VERDICTS]; /* of all cases so far */
+	struct rig_target udp[RIG_UDP_TARGETS]; /* once rig_add_udp was called */
+	struct shift_control *control;		/* the service's, mapped */
+	uint8_t (*dirty)[SHIFT_RANKS];		/* the same */
+	struct shift_flow *slots[32];		/* by target id, mapped */
+	uint32_t slot_ports[32];		/* elements of these */
+	struct shift_service service;		/* as written to the map */
+	uint32_t next_client;			/* no two cases share one */
+	uint64_t verdicts[SHIFT_VERDICTS];	/* of all cases so far */
 };
 
 /*
@@ -112,12 +117,19 @@ struct rig {
  * after a message on stderr.
  */
 int rig_load(struct rig *r, const char *object, bool growing);
+int rig_load_bare(struct rig *r, const char *object); /* beside that one */
 void rig_free(struct rig *r);
 
 extern const struct rig_shape rig_usual;
 
 /* All anew: share 0, no flow, counters 0, a healthy service of this shape. */
 void rig_reset(struct rig *r, const struct rig_shape *shape);
+
+/*
+ * To what rig_reset made: listeners 7 and 8, as 5 and 6 for UDP; a target of each backend in either
+ * family, 15, 16, 17 / 25, 26, 27, at the addresses, ports and NAT addresses of its first TCP one.
+ */
+void rig_add_udp(struct rig *r, bool quic);
 
 /* ---- running ---- */
 
@@ -157,12 +169,12 @@ struct shift_flow_ref {
 #define RIG_LINES     32768u /* of the index */
 #define RIG_LINES_WAS 32u
 
-struct shift_flow *rig_flow_of(struct rig *r, const struct shift_flow_key *key,
-			       struct shift_flow_ref *ret);
 /* A reference from the client's tuple to a record, whatever is there. */
 void rig_plant(struct rig *r, const struct end *client, uint32_t target, uint32_t index);
 void rig_empty_index(struct rig *r);
 struct shift_flow *rig_flow(struct rig *r, const struct end *client, struct shift_flow_ref *ret);
+struct shift_flow *rig_flow_of(struct rig *r, uint32_t listen, const struct end *client,
+			       struct shift_flow_ref *ret);
 uint32_t rig_flows(struct rig *r); /* entries of the forward table */
 
 /* What shift.h says of a client: its hash under the service's seed, its backend by the table. */
@@ -192,6 +204,19 @@ void rig_pin(struct rig *r, const struct end *client, uint32_t bits, uint32_t ac
 /* Everything becomes this much older: records, deadlines and, if `syns`, the memory of SYNs. */
 void rig_age(struct rig *r, double seconds, bool syns);
 void rig_forget_syns(struct rig *r);
+
+/* The memory of UDP tuples, of fragments and the breakers become older; or are emptied. */
+void rig_age_udp(struct rig *r, double seconds);
+void rig_forget_udp(struct rig *r);
+
+/* Of the way to a target, of the packets' interface, and the service's floor; 0: unknown. */
+void rig_target_mtu(struct rig *r, uint32_t id, uint16_t mtu);
+void rig_mtu(struct rig *r, uint32_t interface, uint32_t floor);
+
+void rig_put_service(struct rig *r); /* r->service, changed */
+
+/* Used by rig_add_udp: one target's maps. */
+void rig_fill_target(struct rig *r, const struct rig_target *t);
 
 /* All entries of the forward table go to the one that is grown out of. */
 void rig_grow(struct rig *r);

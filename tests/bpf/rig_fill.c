@@ -57,6 +57,9 @@ const struct rig_target *rig_target_of(const struct rig *r, uint32_t id)
 	for (int i = 0; i < RIG_TARGETS; i++)
 		if (r->target[i].id == id)
 			return &r->target[i];
+	for (int i = 0; i < RIG_UDP_TARGETS; i++)
+		if (r->udp[i].id == id)
+			return &r->udp[i];
 	return NULL;
 }
 
@@ -184,15 +187,16 @@ static void fill_slots(struct rig *r, uint32_t id)
 	}
 }
 
-static void fill_target(struct rig *r, struct rig_target *t)
+void rig_fill_target(struct rig *r, const struct rig_target *t)
 {
-	struct shift_reply_key reply = {.port = shift_be16(t->address.port), .protocol = 6};
+	struct shift_reply_key reply = {.port = shift_be16(t->address.port),
+					.protocol = t->protocol};
 	struct shift_target m = {
 		.port = reply.port,
 		.port_lo = RIG_PORT_LO,
 		.ports = r->shape.ports,
 		.family = t->v6 ? 6 : 4,
-		.protocol = 6,
+		.protocol = t->protocol,
 		.flags = SHIFT_TARGET_USED,
 		.shards = r->shape.shards,
 		.stride = t->stride,
@@ -268,7 +272,8 @@ void rig_reset(struct rig *r, const struct rig_shape *shape)
 		t->nat = end_of(fixture[i].nat, 0);
 		t->stride = shape->one_aws ? 1 : fixture[i].stride;
 		t->phase = fixture[i].phase;
-		fill_target(r, t);
+		t->protocol = 6;
+		rig_fill_target(r, t);
 	}
 	fill_backends(r);
 	fill_tables(r);
@@ -419,10 +424,8 @@ void rig_age(struct rig *r, double seconds, bool syns)
 	uint32_t ticks = (uint32_t)(seconds * RIG_SECOND + 0.5);
 	uint64_t ns = (uint64_t)(seconds * 1e9);
 
-	for (int i = 0; i < RIG_TARGETS; i++) {
-		uint32_t id = r->target[i].id;
-
-		for (uint32_t k = 0; k < r->slot_ports[id]; k++) {
+	for (uint32_t id = 0; id < 32; id++) {
+		for (uint32_t k = 0; r->slots[id] && k < r->slot_ports[id]; k++) {
 			r->slots[id][k].expires -= ticks;
 			r->slots[id][k].syn_tick -= ticks;
 			r->slots[id][k].born -= ns;
@@ -451,9 +454,9 @@ void rig_forget_limits(struct rig *r)
 {
 	for (uint32_t i = 0; i < RIG_BACKENDS; i++)
 		rig_put(r, RIG_BREAKERS, &i, &(struct shift_breaker){0});
-	for (int i = 0; i < RIG_TARGETS; i++) {
+	for (uint32_t id = 0; id < 32; id++) {
 		for (uint32_t shard = 0; shard < SHIFT_MAX_SHARDS; shard++) {
-			uint32_t key = r->target[i].id * SHIFT_MAX_SHARDS + shard;
+			uint32_t key = id * SHIFT_MAX_SHARDS + shard;
 			struct shift_cursor cursor;
 
 			rig_get(r, RIG_CURSORS, &key, &cursor);

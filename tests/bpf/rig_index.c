@@ -8,10 +8,10 @@
 
 #include "tests/bpf/rig.h"
 
-static struct shift_flow_key key_of_client(const struct end *client)
+static struct shift_flow_key key_of_client(uint32_t listen, const struct end *client)
 {
 	struct shift_flow_key key = {.client_port = shift_be16(client->port),
-				     .listen = RIG_LISTEN(end_is_v6(client))};
+				     .listen = (uint16_t)listen};
 
 	memcpy(key.client, client->ip, sizeof(key.client));
 	return key;
@@ -56,28 +56,27 @@ static struct shift_flow *look_in(struct rig *r, enum rig_map map, uint32_t line
 	return NULL;
 }
 
-struct shift_flow *rig_flow_of(struct rig *r, const struct shift_flow_key *key,
+struct shift_flow *rig_flow_of(struct rig *r, uint32_t listen, const struct end *client,
 			       struct shift_flow_ref *ret)
 {
 	static const enum rig_map maps[] = {RIG_FLOWS, RIG_FLOWS_WAS};
 	static const uint32_t lines[] = {RIG_LINES, RIG_LINES_WAS};
-	uint64_t hash = shift_flow_hash(key);
+	struct shift_flow_key key = key_of_client(listen, client);
+	uint64_t hash = shift_flow_hash(&key);
 	struct shift_flow *f = NULL;
 
 	for (int i = 0; i < 2 && !f; i++) {
-		f = look_in(r, maps[i], shift_line(hash, lines[i]), shift_tag(hash), key, ret);
+		f = look_in(r, maps[i], shift_line(hash, lines[i]), shift_tag(hash), &key, ret);
 		if (!f)
 			f = look_in(r, maps[i], shift_other_line(hash, lines[i]), shift_tag(hash),
-				    key, ret);
+				    &key, ret);
 	}
 	return f;
 }
 
 struct shift_flow *rig_flow(struct rig *r, const struct end *client, struct shift_flow_ref *ret)
 {
-	struct shift_flow_key key = key_of_client(client);
-
-	return rig_flow_of(r, &key, ret);
+	return rig_flow_of(r, RIG_LISTEN(end_is_v6(client)), client, ret);
 }
 
 static void put(struct rig *r, enum rig_map map, uint32_t line, uint64_t ref)
@@ -97,7 +96,7 @@ static void put(struct rig *r, enum rig_map map, uint32_t line, uint64_t ref)
 
 void rig_plant(struct rig *r, const struct end *client, uint32_t target, uint32_t index)
 {
-	struct shift_flow_key key = key_of_client(client);
+	struct shift_flow_key key = key_of_client(RIG_LISTEN(end_is_v6(client)), client);
 	uint64_t hash = shift_flow_hash(&key);
 
 	put(r, RIG_FLOWS, shift_line(hash, RIG_LINES), shift_ref(target, index, hash));

@@ -65,6 +65,55 @@ bool single_passes(struct rig *r, const struct frame *f, enum shift_verdict verd
 	return true;
 }
 
+/* What the kernel is told to do with a packet of this verdict. */
+static int action_of(enum shift_verdict v)
+{
+	if (v == SHIFT_DROP_TTL || v == SHIFT_DROP_REWRITE || v == SHIFT_FRAGMENT_ORDER)
+		return TC_ACT_SHOT;
+	return v < SHIFT_FORWARD ? TC_ACT_UNSPEC : TC_ACT_REDIRECT;
+}
+
+bool single_ran(struct rig *r, const struct tally *before, const struct run *run,
+		const struct frame *wanted, enum shift_verdict verdict, const struct tally *moves,
+		const char *what)
+{
+	struct tally sum = {0};
+	int action = action_of(verdict);
+	bool failed = check_failed();
+
+	if (moves)
+		sum = *moves;
+	sum.verdict[verdict]++;
+	sum.packets++;
+	CHECK(run->action == action, "%s: the action is %d, not %d", what, run->action, action);
+	if (action != TC_ACT_SHOT && wanted)
+		frame_check_equal(&run->out, wanted, what);
+	check_moves(r, before, &sum, what);
+	return failed || !check_failed();
+}
+
+bool single_becomes(struct rig *r, const struct frame *in, const struct frame *wanted,
+		    enum shift_verdict verdict, const struct tally *moves, const char *format, ...)
+{
+	static struct run run;
+	struct tally before;
+	char what[120];
+	va_list args;
+	int err;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	rig_tally(r, &before);
+	err = rig_run(r, r->ingress, in, &run);
+	if (err) {
+		check_fail("%s: the kernel does not run it: %d", what, err);
+		return false;
+	}
+	return single_ran(r, &before, &run, verdict < SHIFT_FORWARD ? in : wanted, verdict, moves,
+			  what);
+}
+
 enum shift_verdict single_try(struct rig *r, const struct end *client, struct run *ret)
 {
 	struct tally before, after;

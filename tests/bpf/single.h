@@ -18,6 +18,22 @@ __attribute__((format(printf, 4, 5))) bool single_passes(struct rig *r, const st
 							 enum shift_verdict verdict,
 							 const char *format, ...);
 
+/*
+ * The frame ends with this verdict and, of all counters, exactly those of `moves` (may be NULL)
+ * move besides. What is passed on is unchanged; what leaves is `wanted`, byte for byte; the rest is
+ * not looked at. False: it was not so, and was complained of.
+ */
+__attribute__((format(printf, 6, 7))) bool single_becomes(struct rig *r, const struct frame *in,
+							  const struct frame *wanted,
+							  enum shift_verdict verdict,
+							  const struct tally *moves,
+							  const char *format, ...);
+
+/* The same of a packet that was run, between two looks at the counters. */
+bool single_ran(struct rig *r, const struct tally *before, const struct run *run,
+		const struct frame *wanted, enum shift_verdict verdict, const struct tally *moves,
+		const char *what);
+
 /* The client's SYN is shifted: proof that whatever was changed before makes the difference. */
 void single_shifts(struct rig *r, const struct end *client);
 

@@ -324,8 +324,6 @@ static __always_inline int is_quic_initial(struct __sk_buff *skb, const struct p
 static __always_inline int begins(struct __sk_buff *skb, struct visit *v,
 				  const struct shift_service *svc)
 {
-	if (v->p.protocol == IPPROTO_TCP)
-		return is_syn(&v->p);
 	if (left_local(v, svc, SYN_TOUCH))
 		return 0;
 	if (!v->quic || is_quic_initial(skb, &v->p))
@@ -376,12 +374,18 @@ static __always_inline struct shift_service *visit_service(struct visit *v,
 	svc = bpf_map_lookup_elem(&shift_services, &v->service);
 	if (!svc || !(svc->flags & SHIFT_SERVICE_USED))
 		return NULL;
-	v->quic = l->flags & SHIFT_LISTEN_QUIC;
 	v->hash = shift_hash(svc->seed, svc->affinity, v->p.src, v->p.sport);
 	v->now = tick_now();
+	return svc;
+}
+
+/* What counts for a new flow only. */
+static __always_inline void visit_new(struct visit *v, const struct shift_listen *l,
+				      const struct shift_service *svc)
+{
+	v->quic = l->flags & SHIFT_LISTEN_QUIC;
 	v->draining = svc->flags & SHIFT_SERVICE_DRAIN || l->flags & SHIFT_LISTEN_DRAIN ||
 		      (svc->pause_until && !shift_tick_passed(v->now, svc->pause_until));
-	return svc;
 }
 
 static __always_inline int from_client(struct __sk_buff *skb, struct visit *v,
@@ -402,7 +406,10 @@ static __always_inline int from_client(struct __sk_buff *skb, struct visit *v,
 				return action;
 		}
 	}
-	if (!begins(skb, v, svc))
+	if (v->p.protocol == IPPROTO_TCP && !is_syn(&v->p))
+		return verdict(v, SHIFT_PASS_LOCAL, NOT_OURS);
+	visit_new(v, l, svc);
+	if (v->p.protocol == IPPROTO_UDP && !begins(skb, v, svc))
 		return verdict(v, SHIFT_PASS_LOCAL, NOT_OURS);
 	decide(skb, v, svc, 1);
 	if (v->d.verdict == SHIFT_FORWARD)

@@ -366,7 +366,7 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 	f->up = 0;
 	f->down = 0;
 	f->cut = 0;
-	f->flags = 0;
+	f->flags = p->protocol == IPPROTO_UDP ? SHIFT_FLOW_UDP : 0;
 	f->client_ack = 0;
 	f->backend_ack = 0;
 	f->bytes_up = 0;

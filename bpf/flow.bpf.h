@@ -92,7 +92,7 @@ static __always_inline void flow_state(struct shift_flow *f, const struct shift_
 {
 	if (f->state != state)
 		f->state = state;
-	f->expires = now + (f->protocol == IPPROTO_UDP && state < SHIFT_FLOW_DONE
+	f->expires = now + (f->flags & SHIFT_FLOW_UDP && state < SHIFT_FLOW_DONE
 				    ? svc->timeout_udp
 				    : svc->timeout[state & 7]);
 	if (state >= SHIFT_FLOW_DONE) {
@@ -201,7 +201,8 @@ static __always_inline void flow_from_client(struct shift_flow *f, const struct 
 		flow_reset(f, svc, stats, &f->up, p->seq - f->backend_ack, now);
 		return;
 	}
-	uncount_half_open(f);
+	if (f->state <= SHIFT_FLOW_SYN_RECV)
+		uncount_half_open(f);
 	if (p->flags & TCP_ACK && f->client_ack != p->ack)
 		f->client_ack = p->ack;
 	if (is_fin(p) && !client_closes(f) && p->seq - f->backend_ack <= FIN_WINDOW) {

@@ -307,6 +307,7 @@ struct shift_reply_key {
 #define SHIFT_FLOW_TO_OLD  0x01 /* direction: set where the new side sends to the old */
 #define SHIFT_FLOW_RELAY   0x02 /* owned by the relay */
 #define SHIFT_FLOW_CUT	   0x04 /* `rollback --cut` told both ends */
+#define SHIFT_FLOW_UDP	   0x10 /* as `protocol` says, where every packet looks */
 #define SHIFT_FLOW_GATEWAY 0x08 /* the client came through the target's gateway */
 
 /* up, down: what was seen from the client, from the backend. A byte each, because the two

@@ -180,6 +180,7 @@ int shift_explain(struct __sk_buff *skb)
 	svc = visit_service(v, l);
 	if (!svc)
 		return NOT_OURS;
+	visit_new(v, l, svc);
 	x->listen = v->listen;
 	x->service = v->service;
 	x->hash = v->hash;

@@ -212,7 +212,7 @@ static int reset_one(const struct flow_seen *seen, void *arg)
 	}
 	s->result->reset++;
 	if (f.live->generation == now.generation) { /* as the program does after a cut */
-		f.live->flags = SHIFT_FLOW_CUT;
+		f.live->flags |= SHIFT_FLOW_CUT;
 		f.live->state = SHIFT_FLOW_DONE;
 		f.live->expires = plane_tick(&s->g) + s->svc.timeout[SHIFT_FLOW_DONE];
 	}

@@ -88,10 +88,6 @@ static int attach_one(struct apply *a, const char *name, bool growing)
 	err = device(name, &type, mac);
 	if (err)
 		return apply_failed(name, err);
-	if (type != ARPHRD_ETHER && type != ARPHRD_LOOPBACK) {
-		say("%s: this version attaches to devices with Ethernet headers only", name);
-		return EXIT_FAILED;
-	}
 	f = &a->g.interface[slot];
 	if (f->ifindex != ifindex) { /* new, or made anew under its name */
 		f->hook = SHIFT_HOOK_NONE;

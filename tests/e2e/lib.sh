@@ -9,7 +9,7 @@ export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 name=${0##*/}
-export SHIFT_LAB=t-${name//[^a-z0-9-]/}
+export SHIFT_LAB=${SHIFT_LAB:-t}-${name//[^a-z0-9-]/}
 lab=$here/tools/lab
 shiftctl=${SHIFTCTL:-$here/build/shiftctl}
 traffic=${SHIFT_TRAFFIC:-$here/build/traffic}

@@ -265,7 +265,7 @@ static void answer_datagrams(struct server *s)
 static int bind_port(int type, unsigned int port)
 {
 	union endpoint any = {.in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)}};
-	int zero = 0, one = 1, err;
+	int zero = 0, one = 1, patience = 8 << 20, err;
 	int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0) {
@@ -281,6 +281,8 @@ static int bind_port(int type, unsigned int port)
 	if (type == SOCK_DGRAM) {
 		setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one));
 		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one));
+		/* A server that waits for a CPU must not lose what the path brought. */
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &patience, sizeof(patience));
 	}
 	if (bind(fd, &any.sa, endpoint_len(&any)) != 0 ||
 	    (type == SOCK_STREAM && listen(fd, 4096) != 0)) {

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
 """
-crafted: TCP by hand, for tests/e2e/50-crafted.
+crafted: TCP by hand, for tests/e2e/50-crafted and 55-review.
 
 	crafted.py serve NAME PORT      a server that does what the client says, one command a line
 	crafted.py record DEVICE PORT   a line on stdout for each TCP packet that comes in for PORT
@@ -11,6 +11,10 @@ crafted: TCP by hand, for tests/e2e/50-crafted.
 	crafted.py fastopen SRC DST PORT    … asks twice with the question in the SYN
 	crafted.py reset SRC DST PORT   … is reset by the server
 	crafted.py connect SRC SPORT DST DPORT  … connects from a port that others listen on
+	crafted.py idle SRC SPORT DST DPORT DONE    … says who answers, then nothing, until it is reset
+	                                or there is a file DONE; prints which
+	crafted.py twice DEVICE PORT    a backend that answers each SYN with two SYN-ACKs of unlike
+	                                numbers; a line with the flags of each packet that comes in
 
 The server's commands: `who` is answered by NAME; `bye` closes first; `reset` resets; `body N` waits for
 the client's FIN, sends N bytes and closes; `urgent` answers with the urgent byte that follows. At
@@ -338,7 +342,38 @@ def connect(src, sport, dst, dport):
 	s.recv(1)
 
 
-# ---- the server ----
+def idle(src, sport, dst, dport, done):
+	s = kernel_socket(src, int(sport))
+	s.connect((dst, int(dport)))
+	s.sendall(b'who\n')
+	print(s.makefile('r').readline().strip(), flush=True)
+	while not select.select([s], [], [], 0.05)[0]:
+		if os.path.exists(done):
+			print('idle')
+			return
+	try:
+		print('closed' if not s.recv(1) else 'data')
+	except ConnectionResetError:
+		print('reset')
+
+
+# ---- servers ----
+
+def twice(device, port):
+	"""IPv4 and IPv6; the kernel's own answers are somebody else's to stop."""
+	s = packet_socket(device)
+	while True:
+		frame, where = s.recvfrom(1 << 17)
+		p = Packet(frame) if where[2] != socket.PACKET_OUTGOING else None
+		if not p or not p.tcp or p.dport != port:
+			continue
+		print(flag_text(p.flags, 'P'), p.ack, flush=True)
+		if flag_text(p.flags) == 'S':
+			c = Connection(address_text(p.dst), p.dport, address_text(p.src), p.sport)
+			for isn in 1000000, 500000000:
+				s.send(frame[6:12] + frame[:6] + frame[12:14] +
+				       packet(c, flag_bits('SA'), isn, p.seq + 1, b'', b''))
+
 
 def peer(s, name):
 	with s:
@@ -392,7 +427,9 @@ def main():
 			record(rest[0], int(rest[1]))
 		elif verb == 'client':
 			Client(*rest).run()
-		elif verb in ('half', 'urgent', 'fastopen', 'reset', 'connect'):
+		elif verb == 'twice':
+			twice(rest[0], int(rest[1]))
+		elif verb in ('half', 'urgent', 'fastopen', 'reset', 'connect', 'idle'):
 			globals()[verb](*rest)
 		else:
 			sys.exit(__doc__)

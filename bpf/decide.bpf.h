@@ -83,14 +83,31 @@ __noinline int udp_memory(__u64 hash, __u32 ttl, __u32 now, __u32 how)
 	return line_memory(bpf_map_lookup_elem(&shift_udps, &key), (__u32)hash | 1, ttl, now, how);
 }
 
+/* When nothing was left local for as long as it would be remembered, nobody need look. */
+static __always_inline int syn_left_local(const struct visit *v, const struct shift_service *svc,
+					  __u32 how)
+{
+	__u32 service = v->service, *last = bpf_map_lookup_elem(&shift_locals, &service);
+	__u32 now = v->now ? v->now : 1, then;
+
+	if (!last)
+		return 0;
+	then = *(volatile __u32 *)last;
+	if (how == SYN_KEEP) {
+		if (then != now)
+			*last = now;
+	} else if (!then || now - then > svc->syn_memory) {
+		return 0;
+	}
+	return syn_memory(syn_hash(&v->p), svc->syn_memory, v->now, how);
+}
+
 static __always_inline int left_local(const struct visit *v, const struct shift_service *svc,
 				      __u32 how)
 {
-	__u64 hash = syn_hash(&v->p);
-
 	if (v->p.protocol == IPPROTO_UDP)
-		return udp_memory(hash, svc->timeout_udp, v->now, how);
-	return syn_memory(hash, svc->syn_memory, v->now, how);
+		return udp_memory(syn_hash(&v->p), svc->timeout_udp, v->now, how);
+	return syn_left_local(v, svc, how);
 }
 
 enum { SOCKET_OF_FLOW, SOCKET_ANY };

@@ -192,6 +192,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_MAX_SERVICES);
+	__type(key, __u32);
+	__type(value, __u32); /* tick of the last SYN left local; 0: never */
+} shift_locals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SHIFT_UDP_LINES);
 	__type(key, __u32);
 	__type(value, struct shift_syn_line);

@@ -498,11 +498,8 @@ struct shift_globals {
 	__u64 clock_ns;
 	__u64 netns; /* SO_NETNS_COOKIE, or the inode below 5.14 */
 	__u64 build; /* of the object that was loaded last */
-	struct {
-		__u16 lo, hi;
-	} reserved[SHIFT_MAX_SERVICES]; /* [service]: added to ip_local_reserved_ports; 0: nothing
-					 */
-	__u8 spare[80];
+	struct shift_range reserved[SHIFT_MAX_RANGES]; /* ours in ip_local_reserved_ports */
+	__u8 spare[16];
 	struct shift_interface interface[SHIFT_MAX_INTERFACES];
 };
 

@@ -26,19 +26,20 @@
 #define TCX_MAX 64
 
 const char *const plane_map_names[PLANE_MAPS] = {
-	[PLANE_CONTROL] = "shift_control",     [PLANE_GLOBALS] = "shift_globals",
-	[PLANE_PORTS] = "shift_ports",	       [PLANE_SERVICES] = "shift_services",
-	[PLANE_ENTRY] = "shift_entry",	       [PLANE_LISTENS] = "shift_listens",
-	[PLANE_CLIENTS] = "shift_clients",     [PLANE_DIRTY] = "shift_dirty",
-	[PLANE_TABLES] = "shift_tables",       [PLANE_BACKENDS] = "shift_backends",
-	[PLANE_TARGETS] = "shift_targets",     [PLANE_REPLIES] = "shift_replies",
-	[PLANE_CURSORS] = "shift_cursors",     [PLANE_SLOTS] = "shift_slots",
-	[PLANE_FLOWS] = "shift_flows",	       [PLANE_FLOWS_WAS] = "shift_flows_was",
-	[PLANE_SYNS] = "shift_syns",	       [PLANE_UDPS] = "shift_udps",
-	[PLANE_FRAGMENTS] = "shift_fragments", [PLANE_HELD] = "shift_held",
-	[PLANE_LOAD] = "shift_load",	       [PLANE_BREAKERS] = "shift_breakers",
-	[PLANE_ARRIVALS] = "shift_arrivals",   [PLANE_IFSTATS] = "shift_ifstats",
-	[PLANE_SVCSTATS] = "shift_svcstats",   [PLANE_BESTATS] = "shift_bestats",
+	[PLANE_CONTROL] = "shift_control",   [PLANE_GLOBALS] = "shift_globals",
+	[PLANE_PORTS] = "shift_ports",	     [PLANE_SERVICES] = "shift_services",
+	[PLANE_ENTRY] = "shift_entry",	     [PLANE_LISTENS] = "shift_listens",
+	[PLANE_CLIENTS] = "shift_clients",   [PLANE_DIRTY] = "shift_dirty",
+	[PLANE_TABLES] = "shift_tables",     [PLANE_BACKENDS] = "shift_backends",
+	[PLANE_TARGETS] = "shift_targets",   [PLANE_REPLIES] = "shift_replies",
+	[PLANE_CURSORS] = "shift_cursors",   [PLANE_SLOTS] = "shift_slots",
+	[PLANE_FLOWS] = "shift_flows",	     [PLANE_FLOWS_WAS] = "shift_flows_was",
+	[PLANE_SYNS] = "shift_syns",	     [PLANE_LOCALS] = "shift_locals",
+	[PLANE_UDPS] = "shift_udps",	     [PLANE_FRAGMENTS] = "shift_fragments",
+	[PLANE_HELD] = "shift_held",	     [PLANE_LOAD] = "shift_load",
+	[PLANE_BREAKERS] = "shift_breakers", [PLANE_ARRIVALS] = "shift_arrivals",
+	[PLANE_IFSTATS] = "shift_ifstats",   [PLANE_SVCSTATS] = "shift_svcstats",
+	[PLANE_BESTATS] = "shift_bestats",
 };
 
 int plane_namespace(uint64_t *ret_id, bool *ret_first)

@@ -32,6 +32,7 @@ enum plane_map {
 	PLANE_FLOWS,
 	PLANE_FLOWS_WAS, /* one entry, but while the forward table grows */
 	PLANE_SYNS,
+	PLANE_LOCALS,
 	PLANE_UDPS,
 	PLANE_FRAGMENTS,
 	PLANE_HELD,

@@ -135,12 +135,21 @@ static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 	       *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
 }
 
+/* Did the target's gateway send us the packet? */
+static __always_inline int from_gateway(struct xdp_md *ctx, const struct shift_target *t)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	const struct ethhdr *eth = data;
+
+	return (void *)(eth + 1) <= end && t->gateway_known && same_mac(t->gateway, eth->h_source);
+}
+
 /*
- * The MACs for v->ends' destination, out where the packet came in. `gateway`: where it may go back
- * to; NULL: nowhere. False: only tc knows.
+ * The MACs for v->ends' destination, out where the packet came in. `back`: it may go back to the
+ * router it came from. False: only tc knows.
  */
-static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, __u32 out,
-				    const __u8 *gateway, __u8 macs[12])
+static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, __u32 out, int back,
+				    __u8 macs[12])
 {
 	__u32 bits = v->ends.dst[3] ^ v->ends.dst[1],
 	      key = (bits ^ bits >> 12 ^ bits >> 24) & (HOPS - 1);
@@ -159,7 +168,7 @@ static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, _
 		__builtin_memcpy(macs + 6, h->smac, 6);
 		return 1;
 	}
-	if (h->ifindex || !gateway || !same_mac(gateway, eth->h_source))
+	if (h->ifindex || !back)
 		return 0;
 	__builtin_memcpy(macs, eth->h_source, 6);
 	__builtin_memcpy(macs + 6, eth->h_dest, 6);
@@ -240,6 +249,7 @@ static __always_inline int xdp_from_client(struct xdp_md *ctx, struct visit *v,
 	struct shift_flow *f;
 	__u8 macs[12];
 	__u32 out;
+	int back;
 
 	if (!svc || !rank_dirty(v->service, shift_hash_rank(v->hash)))
 		return PASS;
@@ -251,14 +261,15 @@ static __always_inline int xdp_from_client(struct xdp_md *ctx, struct visit *v,
 	if (!t)
 		return PASS;
 	out = ends_to_backend(&v->ends, t, v->index, ctx->ingress_ifindex);
-	if (!find_hop(ctx, v, out, t->gateway_known ? t->gateway : NULL, macs))
+	back = from_gateway(ctx, t);
+	if (!find_hop(ctx, v, out, back, macs))
 		return PASS;
 	if (xdp_rewrite(ctx, v, macs))
 		return PASS;
 	if (f->ifindex != ctx->ingress_ifindex)
 		f->ifindex = ctx->ingress_ifindex;
-	if (t->gateway_known && !(f->flags & SHIFT_FLOW_GATEWAY) && same_mac(macs, t->gateway))
-		f->flags |= SHIFT_FLOW_GATEWAY;
+	if (back != !!(f->flags & SHIFT_FLOW_GATEWAY))
+		f->flags ^= SHIFT_FLOW_GATEWAY;
 	bs = backend_stats(f->backend);
 	if (v->p.protocol == IPPROTO_UDP)
 		flow_udp(f, svc, 0, v->now);
@@ -276,10 +287,9 @@ static __always_inline int xdp_from_backend(struct xdp_md *ctx, struct visit *v)
 {
 	struct shift_backend_stats *bs;
 	struct shift_service *svc;
-	const __u8 *gateway = NULL;
 	struct shift_target *t;
 	struct shift_flow *f;
-	int is_target;
+	int is_target, back;
 	__u8 macs[12];
 
 	v->now = tick_now();
@@ -290,9 +300,8 @@ static __always_inline int xdp_from_backend(struct xdp_md *ctx, struct visit *v)
 	if (!svc || !is_plain(f, &v->p, svc))
 		return PASS;
 	t = bpf_map_lookup_elem(&shift_targets, &v->target);
-	if (t && t->gateway_known && f->flags & SHIFT_FLOW_GATEWAY)
-		gateway = t->gateway;
-	if (!find_hop(ctx, v, f->ifindex, gateway, macs))
+	back = t && f->flags & SHIFT_FLOW_GATEWAY && from_gateway(ctx, t);
+	if (!find_hop(ctx, v, f->ifindex, back, macs))
 		return PASS;
 	if (xdp_rewrite(ctx, v, macs))
 		return PASS;

@@ -127,12 +127,16 @@ static void by_fib(struct story *s)
 		for (int k = 0; k < 4; k++) {
 			from_mac(s, k & 2, !(k & 1), xdp_stranger_mac);
 			xdp_goes(s, k & 2, !(k & 1), &f, macs, "from another router");
+			CHECK(!marked(s, k & 2), "another router's client is marked");
 		}
 		for (int k = 0; k < 4; k++) {
 			from_mac(s, k & 2, !(k & 1), frame_gateway_mac);
 			xdp_goes(s, k & 2, !(k & 1), &f, macs, "from the gateway");
 			CHECK(marked(s, k & 2) == gateway, "the mark is wrong");
 		}
+		from_mac(s, true, true, xdp_stranger_mac);
+		xdp_goes(s, true, true, &f, macs, "from another router again");
+		CHECK(!marked(s, true), "it is still marked");
 	}
 	xdp_forwarding(s, false);
 }

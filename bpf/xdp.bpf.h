@@ -8,10 +8,11 @@
  * uncounted, and tc sees it as if there were no XDP. So there is one decision, one cut, one MSS
  * clamp.
  *
- * The next hop is the FIB's, kept per destination for a second. The FIB does not answer where
- * forwarding is off; then the packet may go back to the router it came from, if that is the way
- * there: userspace has noted the gateway's MAC with the target. A flow whose client came through
- * the same router is marked, so that its answers can go back there, too.
+ * The next hop is the FIB's, kept per destination for a second; where it has none, tc has to see to
+ * it. The FIB does not answer where forwarding is off; then the packet may go back to the router it
+ * came from, if that is the way there: userspace has noted the gateway's MAC with the target. A
+ * flow whose client came through the same router is marked, so that its answers can go back there,
+ * too.
  *
  * Known weakness: XDP cannot see whether a checksum is partial, as a veth's may be (its sender's
  * `tx` offload has to be off); doctor says so.
@@ -29,11 +30,13 @@
 struct hop {
 	__u32 to[4];
 	__u32 tick;
-	__u32 ifindex; /* 0: pass */
+	__u32 ifindex; /* 0: none */
 	__u8 dmac[6];
 	__u8 smac[6];
-	__u32 known;
+	__u32 known; /* 0: not asked; HOP_* */
 };
+
+enum { HOP_ANSWERED = 1, HOP_FORWARDING_OFF = 2 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -106,6 +109,7 @@ static __noinline int ask_fib(struct xdp_md *ctx, const struct visit *v, struct 
 {
 	struct bpf_fib_lookup f = {.ifindex = ctx->ingress_ifindex, .l4_protocol = v->p.protocol};
 	const struct ends *e = &v->ends;
+	long answer;
 
 	if (v->p.v6) {
 		f.family = AF_INET6;
@@ -118,9 +122,10 @@ static __noinline int ask_fib(struct xdp_md *ctx, const struct visit *v, struct 
 	}
 	__builtin_memcpy(h->to, e->dst, sizeof(h->to));
 	h->tick = v->now;
-	h->known = 1;
 	h->ifindex = 0;
-	if (bpf_fib_lookup(ctx, &f, sizeof(f), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+	answer = bpf_fib_lookup(ctx, &f, sizeof(f), 0);
+	h->known = answer == BPF_FIB_LKUP_RET_FWD_DISABLED ? HOP_FORWARDING_OFF : HOP_ANSWERED;
+	if (answer != BPF_FIB_LKUP_RET_SUCCESS)
 		return 0;
 	__builtin_memcpy(h->dmac, f.dmac, sizeof(h->dmac));
 	__builtin_memcpy(h->smac, f.smac, sizeof(h->smac));
@@ -168,7 +173,7 @@ static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, _
 		__builtin_memcpy(macs + 6, h->smac, 6);
 		return 1;
 	}
-	if (h->ifindex || !back)
+	if (h->known != HOP_FORWARDING_OFF || !back)
 		return 0;
 	__builtin_memcpy(macs, eth->h_source, 6);
 	__builtin_memcpy(macs + 6, eth->h_dest, 6);

@@ -163,6 +163,49 @@ static void kept_a_second(struct story *s)
 	xdp_passes(s, &f, "asked once more");
 }
 
+/* The flow's client is this one from now on, for its answers. */
+static void belongs_to(struct story *s, bool udp, const struct end *client)
+{
+	s->client_end = *client;
+	memcpy(xdp_flow(s, udp)->client, client->ip, sizeof(client->ip));
+	xdp_flow(s, udp)->client_port = shift_be16(client->port);
+}
+
+static uint32_t hop_key(const struct end *e)
+{
+	uint32_t bits = e->ip[3] ^ e->ip[1];
+
+	return (bits ^ bits >> 12 ^ bits >> 24) & 4095;
+}
+
+/* Where forwarding is on, the FIB is asked and nobody else. */
+static void fib_knows_no_way(struct story *s)
+{
+	struct end near = end_of(s->v6 ? "2001:db8::77" : "203.0.113.77", 777), far;
+	uint8_t macs[12];
+
+	if (!xdp_flows(s))
+		return;
+	memcpy(macs, frame_gateway_mac, 6);
+	memcpy(macs + 6, frame_host_mac, 6);
+	do /* in the same place of the memory of hops */
+		far = rig_client(s->rig, s->v6, 0, SHIFT_RANKS, RIG_ANY);
+	while (hop_key(&far) != hop_key(&near));
+	xdp_forwarding(s, true);
+	xdp_forget_hops();
+	for (int i = 0; i < 6; i++) {
+		bool udp = i / 2 & 1;
+
+		belongs_to(s, udp, i & 1 ? &far : &near);
+		from_mac(s, udp, false, frame_gateway_mac);
+		if (i & 1)
+			xdp_goes(s, udp, false, &f, macs, "a client behind the gateway");
+		else
+			xdp_passes(s, &f, "a client whose MAC is not known");
+	}
+	xdp_forwarding(s, false);
+}
+
 static void fib_says_elsewhere(struct story *s)
 {
 	uint8_t macs[12];
@@ -291,6 +334,7 @@ static const struct tale hops[] = {
 static const struct tale fib[] = {
 	{.name = "as the FIB says", .more = by_fib},
 	{.name = "kept for a second", .more = kept_a_second},
+	{.name = "no way by the FIB", .more = fib_knows_no_way},
 	{.name = "elsewhere by the FIB", .more = fib_says_elsewhere},
 };
 

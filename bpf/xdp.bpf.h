@@ -140,6 +140,15 @@ static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 	       *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
 }
 
+/* The MAC is the interface's when `apply` last looked. */
+static __always_inline int is_own_mac(const __u8 *mac)
+{
+	__u32 zero = 0, slot = iface_slot;
+	struct shift_globals *g = bpf_map_lookup_elem(&shift_globals, &zero);
+
+	return g && slot < SHIFT_MAX_INTERFACES && same_mac(g->interface[slot].mac, mac);
+}
+
 /* Did the target's gateway send us the packet? */
 static __always_inline int from_gateway(struct xdp_md *ctx, const struct shift_target *t)
 {
@@ -168,12 +177,15 @@ static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, _
 	    h->to[1] != v->ends.dst[1] || h->to[0] != v->ends.dst[0] ||
 	    v->now - h->tick > HOP_TICKS)
 		ask_fib(ctx, v, h);
+	/* What was sent to another machine's MAC is not ours, even if the device listens to all. */
 	if (h->ifindex == out) {
+		if (!same_mac(h->smac, eth->h_dest))
+			return 0;
 		__builtin_memcpy(macs, h->dmac, 6);
 		__builtin_memcpy(macs + 6, h->smac, 6);
 		return 1;
 	}
-	if (h->known != HOP_FORWARDING_OFF || !back)
+	if (h->known != HOP_FORWARDING_OFF || !back || !is_own_mac(eth->h_dest))
 		return 0;
 	__builtin_memcpy(macs, eth->h_source, 6);
 	__builtin_memcpy(macs + 6, eth->h_dest, 6);

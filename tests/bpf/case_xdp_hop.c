@@ -226,6 +226,29 @@ static void fib_says_elsewhere(struct story *s)
 	xdp_forwarding(s, false);
 }
 
+/* As tc has it: what was sent to another machine is not ours, even if the card gives it us. */
+static void to_whom(struct story *s)
+{
+	static const uint8_t others[][6] = {
+		{2, 0, 0, 0, 0, 0x44}, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {1, 0, 0x5e, 0, 0, 1}};
+
+	if (!xdp_flows(s))
+		return;
+	for (int forwarding = 0; forwarding < 1 + xdp_is_named(); forwarding++) {
+		xdp_forwarding(s, forwarding);
+		xdp_forget_hops();
+		for (int k = 0; k < 4; k++) {
+			xdp_frame(s, k & 2, k & 1, 20, &f);
+			xdp_goes(s, k & 2, k & 1, &f, NULL, "to the host");
+			for (int i = 0; i < 3; i++) {
+				memcpy(f.data, others[i], 6);
+				xdp_passes(s, &f, "to another MAC");
+			}
+		}
+	}
+	xdp_forwarding(s, false);
+}
+
 /* ---- hostile ---- */
 
 static uint32_t random_next(uint32_t *state)
@@ -250,9 +273,9 @@ static void random_frame(struct story *s, uint32_t *state)
 		if (f.len > FRAME_L3 && random_next(state) & 3)
 			f.data[FRAME_L3] = s->v6 ? 0x60 : 0x45;
 	}
-	room = f.len < 90 ? f.len - 12 : 78;
+	room = f.len < 90 ? f.len : 90;
 	for (uint32_t i = 0; i < n; i++) {
-		size_t at = 12 + random_next(state) % room; /* no MAC */
+		size_t at = random_next(state) % room;
 
 		f.data[at] = random_next(state) & 1 ? (uint8_t)random_next(state)
 						    : f.data[at] ^ (1 << (r >> 16 & 7));
@@ -328,6 +351,7 @@ static void random_packets(struct story *s)
 static const struct tale hops[] = {
 	{.name = "back to the gateway", .more = through_gateway},
 	{.name = "out where it came in", .more = out_where_it_came_in},
+	{.name = "to whom it was sent", .more = to_whom},
 	{.name = "20,000 random packets", .more = random_packets},
 };
 

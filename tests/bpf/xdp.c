@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include <errno.h>
 #include <linux/pkt_cls.h>
+#include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -45,6 +50,21 @@ int xdp_run(const struct frame *in, struct run *ret)
 	return 0;
 }
 
+/* Also tc is to take packets for the host's MAC there. In our namespace, and for good. */
+static int use_loopback(void)
+{
+	struct ifreq q = {.ifr_name = "lo", .ifr_hwaddr.sa_family = ARPHRD_LOOPBACK};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	memcpy(q.ifr_hwaddr.sa_data, frame_host_mac, 6);
+	if (ioctl(fd, SIOCSIFHWADDR, &q))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
 int xdp_begin(struct rig *r, const struct net *net)
 {
 	const struct bpf_program *p = bpf_object__find_program_by_name(r->object, "shift_xdp");
@@ -65,7 +85,7 @@ int xdp_begin(struct rig *r, const struct net *net)
 	if (!xdp.named)
 		xdp.ifindex = 1;
 	r->ifindex = xdp.ifindex;
-	return xdp_run(&any, &ignored);
+	return xdp.named ? 0 : use_loopback();
 }
 
 void xdp_end(struct rig *r)
@@ -80,34 +100,52 @@ bool xdp_is_named(void)
 
 /* ---- next hops ---- */
 
-static void each_hop(uint32_t older)
+/* Where the program keeps the hop to this address. */
+uint32_t xdp_hop_key(const struct end *e)
+{
+	uint32_t bits = e->ip[3] ^ e->ip[1];
+
+	return (bits ^ bits >> 12 ^ bits >> 24) & (HOPS - 1);
+}
+
+/* `older` by so many ticks; 0: forgotten. */
+static void change_hop(const struct end *to, uint32_t older)
 {
 	uint8_t *values = calloc((size_t)xdp.cpus, xdp.hop_size);
+	uint32_t key = xdp_hop_key(to);
 
-	for (uint32_t key = 0; values && key < HOPS; key++) {
-		if (older && bpf_map_lookup_elem(xdp.hops, &key, values))
-			abort();
-		for (int cpu = 0; older && cpu < xdp.cpus; cpu++) {
-			uint32_t tick;
+	if (!values || (older && bpf_map_lookup_elem(xdp.hops, &key, values)))
+		abort();
+	for (int cpu = 0; older && cpu < xdp.cpus; cpu++) {
+		uint8_t *at = values + (size_t)cpu * xdp.hop_size + HOP_TICK;
+		uint32_t tick;
 
-			memcpy(&tick, values + (size_t)cpu * xdp.hop_size + HOP_TICK, 4);
-			tick -= older;
-			memcpy(values + (size_t)cpu * xdp.hop_size + HOP_TICK, &tick, 4);
-		}
-		if (bpf_map_update_elem(xdp.hops, &key, values, BPF_ANY))
-			abort();
+		memcpy(&tick, at, 4);
+		tick -= older;
+		memcpy(at, &tick, 4);
 	}
+	if (bpf_map_update_elem(xdp.hops, &key, values, BPF_ANY))
+		abort();
 	free(values);
 }
 
-void xdp_forget_hops(void)
+static void change_hops(struct story *s, uint32_t older)
 {
-	each_hop(0);
+	change_hop(&s->client_end, older);
+	for (int i = 0; i < RIG_UDP_TARGETS; i++) /* TCP's have the same addresses, but for one */
+		change_hop(&s->rig->udp[i].address, older);
+	for (int i = 1; i < RIG_TARGETS; i += RIG_TARGETS / 2)
+		change_hop(&s->rig->target[i].address, older);
 }
 
-void xdp_hops_older(uint32_t ticks)
+void xdp_forget_hops(struct story *s)
 {
-	each_hop(ticks);
+	change_hops(s, 0);
+}
+
+void xdp_hops_older(struct story *s, uint32_t ticks)
+{
+	change_hops(s, ticks);
 }
 
 void xdp_forwarding(struct story *s, bool on)
@@ -191,7 +229,7 @@ bool xdp_flows(struct story *s)
 	play_establish(s);
 	xdp_forwarding(s, false);
 	xdp_gateway(s, frame_gateway_mac);
-	xdp_forget_hops();
+	xdp_forget_hops(s);
 	for (int udp = 0; udp < 2; udp++)
 		xdp_flow(s, udp)->flags |= SHIFT_FLOW_GATEWAY;
 	CHECK(xdp_flow(s, false)->state == SHIFT_FLOW_ESTABLISHED, "it is not established");
@@ -235,6 +273,7 @@ struct shift_flow xdp_common(const struct shift_flow *f)
 	c.load = 0;
 	c.was = 0;
 	c.asked = !!c.asked;
+	c.syn_tick = !!c.syn_tick;
 	return c;
 }
 
@@ -249,7 +288,7 @@ static void touch(struct story *s, bool udp, struct memory *m, bool back)
 {
 	uint32_t service = RIG_SERVICE;
 
-	for (uint32_t i = 0; i < SHIFT_MAX_SHARDS; i++) {
+	for (uint32_t i = 0; i < s->rig->shape.shards; i++) {
 		uint32_t key = xdp.place[udp].target * SHIFT_MAX_SHARDS + i;
 
 		if (back)

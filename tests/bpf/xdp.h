@@ -26,9 +26,10 @@ bool xdp_flows(struct story *s);
 struct shift_flow *xdp_flow(const struct story *s, bool udp);
 struct shift_flow_ref xdp_place(bool udp);
 
-/* The program forgets next hops that it asked for. */
-void xdp_forget_hops(void);
-void xdp_hops_older(uint32_t ticks);
+/* The program forgets the next hops to the story's client and to all targets. */
+void xdp_forget_hops(struct story *s);
+void xdp_hops_older(struct story *s, uint32_t ticks);
+uint32_t xdp_hop_key(const struct end *e);
 void xdp_forwarding(struct story *s, bool on);
 void xdp_gateway(struct story *s, const uint8_t mac[6]); /* NULL: unknown */
 

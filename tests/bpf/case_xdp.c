@@ -267,7 +267,7 @@ static void any_connection(struct story *s)
 	struct twin twin[2];
 	char what[60];
 
-	for (uint32_t i = 0; i < 3000 && !check_failed(); i++) {
+	for (uint32_t i = 0; i < 1500 && !check_failed(); i++) {
 		uint32_t r = random_next(&state), a = random_next(&state);
 		bool up = r & 1;
 		struct segment seg = {.seq = (up ? 1001u : 5001u) + a % 3,

@@ -15,7 +15,7 @@
 #include "tests/bpf/check.h"
 #include "tests/bpf/xdp.h"
 
-#define PACKETS 20000
+#define PACKETS 10000 /* of each family */
 
 static struct frame f;
 
@@ -332,7 +332,9 @@ static uint32_t endures(struct story *s, bool closely, const char *what)
 static void random_packets(struct story *s)
 {
 	uint32_t state = s->v6 ? 0x9e3779b9 : 0x2545f491, gone = 0, n;
-	uint32_t packets = getenv("BPF_TABLES_QUICK") ? PACKETS / 10 : PACKETS;
+	/* Before 5.14 every run patches the kernel's code and waits for all CPUs. */
+	bool slow = getenv("BPF_TABLES_QUICK") || !xdp_is_named();
+	uint32_t packets = slow ? PACKETS / 10 : PACKETS;
 	uint64_t before = 0;
 	char what[40];
 
@@ -358,7 +360,7 @@ static const struct tale hops[] = {
 	{.name = "back to the gateway", .more = through_gateway},
 	{.name = "out where it came in", .more = out_where_it_came_in},
 	{.name = "to whom it was sent", .more = to_whom},
-	{.name = "20,000 random packets", .more = random_packets},
+	{.name = "10,000 random packets", .more = random_packets},
 };
 
 static const struct tale fib[] = {

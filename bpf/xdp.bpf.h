@@ -8,10 +8,11 @@
  * uncounted, and tc sees it as if there were no XDP. So there is one decision, one cut, one MSS
  * clamp.
  *
- * The next hop is the FIB's, kept per destination for a second. The FIB does not answer where
- * forwarding is off; then the packet may go back to the router it came from, if that is the way
- * there: userspace has noted the gateway's MAC with the target. A flow whose client came through
- * the same router is marked, so that its answers can go back there, too.
+ * The next hop is the FIB's, kept per destination for a second; where it has none, tc has to see to
+ * it. The FIB does not answer where forwarding is off; then the packet may go back to the router it
+ * came from, if that is the way there: userspace has noted the gateway's MAC with the target. A
+ * flow whose client came through the same router is marked, so that its answers can go back there,
+ * too.
  *
  * Known weakness: XDP cannot see whether a checksum is partial, as a veth's may be (its sender's
  * `tx` offload has to be off); doctor says so.
@@ -29,11 +30,13 @@
 struct hop {
 	__u32 to[4];
 	__u32 tick;
-	__u32 ifindex; /* 0: pass */
+	__u32 ifindex; /* 0: none */
 	__u8 dmac[6];
 	__u8 smac[6];
-	__u32 known;
+	__u32 known; /* 0: not asked; HOP_* */
 };
+
+enum { HOP_ANSWERED = 1, HOP_FORWARDING_OFF = 2 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -106,6 +109,7 @@ static __noinline int ask_fib(struct xdp_md *ctx, const struct visit *v, struct 
 {
 	struct bpf_fib_lookup f = {.ifindex = ctx->ingress_ifindex, .l4_protocol = v->p.protocol};
 	const struct ends *e = &v->ends;
+	long answer;
 
 	if (v->p.v6) {
 		f.family = AF_INET6;
@@ -118,9 +122,10 @@ static __noinline int ask_fib(struct xdp_md *ctx, const struct visit *v, struct 
 	}
 	__builtin_memcpy(h->to, e->dst, sizeof(h->to));
 	h->tick = v->now;
-	h->known = 1;
 	h->ifindex = 0;
-	if (bpf_fib_lookup(ctx, &f, sizeof(f), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+	answer = bpf_fib_lookup(ctx, &f, sizeof(f), 0);
+	h->known = answer == BPF_FIB_LKUP_RET_FWD_DISABLED ? HOP_FORWARDING_OFF : HOP_ANSWERED;
+	if (answer != BPF_FIB_LKUP_RET_SUCCESS)
 		return 0;
 	__builtin_memcpy(h->dmac, f.dmac, sizeof(h->dmac));
 	__builtin_memcpy(h->smac, f.smac, sizeof(h->smac));
@@ -135,12 +140,30 @@ static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 	       *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
 }
 
+/* The MAC is the interface's when `apply` last looked. */
+static __always_inline int is_own_mac(const __u8 *mac)
+{
+	__u32 zero = 0, slot = iface_slot;
+	struct shift_globals *g = bpf_map_lookup_elem(&shift_globals, &zero);
+
+	return g && slot < SHIFT_MAX_INTERFACES && same_mac(g->interface[slot].mac, mac);
+}
+
+/* Did the target's gateway send us the packet? */
+static __always_inline int from_gateway(struct xdp_md *ctx, const struct shift_target *t)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	const struct ethhdr *eth = data;
+
+	return (void *)(eth + 1) <= end && t->gateway_known && same_mac(t->gateway, eth->h_source);
+}
+
 /*
- * The MACs for v->ends' destination, out where the packet came in. `gateway`: where it may go back
- * to; NULL: nowhere. False: only tc knows.
+ * The MACs for v->ends' destination, out where the packet came in. `back`: it may go back to the
+ * router it came from. False: only tc knows.
  */
-static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, __u32 out,
-				    const __u8 *gateway, __u8 macs[12])
+static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, __u32 out, int back,
+				    __u8 macs[12])
 {
 	__u32 bits = v->ends.dst[3] ^ v->ends.dst[1],
 	      key = (bits ^ bits >> 12 ^ bits >> 24) & (HOPS - 1);
@@ -154,12 +177,15 @@ static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, _
 	    h->to[1] != v->ends.dst[1] || h->to[0] != v->ends.dst[0] ||
 	    v->now - h->tick > HOP_TICKS)
 		ask_fib(ctx, v, h);
+	/* What was sent to another machine's MAC is not ours, even if the device listens to all. */
 	if (h->ifindex == out) {
+		if (!same_mac(h->smac, eth->h_dest))
+			return 0;
 		__builtin_memcpy(macs, h->dmac, 6);
 		__builtin_memcpy(macs + 6, h->smac, 6);
 		return 1;
 	}
-	if (h->ifindex || !gateway || !same_mac(gateway, eth->h_source))
+	if (h->known != HOP_FORWARDING_OFF || !back || !is_own_mac(eth->h_dest))
 		return 0;
 	__builtin_memcpy(macs, eth->h_source, 6);
 	__builtin_memcpy(macs + 6, eth->h_dest, 6);
@@ -240,6 +266,7 @@ static __always_inline int xdp_from_client(struct xdp_md *ctx, struct visit *v,
 	struct shift_flow *f;
 	__u8 macs[12];
 	__u32 out;
+	int back;
 
 	if (!svc || !rank_dirty(v->service, shift_hash_rank(v->hash)))
 		return PASS;
@@ -251,14 +278,15 @@ static __always_inline int xdp_from_client(struct xdp_md *ctx, struct visit *v,
 	if (!t)
 		return PASS;
 	out = ends_to_backend(&v->ends, t, v->index, ctx->ingress_ifindex);
-	if (!find_hop(ctx, v, out, t->gateway_known ? t->gateway : NULL, macs))
+	back = from_gateway(ctx, t);
+	if (!find_hop(ctx, v, out, back, macs))
 		return PASS;
 	if (xdp_rewrite(ctx, v, macs))
 		return PASS;
 	if (f->ifindex != ctx->ingress_ifindex)
 		f->ifindex = ctx->ingress_ifindex;
-	if (t->gateway_known && !(f->flags & SHIFT_FLOW_GATEWAY) && same_mac(macs, t->gateway))
-		f->flags |= SHIFT_FLOW_GATEWAY;
+	if (back != !!(f->flags & SHIFT_FLOW_GATEWAY))
+		f->flags ^= SHIFT_FLOW_GATEWAY;
 	bs = backend_stats(f->backend);
 	if (v->p.protocol == IPPROTO_UDP)
 		flow_udp(f, svc, 0, v->now);
@@ -276,10 +304,9 @@ static __always_inline int xdp_from_backend(struct xdp_md *ctx, struct visit *v)
 {
 	struct shift_backend_stats *bs;
 	struct shift_service *svc;
-	const __u8 *gateway = NULL;
 	struct shift_target *t;
 	struct shift_flow *f;
-	int is_target;
+	int is_target, back;
 	__u8 macs[12];
 
 	v->now = tick_now();
@@ -290,9 +317,8 @@ static __always_inline int xdp_from_backend(struct xdp_md *ctx, struct visit *v)
 	if (!svc || !is_plain(f, &v->p, svc))
 		return PASS;
 	t = bpf_map_lookup_elem(&shift_targets, &v->target);
-	if (t && t->gateway_known && f->flags & SHIFT_FLOW_GATEWAY)
-		gateway = t->gateway;
-	if (!find_hop(ctx, v, f->ifindex, gateway, macs))
+	back = t && f->flags & SHIFT_FLOW_GATEWAY && from_gateway(ctx, t);
+	if (!find_hop(ctx, v, f->ifindex, back, macs))
 		return PASS;
 	if (xdp_rewrite(ctx, v, macs))
 		return PASS;

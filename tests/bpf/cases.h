@@ -25,4 +25,7 @@ void cases_limit(struct rig *rig, const struct net *net);
 void cases_breaker(struct rig *rig, const struct net *net);
 void cases_bare(struct rig *rig, const struct net *net);
 void cases_hostile(struct rig *rig, const struct net *net);
+void cases_xdp(struct rig *rig, const struct net *net);
+void cases_xdp_pass(struct rig *rig, const struct net *net);
+void cases_xdp_hop(struct rig *rig, const struct net *net);
 void cases_wire(struct rig *rig, const struct net *net, const struct net *out);

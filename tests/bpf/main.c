@@ -102,6 +102,9 @@ int main(int argc, char **argv)
 	cases_bare(&rig, &net);
 	cases_hostile(&rig, &net);
 	cases_wire(&rig, &net, &out);
+	cases_xdp(&rig, &net);
+	cases_xdp_pass(&rig, &net);
+	cases_xdp_hop(&rig, &net);
 	check_coverage(&rig);
 	net_leave(&net);
 	net_leave(&out);

@@ -150,6 +150,7 @@ static void fill_listeners(struct rig *r)
 	rig_put(r, RIG_PORTS, &zero, &ports);
 	g.interface[RIG_SLOT].ifindex = r->ifindex;
 	g.interface[RIG_SLOT].services = 1 << RIG_SERVICE;
+	memcpy(g.interface[RIG_SLOT].mac, frame_host_mac, 6);
 	rig_put(r, RIG_GLOBALS, &zero, &g);
 }
 

@@ -303,7 +303,9 @@ enum { TAKE_NONE = -1, TAKE_FULL = -2 };
  * `stride` apart. The hand moves past the port it gives, under the shard's lock, and the record is
  * made to hold its port for a tick or two, and maps no packet; if somebody else moved the hand
  * while we looked, this shard gives none. So two CPUs never hold the same port. While too many
- * flows are half open, only a port is given that one of them has given up.
+ * flows are half open, only a port is given that one of them has given up; a search for one that
+ * was in vain is not repeated before the next tick, for under a flood these searches would cost
+ * more than all else.
  *
  * This and the next are global functions, so that the verifier reads each once.
  */
@@ -319,6 +321,8 @@ __noinline int flow_take_of_shard(__u32 cursor, __u32 from_members, __u32 stride
 	if (!h || !members)
 		return -1;
 	full = half_open_full(h, members);
+	if (full && *(volatile __u32 *)&h->in_vain == now)
+		return TAKE_FULL;
 	hand = *(volatile __u32 *)&h->hand;
 	place = hand % members;
 	moved = SHIFT_PROBES + GOLDEN(members);
@@ -334,6 +338,8 @@ __noinline int flow_take_of_shard(__u32 cursor, __u32 from_members, __u32 stride
 		if (++place == members)
 			place = 0;
 	}
+	if (full && !found)
+		h->in_vain = now;
 	bpf_spin_lock(&h->lock);
 	if (h->hand == hand) {
 		h->hand = hand + moved;

@@ -279,7 +279,7 @@ struct shift_cursor {
 	__u32 lock;	 /* struct bpf_spin_lock */
 	__u32 hand;	 /* counts up; place = hand % size of the shard */
 	__u32 half_open; /* records of the shard that no handshake, or no answer, has confirmed */
-	__u32 pad;
+	__u32 in_vain;	 /* tick of the last search that found none of them given up */
 };
 
 /* Which backend a hash names: a weighted Maglev table per service and family. */

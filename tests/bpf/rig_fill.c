@@ -426,7 +426,7 @@ static void age_cursors(struct rig *r, uint32_t target, uint32_t ticks)
 		struct shift_cursor cursor;
 
 		rig_get(r, RIG_CURSORS, &key, &cursor);
-		cursor.in_vain -= ticks;
+		cursor.in_vain -= ticks << 4;
 		rig_put(r, RIG_CURSORS, &key, &cursor);
 	}
 }

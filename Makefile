@@ -107,7 +107,11 @@ $(B)/tests/bpf_tables: $(call objs,$(wildcard tests/bpf/*.c))
 $(B)/tests/hang: $(B)/tests/e2e/hang.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
-tests: all $(UNIT) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/bpf/variant.bpf.o
+# Spoofed SYNs and datagrams, for the tests.
+$(B)/tests/flood: $(B)/tests/e2e/flood.o
+	$(CC) $(LDFLAGS) -o $@ $^
+
+tests: all $(UNIT) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/bpf/variant.bpf.o
 
 # The same program compiled for another instruction set: what an upgrade looks like.
 $(B)/bpf/variant.bpf.o: bpf/shift_tc.bpf.c $(BPF_PARTS) Makefile

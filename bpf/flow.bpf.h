@@ -304,7 +304,9 @@ enum { TAKE_NONE = -1, TAKE_FULL = -2 };
  * `stride` apart. The hand moves past the port it gives, under the shard's lock, and the record is
  * made to hold its port for a tick or two, and maps no packet; if somebody else moved the hand
  * while we looked, this shard gives none. So two CPUs never hold the same port. While too many
- * flows are half open, only a port is given that one of them has given up.
+ * flows are half open, only a port is given that one of them has given up; after some searches for
+ * one in vain there is none before the next tick, for under a flood they would cost more than all
+ * else.
  *
  * This and the next are global functions, so that the verifier reads each once.
  */
@@ -314,12 +316,20 @@ __noinline int flow_take_of_shard(__u32 cursor, __u32 from_members, __u32 stride
 	struct shift_hand *h = bpf_map_lookup_elem(&shift_cursors, &cursor);
 	__u32 from = from_members >> 16, members = from_members & 0xffff;
 	struct shift_flow *f = NULL;
-	__u32 hand, place, index = 0, moved;
+	__u32 hand, place, index = 0, moved, vain = now << 4;
 	int found = 0, full;
 
 	if (!h || !members)
 		return -1;
 	full = half_open_full(h, members);
+	if (full) {
+		__u32 was = *(volatile __u32 *)&h->in_vain;
+
+		if (was >> 4 == now << 4 >> 4)
+			vain = was;
+		if ((vain & 15) >= SHIFT_IN_VAIN)
+			return TAKE_FULL;
+	}
 	hand = *(volatile __u32 *)&h->hand;
 	place = hand % members;
 	moved = SHIFT_PROBES + GOLDEN(members);
@@ -335,6 +345,8 @@ __noinline int flow_take_of_shard(__u32 cursor, __u32 from_members, __u32 stride
 		if (++place == members)
 			place = 0;
 	}
+	if (full && !found)
+		h->in_vain = vain + 1;
 	bpf_spin_lock(&h->lock);
 	if (h->hand == hand) {
 		h->hand = hand + moved;
@@ -353,8 +365,9 @@ __noinline int flow_take_of_shard(__u32 cursor, __u32 from_members, __u32 stride
 
 #define TAKE_AGAIN 2 /* rounds after every shard was asked once */
 
-/* The same of a target: this CPU's shard first, then the others', and round again. The
- * shard is in the answer's upper half. */
+/* The same of a target: this CPU's shard first, then the others', and round again. At the bound, as
+ * often as the loop goes: what a flood has given up is a quarter of the round in one piece, and
+ * some steps of 0.618 meet it. The shard is in the answer's upper half. */
 __noinline int flow_take_port(__u32 target, __u32 ports, __u32 stride_phase, __u32 shards,
 			      __u32 now)
 {
@@ -378,7 +391,7 @@ __noinline int flow_take_port(__u32 target, __u32 ports, __u32 stride_phase, __u
 			return this << 16 | index;
 		if (index == TAKE_FULL)
 			none = index;
-		if (i + 1 >= shards + (size > SHIFT_PROBES ? TAKE_AGAIN : 0))
+		if (none != TAKE_FULL && i + 1 >= shards + (size > SHIFT_PROBES ? TAKE_AGAIN : 0))
 			break;
 	}
 	return none;

@@ -135,7 +135,7 @@ struct shift_hand {
 	struct bpf_spin_lock lock;
 	__u32 hand;
 	__u32 half_open;
-	__u32 pad;
+	__u32 in_vain;
 };
 _Static_assert(sizeof(struct shift_hand) == sizeof(struct shift_cursor), "cursor");
 

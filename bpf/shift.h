@@ -279,7 +279,7 @@ struct shift_cursor {
 	__u32 lock;	 /* struct bpf_spin_lock */
 	__u32 hand;	 /* counts up; place = hand % size of the shard */
 	__u32 half_open; /* records of the shard that no handshake, or no answer, has confirmed */
-	__u32 pad;
+	__u32 in_vain;	 /* searches that found none of them given up: tick << 4 | count in it */
 };
 
 /* Which backend a hash names: a weighted Maglev table per service and family. */
@@ -445,6 +445,7 @@ struct shift_breaker {
 
 /* A shard has no more flows half open than a quarter of its ports, or so many if that is more. */
 #define SHIFT_HALF_OPEN_MIN 1024
+#define SHIFT_IN_VAIN	    15 /* searches a tick, and at most what four bits hold */
 
 /* Who still arrives at the old arm, by network: IPv4 /24, IPv6 /48. */
 #define SHIFT_ARRIVALS 16384

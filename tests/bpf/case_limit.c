@@ -18,13 +18,18 @@ static uint32_t azure(const struct story *s)
 
 /* ---- flows half open ---- */
 
-static uint32_t half_open(struct story *s, uint32_t target, uint32_t shard)
+static struct shift_cursor cursor(struct story *s, uint32_t target, uint32_t shard)
 {
 	uint32_t key = target * SHIFT_MAX_SHARDS + shard;
 	struct shift_cursor c;
 
 	rig_get(s->rig, RIG_CURSORS, &key, &c);
-	return c.half_open;
+	return c;
+}
+
+static uint32_t half_open(struct story *s, uint32_t target, uint32_t shard)
+{
+	return cursor(s, target, shard).half_open;
 }
 
 static uint64_t fallback(struct story *s, enum shift_fallback which)
@@ -104,8 +109,10 @@ static void recycled(struct story *s)
 	rig_age(s->rig, 2, false);
 	for (; taken < 200 && tries < 400; tries++) {
 		close_breakers(s);
-		if (play_syn(s) != SHIFT_FORWARD)
+		if (play_syn(s) != SHIFT_FORWARD) {
+			rig_age(s->rig, 0.1, false); /* the next search is in another tick */
 			continue;
+		}
 		taken++;
 		CHECK(s->place.index < 1024, "port %u was never half open", s->place.index);
 	}
@@ -113,6 +120,25 @@ static void recycled(struct story *s)
 	check_equal(half_open(s, azure(s), 0), 1024, "half open");
 	play_establish(s);
 	check_equal(half_open(s, azure(s), 0), 1023, "half open");
+}
+
+/* A flood's SYNs do not all look for a port where some of them have just found none. */
+static void in_vain(struct story *s)
+{
+	uint32_t searches = 0, hand;
+
+	play_shape(s, 1100, 1);
+	play_flood(s, 1024);
+	for (uint32_t i = 1; i <= 100; i++) {
+		hand = cursor(s, azure(s), 0).hand;
+		full(s, i);
+		searches += cursor(s, azure(s), 0).hand != hand;
+	}
+	CHECK(searches >= 1 && searches <= 60, "of 100 SYNs %u searched", searches);
+	rig_age(s->rig, 0.1, false);
+	hand = cursor(s, azure(s), 0).hand;
+	full(s, 101);
+	CHECK(cursor(s, azure(s), 0).hand != hand, "a tick later none searched");
 }
 
 /* An established flow's port is no flood's, also when it is expired and the bound is reached. */
@@ -350,6 +376,8 @@ static const struct tale limits[] = {
 	{.name = "half open: each shard for itself", .more = by_shard},
 	{.name = "half open: until the client confirms", .more = confirmed},
 	{.name = "half open: at the bound, ports that were given up come back", .more = recycled},
+	{.name = "half open: at the bound, searches in vain are not repeated for ever",
+	 .more = in_vain},
 	{.name = "half open: a flood takes no established flow's port", .more = established_apart},
 	{.name = "half open: no more when it is over", .more = not_any_more},
 	{.name = "half open: UDP until its backend answers", .more = udp_half_open},

@@ -420,6 +420,18 @@ static void age_deadline(__u64 *deadline, __u64 ns)
 		*deadline = *deadline > ns ? *deadline - ns : 1;
 }
 
+static void age_cursors(struct rig *r, uint32_t target, uint32_t ticks)
+{
+	for (uint32_t shard = 0; shard < SHIFT_MAX_SHARDS; shard++) {
+		uint32_t key = target * SHIFT_MAX_SHARDS + shard;
+		struct shift_cursor cursor;
+
+		rig_get(r, RIG_CURSORS, &key, &cursor);
+		cursor.in_vain -= ticks << 4;
+		rig_put(r, RIG_CURSORS, &key, &cursor);
+	}
+}
+
 void rig_age(struct rig *r, double seconds, bool syns)
 {
 	uint32_t ticks = (uint32_t)(seconds * RIG_SECOND + 0.5);
@@ -431,6 +443,8 @@ void rig_age(struct rig *r, double seconds, bool syns)
 			r->slots[id][k].syn_tick -= ticks;
 			r->slots[id][k].born -= ns;
 		}
+		if (r->slots[id])
+			age_cursors(r, id, ticks);
 	}
 	if (r->control->head & SHIFT_INDEX_MASK) {
 		struct shift_record next = rig_record(r);

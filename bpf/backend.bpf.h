@@ -110,15 +110,21 @@ static __noinline int refuse_anew(struct __sk_buff *skb, struct visit *v)
 	return verdict(v, SHIFT_REFUSED_ANEW, leave(skb, &v->p, skb->ifindex));
 }
 
-#define HOSTS_TICKS 7680 /* two minutes at HZ 1000, eight at 250 */
+#define HOSTS_SECONDS 120
+#define HOSTS_PAUSE   8 /* ticks between two ports that are left */
 
 /*
  * A backend answers at a port that no flow has: the host's own connection, or one that it
- * masquerades for a container. Where that may be, no flow is given the port while it is in use.
+ * masquerades for a container. Where that may be, no flow is given the port while it is in use. A
+ * stranger may pretend to be the backend, so few ports are left in a time, and never many at once.
  */
 static __noinline int leave_port(struct visit *v)
 {
 	struct shift_target *t = bpf_map_lookup_elem(&shift_targets, &v->target);
+	__u32 key = v->target * SHIFT_MAX_SHARDS, backend, service;
+	struct shift_service *svc;
+	struct shift_backend *b;
+	struct shift_hand *h;
 	struct shift_flow *f;
 
 	if (!t || !(t->flags & SHIFT_TARGET_MASQUERADE) ||
@@ -126,13 +132,29 @@ static __noinline int leave_port(struct visit *v)
 	     (v->p.flags & (TCP_ACK | TCP_SYN | TCP_RST)) != TCP_ACK))
 		return 0;
 	f = flow_slot(v->target, v->index);
-	if (!f || (f->state != SHIFT_FLOW_ABANDONED && shift_flow_holds(f, v->now)))
+	h = bpf_map_lookup_elem(&shift_cursors, &key);
+	backend = t->backend;
+	b = bpf_map_lookup_elem(&shift_backends, &backend);
+	if (!f || !h || !b)
 		return 0;
-	if (f->state != SHIFT_FLOW_ABANDONED) {
-		f->was = f->state;
-		f->state = SHIFT_FLOW_ABANDONED;
+	service = b->service;
+	svc = bpf_map_lookup_elem(&shift_services, &service);
+	if (!svc)
+		return 0;
+	if (shift_flow_holds(f, v->now)) {
+		if (f->state != SHIFT_FLOW_ABANDONED || !(f->flags & SHIFT_FLOW_HOSTS))
+			return 0;
+	} else {
+		if (v->now - h->left_tick < HOSTS_PAUSE)
+			return 0;
+		h->left_tick = v->now;
+		if (f->state != SHIFT_FLOW_ABANDONED) {
+			f->was = f->state;
+			f->state = SHIFT_FLOW_ABANDONED;
+		}
+		f->flags |= SHIFT_FLOW_HOSTS;
 	}
-	f->expires = v->now + HOSTS_TICKS;
+	f->expires = v->now + svc->timeout_second * HOSTS_SECONDS;
 	return 1;
 }
 

@@ -235,6 +235,16 @@ static __always_inline int begins_anew(struct shift_flow *f, const struct shift_
 	return ++f->syn_retransmits > SYNS_UNANSWERED;
 }
 
+/* A client repeats its SYN a second later, or more; copies of it at once are no repetitions. */
+static __always_inline int is_repeated(struct shift_flow *f, const struct shift_service *svc,
+				       __u32 now)
+{
+	if (now - f->syn_tick < svc->timeout_second / 5)
+		return 0;
+	f->syn_tick = now;
+	return 1;
+}
+
 /*
  * A client's packet with a live flow; NEW_CONNECTION: the tuple is used anew, and the old record is
  * out of its way.
@@ -265,7 +275,7 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct visit *v,
 		return cut(skb, v, out);
 	}
 	if (syn) {
-		if (state == SHIFT_FLOW_SYN_SENT) {
+		if (state == SHIFT_FLOW_SYN_SENT && is_repeated(f, svc, v->now)) {
 			if (bs)
 				bs->syn_retransmits++;
 			if (++f->syn_retransmits >= 2)

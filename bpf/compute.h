@@ -170,9 +170,10 @@ static inline __u32 shift_list(int v6, __u8 protocol)
 
 /* ---- the forward index: bpf/index.bpf.h ---- */
 
-static inline __u64 shift_flow_hash(const struct shift_flow_key *k)
+/* `seed` is this host's own and nobody else's, so that no stranger can choose a line. */
+static inline __u64 shift_flow_hash(const struct shift_flow_key *k, __u64 seed)
 {
-	__u64 h = (__u64)k->client[3] << 32 | (__u32)k->client_port << 16 | k->listen;
+	__u64 h = seed ^ ((__u64)k->client[3] << 32 | (__u32)k->client_port << 16 | k->listen);
 
 	if (k->client[0] || k->client[1]) {
 		h ^= shift_mix((__u64)k->client[0] << 32 | k->client[1]);

@@ -339,6 +339,8 @@ static __noinline int pick_target(struct __sk_buff *skb, struct visit *v)
 	return -1;
 }
 
+#define FAILED_LATELY 90000000000ull /* ns after a SYN that was never answered */
+
 /*
  * Fills the record of a port that flow_take_port gave and leads the client's tuple to it. 0, or
  * ~enum shift_fallback.
@@ -362,20 +364,22 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 			s = backend_stats(backend);
 			if (s)
 				s->handshake_failures++;
-			breaker_failed(backend, v->now);
+			/* What failed long ago says nothing of the backend now. */
+			if (bpf_ktime_get_ns() - f->born < FAILED_LATELY)
+				breaker_failed(backend, v->now);
 		}
 		flow_forget(f, d->target, d->index);
 		f->was = SHIFT_FLOW_FREE;
 	}
 	uncount_half_open(f);
 	uncount_client(f);
-	if (!count_client(f, svc, v)) {
+	if (!count_client(f, svc, v) &&
+	    !(sweep(d->target, d->shard, v->now) && count_client(f, svc, v))) {
 		f->state = SHIFT_FLOW_FREE;
 		return ~SHIFT_FALLBACK_CLIENT_LIMIT;
 	}
 	count_half_open(f, d->target * SHIFT_MAX_SHARDS + d->shard);
 	rank_mark(v->service, rank);
-	f->state = SHIFT_FLOW_FREE;
 	f->generation++;
 	__builtin_memcpy(f->client, p->src, sizeof(f->client));
 	f->client_port = p->sport;
@@ -400,7 +404,7 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 	f->rank = rank;
 	f->protocol = p->protocol;
 	f->syn_retransmits = 0;
-	f->syn_tick = 0;
+	f->syn_tick = v->now;
 	f->syn_bytes = 0;
 	f->asked = 0;
 	f->expires = v->now + (p->protocol == IPPROTO_UDP ? svc->timeout_udp

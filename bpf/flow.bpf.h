@@ -70,7 +70,7 @@ static __always_inline struct shift_flow *flow_find(struct visit *v)
 	__u64 hash, ref;
 
 	flow_key(&key, &v->p, v->listen);
-	hash = shift_flow_hash(&key);
+	hash = shift_flow_hash(&key, flow_seed);
 	l = line_of(&shift_flows, shift_line(hash, flow_lines));
 	if (!l)
 		return NULL;
@@ -201,8 +201,11 @@ static __always_inline void flow_from_client(struct shift_flow *f, const struct 
 		flow_reset(f, svc, stats, &f->up, p->seq - f->backend_ack, now);
 		return;
 	}
-	if (f->state <= SHIFT_FLOW_SYN_RECV)
+	if (f->state <= SHIFT_FLOW_SYN_RECV) {
 		uncount_half_open(f);
+		f->syn_tick = 0; /* from now on: of a SYN that asks it to begin anew */
+		f->syn_retransmits = 0;
+	}
 	if (p->flags & TCP_ACK && f->client_ack != p->ack)
 		f->client_ack = p->ack;
 	if (is_fin(p) && !client_closes(f) && p->seq - f->backend_ack <= FIN_WINDOW) {
@@ -395,4 +398,51 @@ __noinline int flow_take_port(__u32 target, __u32 ports, __u32 stride_phase, __u
 			break;
 	}
 	return none;
+}
+
+#define SWEEP 128
+
+/*
+ * A client is at its limit: do flows still count that ended in silence? Looks behind the hand,
+ * where the latest are, and each time further back, once a tick. How many counts were given up.
+ */
+__noinline int sweep_shard(__u32 cursor, __u32 from_members, __u32 stride_phase, __u32 target,
+			   __u32 now)
+{
+	struct shift_hand *h = bpf_map_lookup_elem(&shift_cursors, &cursor);
+	__u32 from = from_members >> 16, members = from_members & 0xffff, place, behind;
+	int given_up = 0;
+
+	if (!h || !members || h->sweep_tick == now)
+		return 0;
+	h->sweep_tick = now;
+	behind = h->sweep >= members ? 0 : h->sweep;
+	h->sweep = behind + SWEEP;
+	place = (h->hand % members + 2 * members - 1 - behind) % members;
+#pragma clang loop unroll(disable)
+	for (__u32 k = 0; k < SWEEP && k < members; k++) {
+		struct shift_flow *f = flow_slot(
+			target, (stride_phase & 0xffff) + (from + place) * (stride_phase >> 16));
+
+		if (f && f->counted & SHIFT_COUNTED_LOAD && !shift_flow_holds(f, now)) {
+			uncount_client(f);
+			given_up++;
+		}
+		place = place ? place - 1 : members - 1;
+	}
+	return given_up;
+}
+
+static __noinline int sweep(__u32 target, __u32 shard, __u32 now)
+{
+	struct shift_target *t = bpf_map_lookup_elem(&shift_targets, &target);
+	__u32 members, from, size;
+
+	if (!t || !t->stride || !t->shards || t->phase >= t->ports)
+		return 0;
+	members = (t->ports - t->phase + t->stride - 1) / t->stride;
+	from = shard * members / t->shards;
+	size = (shard + 1) * members / t->shards - from;
+	return sweep_shard(target * SHIFT_MAX_SHARDS + shard, from << 16 | (size & 0xffff),
+			   (__u32)t->stride << 16 | t->phase, target, now);
 }

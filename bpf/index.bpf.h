@@ -95,7 +95,7 @@ static __always_inline __u64 line_flow(const struct shift_refs *l, __u32 tag,
 static __noinline __u64 index_find_in(void *map, __u32 lines, const struct shift_flow_key *k,
 				      __u32 now)
 {
-	__u64 hash = shift_flow_hash(k), ref;
+	__u64 hash = shift_flow_hash(k, flow_seed), ref;
 	struct shift_refs *l = line_of(map, shift_line(hash, lines));
 
 	if (!l)
@@ -126,12 +126,16 @@ static __always_inline int line_put(struct shift_refs *l, __u64 was, __u64 ref)
 
 /* The tuple's reference of a flow before, which is over, or a free place; else false. */
 static __always_inline int line_insert(struct shift_refs *l, const struct shift_flow_key *k,
-				       __u64 ref)
+				       __u64 ref, __u32 now)
 {
 	__u64 was = line_find(l, ref >> 32, 0);
 
-	if (was && is_flow(ref_record(was), k) && line_put(l, was, ref))
-		return 1;
+	if (was) {
+		struct shift_flow *f = ref_record(was);
+
+		if (is_flow(f, k) && !shift_flow_alive(f, now) && line_put(l, was, ref))
+			return 1;
+	}
 	return line_put(l, 0, ref);
 }
 
@@ -148,7 +152,7 @@ static __noinline int line_evict(struct shift_refs *l, __u64 ref, __u32 now)
 			__builtin_memcpy(k.client, f->client, sizeof(k.client));
 			k.client_port = f->client_port;
 			k.listen = f->listen;
-			if (shift_tag(shift_flow_hash(&k)) == was >> 32)
+			if (shift_tag(shift_flow_hash(&k, flow_seed)) == was >> 32)
 				continue;
 		}
 		if (line_put(l, was, ref))
@@ -161,18 +165,18 @@ static __noinline int line_evict(struct shift_refs *l, __u64 ref, __u32 now)
 static __noinline int index_insert(const struct shift_flow_key *k, __u32 target, __u32 index,
 				   __u32 now)
 {
-	__u64 hash = shift_flow_hash(k), ref = shift_ref(target, index, hash);
+	__u64 hash = shift_flow_hash(k, flow_seed), ref = shift_ref(target, index, hash);
 	struct shift_refs *l = line_of(&shift_flows, shift_line(hash, flow_lines)), *other;
 
 	if (!l)
 		return 0;
-	if (line_insert(l, k, ref))
+	if (line_insert(l, k, ref, now))
 		return 1;
 	other = line_of(&shift_flows, shift_other_line(hash, flow_lines));
 	if (!other)
 		return 0;
 	__sync_fetch_and_add(&l->spilled, 1);
-	if (line_insert(other, k, ref))
+	if (line_insert(other, k, ref, now))
 		return 1;
 	__sync_fetch_and_add(&l->spilled, -1);
 	return line_evict(l, ref, now);
@@ -181,7 +185,8 @@ static __noinline int index_insert(const struct shift_flow_key *k, __u32 target,
 static __noinline int index_forget_in(void *map, __u32 lines, const struct shift_flow_key *k,
 				      __u64 target_index)
 {
-	__u64 hash = shift_flow_hash(k), ref = target_index | (__u64)shift_tag(hash) << 32;
+	__u64 hash = shift_flow_hash(k, flow_seed), ref = target_index | (__u64)shift_tag(hash)
+										 << 32;
 	struct shift_refs *l = line_of(map, shift_line(hash, lines)), *other;
 
 	if (!l || line_put(l, ref, 0) || !*(volatile __u32 *)&l->spilled)

@@ -18,6 +18,7 @@ const volatile __u32 window_shift; /* jiffies >> this is about a second */
 const volatile __u32 l3_offset = 14;
 const volatile __u32 growing;				 /* see shift_flows_was */
 const volatile __u32 flow_lines = 1, flow_lines_was = 1; /* of the two indexes */
+const volatile __u64 flow_seed;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -136,6 +137,10 @@ struct shift_hand {
 	__u32 hand;
 	__u32 half_open;
 	__u32 in_vain;
+	__u32 sweep_tick;
+	__u32 sweep;
+	__u32 left_tick;
+	__u32 pad;
 };
 _Static_assert(sizeof(struct shift_hand) == sizeof(struct shift_cursor), "cursor");
 
@@ -220,6 +225,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, SHIFT_MAX_SERVICES);
 	__type(key, __u32);
 	__type(value, struct shift_load);

@@ -276,10 +276,14 @@ struct shift_target {
 
 /* The hand that goes round a shard's ports; the lock is what 5.10 has instead of fetch-and-add. */
 struct shift_cursor {
-	__u32 lock;	 /* struct bpf_spin_lock */
-	__u32 hand;	 /* counts up; place = hand % size of the shard */
-	__u32 half_open; /* records of the shard that no handshake, or no answer, has confirmed */
-	__u32 in_vain;	 /* searches that found none of them given up: tick << 4 | count in it */
+	__u32 lock;	  /* struct bpf_spin_lock */
+	__u32 hand;	  /* counts up; place = hand % size of the shard */
+	__u32 half_open;  /* records of the shard that no handshake, or no answer, has confirmed */
+	__u32 in_vain;	  /* searches that found none of them given up: tick << 4 | count in it */
+	__u32 sweep_tick; /* of the last look for clients' flows that ended in silence, */
+	__u32 sweep;	  /* and how far behind the hand it came */
+	__u32 left_tick;  /* when a port was last left to the host */
+	__u32 pad;
 };
 
 /* Which backend a hash names: a weighted Maglev table per service and family. */
@@ -307,6 +311,7 @@ struct shift_reply_key {
 #define SHIFT_FLOW_TO_OLD  0x01 /* direction: set where the new side sends to the old */
 #define SHIFT_FLOW_RELAY   0x02 /* owned by the relay */
 #define SHIFT_FLOW_CUT	   0x04 /* `rollback --cut` told both ends */
+#define SHIFT_FLOW_HOSTS   0x20 /* the port is in use by the host itself */
 #define SHIFT_FLOW_UDP	   0x10 /* as `protocol` says, where every packet looks */
 #define SHIFT_FLOW_GATEWAY 0x08 /* the client came through the target's gateway */
 
@@ -500,7 +505,8 @@ struct shift_globals {
 	__u64 netns; /* SO_NETNS_COOKIE, or the inode below 5.14 */
 	__u64 build; /* of the object that was loaded last */
 	struct shift_range reserved[SHIFT_MAX_RANGES]; /* ours in ip_local_reserved_ports */
-	__u8 spare[16];
+	__u64 flow_seed;			       /* of the forward index's hash */
+	__u8 spare[8];
 	struct shift_interface interface[SHIFT_MAX_INTERFACES];
 };
 
@@ -529,7 +535,7 @@ _Static_assert(sizeof(struct shift_client_key) == 24, "client key");
 _Static_assert(sizeof(struct shift_backend) == 640, "backend");
 _Static_assert(sizeof(struct shift_target) == 128, "target");
 _Static_assert(sizeof(struct shift_client) == 32, "client");
-_Static_assert(sizeof(struct shift_cursor) == 16, "cursor");
+_Static_assert(sizeof(struct shift_cursor) == 32, "cursor");
 _Static_assert(sizeof(struct shift_fragment) == 64, "fragment");
 _Static_assert(sizeof(struct shift_held) == 48 + SHIFT_HELD_BYTES, "held");
 _Static_assert(sizeof(struct shift_breaker) == 32, "breaker");

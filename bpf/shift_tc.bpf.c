@@ -207,19 +207,22 @@ int shift_explain(struct __sk_buff *skb)
 
 /*
  * Leads the tuple of one record to it in the index there is now: run by `apply`, for each flow,
- * when the index was made anew. The packet holds {target, index} after its Ethernet header.
+ * when the index was made anew. The packet holds {target, index, which} after its
+ * Ethernet header: first those that live, which == 0, then those that rest, whose tuples may be in
+ * use anew.
  */
 SEC("tc")
 int shift_relink(struct __sk_buff *skb)
 {
 	struct shift_flow_key key;
 	struct shift_flow *f;
-	__u32 at[2], now = tick_now();
+	__u32 at[3], now = tick_now();
 
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, at, sizeof(at)))
 		return 0;
 	f = flow_slot(at[0], at[1]);
-	if (!f || f->state == SHIFT_FLOW_ABANDONED || !shift_flow_holds(f, now))
+	if (!f || f->state == SHIFT_FLOW_ABANDONED || !shift_flow_holds(f, now) ||
+	    (!at[2] && !shift_flow_alive(f, now)))
 		return 1;
 	__builtin_memcpy(key.client, f->client, sizeof(key.client));
 	key.client_port = f->client_port;

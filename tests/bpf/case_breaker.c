@@ -116,7 +116,9 @@ static void by_rescue(struct story *s)
 	for (int i = 0; i < 8; i++)
 		tell(s, "someone azure\n"
 			"client S             -> forward +new\n"
+			"time 300ms\n"
 			"client S again       -> forward +resyn\n"
+			"time 300ms\n"
 			"client S again       -> rescued +resyn +failure +rescued\n");
 	check_breaker(s, 1, 8, 1);
 	CHECK(!gives(s), "an open breaker gives");

@@ -319,7 +319,9 @@ static void counts_return(struct story *s)
 	check_equal(load(s), 0, "live flows after a refusal");
 	tell(s, "another\n"
 		"client S             -> forward +new\n"
+		"time 300ms\n"
 		"client S again       -> forward +resyn\n"
+		"time 300ms\n"
 		"client S again       -> rescued +resyn +failure +rescued\n");
 	check_equal(load(s), 0, "live flows after a rescue");
 	tell(s, "another\n"

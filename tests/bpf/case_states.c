@@ -46,6 +46,7 @@ static const struct tale opening[] = {
 	{.name = "Fast Open refused: the SYN again without its data",
 	 .text = "weight 100\n"
 		 "client S len 200     -> forward +new\n"
+		 "time 300ms\n"
 		 "client S             -> forward +resyn\n"
 		 "backend SA           -> reply +handshake\n"
 		 "flow syn_recv\n"},
@@ -332,6 +333,7 @@ static const struct tale resetting[] = {
 		 "backend A ack 4000   -> reply\n"
 		 "flow syn_sent for 60s\n"
 		 "client R seq 4000    -> forward\n"
+		 "time 300ms\n"
 		 "client S again       -> forward +resyn\n"
 		 "backend SA           -> reply +handshake\n"
 		 "client A             -> forward\n"

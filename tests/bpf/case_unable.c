@@ -374,6 +374,7 @@ static const struct tale growing[] = {
 		 "client S             -> forward +new\n"
 		 "grow\n"
 		 "weight 0\n"
+		 "time 300ms\n"
 		 "client S again       -> forward +resyn\n"
 		 "backend SA           -> reply +handshake\n"
 		 "client A             -> forward\n"},
@@ -405,7 +406,9 @@ static const struct tale growing[] = {
 	 .text = "weight 100\n"
 		 "client S             -> forward +new\n"
 		 "grow\n"
+		 "time 300ms\n"
 		 "client S again       -> forward +resyn\n"
+		 "time 300ms\n"
 		 "client S again       -> rescued +resyn +failure +rescued\n"
 		 "flow none\n"
 		 "client A             -> local\n"},

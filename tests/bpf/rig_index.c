@@ -62,7 +62,7 @@ struct shift_flow *rig_flow_of(struct rig *r, uint32_t listen, const struct end 
 	static const enum rig_map maps[] = {RIG_FLOWS, RIG_FLOWS_WAS};
 	static const uint32_t lines[] = {RIG_LINES, RIG_LINES_WAS};
 	struct shift_flow_key key = key_of_client(listen, client);
-	uint64_t hash = shift_flow_hash(&key);
+	uint64_t hash = shift_flow_hash(&key, 0);
 	struct shift_flow *f = NULL;
 
 	for (int i = 0; i < 2 && !f; i++) {
@@ -97,7 +97,7 @@ static void put(struct rig *r, enum rig_map map, uint32_t line, uint64_t ref)
 void rig_plant(struct rig *r, const struct end *client, uint32_t target, uint32_t index)
 {
 	struct shift_flow_key key = key_of_client(RIG_LISTEN(end_is_v6(client)), client);
-	uint64_t hash = shift_flow_hash(&key);
+	uint64_t hash = shift_flow_hash(&key, 0);
 
 	put(r, RIG_FLOWS, shift_line(hash, RIG_LINES), shift_ref(target, index, hash));
 }
@@ -156,7 +156,7 @@ static void move(struct rig *r, uint64_t ref, void *arg)
 	if (!f)
 		abort();
 	key = key_of_record(f);
-	put(r, RIG_FLOWS_WAS, shift_line(shift_flow_hash(&key), RIG_LINES_WAS), ref);
+	put(r, RIG_FLOWS_WAS, shift_line(shift_flow_hash(&key, 0), RIG_LINES_WAS), ref);
 }
 
 void rig_grow(struct rig *r)
@@ -179,7 +179,7 @@ void rig_fill_flows(struct rig *r)
 				 .state = SHIFT_FLOW_ESTABLISHED,
 				 .expires = rig_tick(r) + 7000 * RIG_SECOND};
 	key = key_of_record(f);
-	ref = shift_ref(t->id, index, shift_flow_hash(&key));
+	ref = shift_ref(t->id, index, shift_flow_hash(&key, 0));
 	for (uint32_t line = 0; line < RIG_LINES; line++) {
 		struct shift_index_line l;
 

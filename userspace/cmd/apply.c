@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "userspace/base/text.h"
@@ -114,6 +115,8 @@ static int open_maps(struct apply *a)
 	a->g.netns = netns;
 	a->g.abi = SHIFT_ABI;
 	a->g.flow_capacity = capacity;
+	if (getrandom(&a->g.flow_seed, sizeof(a->g.flow_seed), 0) < 0)
+		a->g.flow_seed = control_boot_ns();
 	for (int i = 0; i < SHIFT_MAX_SERVICES && !err; i++)
 		a->p.control[i].abi = SHIFT_ABI;
 	if (!err)

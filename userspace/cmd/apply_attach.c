@@ -14,6 +14,7 @@
 #include "userspace/plane/flows.h"
 #include "userspace/plane/grow.h"
 #include "userspace/plane/load.h"
+#include "userspace/plane/short.h"
 
 static int find_slot(struct apply *a, uint32_t ifindex, const char *name)
 {
@@ -147,6 +148,10 @@ int apply_prepare(struct apply *a)
 		return code;
 	want_others(a);
 	a->growing = going_on || need > a->g.flow_capacity;
+	/* The short way knows one index: while there are two, all goes by tc. */
+	for (int i = 0; i < SHIFT_MAX_INTERFACES && a->growing; i++)
+		if (a->g.interface[i].xdp)
+			short_remove(a->g.interface[i].ifindex);
 	err = a->growing && !going_on ? grow_begin(&a->p, need) : 0;
 	if (err)
 		return apply_failed("cannot make a larger table of flows", err);

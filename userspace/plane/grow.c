@@ -34,33 +34,43 @@ int grow_begin(struct plane *p, uint32_t capacity)
 	return load_maps(p, capacity);
 }
 
+struct linking {
+	int fd;
+	uint32_t resting; /* 0: those that live; then the others, whose tuples may be in use anew */
+};
+
 /* Every record that holds its port; what begins meanwhile is in the new index already. */
 static int relink(const struct flow_seen *f, void *arg)
 {
+	const struct linking *l = arg;
 	unsigned char packet[64] = {0};
 	uint32_t done = 0;
 	int err;
 
 	memcpy(packet + 14, &f->target, sizeof(f->target));
 	memcpy(packet + 18, &f->index, sizeof(f->index));
-	err = bpfsys_test_run(*(int *)arg, packet, sizeof(packet), &done);
+	memcpy(packet + 22, &l->resting, sizeof(l->resting));
+	err = bpfsys_test_run(l->fd, packet, sizeof(packet), &done);
 	return err ? err : done ? 0 : -ENOSPC;
 }
 
 int grow_copy(struct plane *p)
 {
+	struct linking l = {.resting = 0};
 	struct shift_globals g;
 	struct bpf_object *o;
-	int err = plane_globals(p, &g), fd;
+	int err = plane_globals(p, &g);
 
 	if (!err)
 		err = load_open(p, "shift_relink", &o);
 	if (err)
 		return err;
-	fd = load_program(o, "shift_relink");
-	err = fd < 0 ? fd : flows_each(p, -1, plane_tick(&g), relink, &fd);
-	if (fd >= 0)
-		close(fd);
+	l.fd = load_program(o, "shift_relink");
+	err = l.fd < 0 ? l.fd : 0;
+	for (l.resting = 0; l.resting < 2 && !err; l.resting++)
+		err = flows_each(p, -1, plane_tick(&g), relink, &l);
+	if (l.fd >= 0)
+		close(l.fd);
 	bpf_object__close(o);
 	return err;
 }

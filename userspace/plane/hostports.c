@@ -96,6 +96,7 @@ static void avoid(const struct conntrack_seen *c, void *arg)
 		if (f->state != SHIFT_FLOW_ABANDONED)
 			f->was = f->state;
 		f->expires = now + c->seconds * a->g.hz / (1u << SHIFT_TICK_SHIFT);
+		f->flags |= SHIFT_FLOW_HOSTS;
 		f->state = SHIFT_FLOW_ABANDONED;
 		a->avoided++;
 	}

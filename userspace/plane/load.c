@@ -81,12 +81,15 @@ int load_object(const void **ret, size_t *ret_size)
 }
 
 /* The program multiplies by the number of lines: it is a constant of its code. */
-static int set_lines(const struct plane *p, struct bpf_object *o)
+static int set_index(const struct plane *p, struct bpf_object *o)
 {
 	static const char *const names[] = {"flow_lines", "flow_lines_was"};
 	static const enum plane_map maps[] = {PLANE_FLOWS, PLANE_FLOWS_WAS};
+	struct shift_globals g;
 	int err = 0;
 
+	if (p->map[PLANE_GLOBALS] >= 0 && !plane_globals(p, &g))
+		err = load_set(o, "flow_seed", &g.flow_seed, sizeof(g.flow_seed));
 	for (int i = 0; i < 2 && !err; i++) {
 		struct bpf_map_info info;
 
@@ -127,7 +130,7 @@ int load_open(const struct plane *p, const char *only, struct bpf_object **ret)
 	bpf_object__for_each_program (prog, o)
 		bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), only));
 	if (!err)
-		err = set_lines(p, o);
+		err = set_index(p, o);
 	if (err) {
 		bpf_object__close(o);
 		return err;

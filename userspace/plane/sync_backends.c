@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "userspace/base/text.h"
@@ -97,27 +98,50 @@ static int make_target(struct picture *s, struct shift_target *t, uint32_t *ret_
 	return 0;
 }
 
+#define LOADS (SHIFT_MAX_SERVICES * sizeof(struct shift_load))
+
+/* The counts of clients' flows, for as long as flows are forgotten; NULL: there is no memory. */
+static struct shift_load *map_loads(const struct picture *s)
+{
+	void *m = mmap(NULL, LOADS, PROT_READ | PROT_WRITE, MAP_SHARED, s->p->map[PLANE_LOAD], 0);
+
+	return m == MAP_FAILED ? NULL : m;
+}
+
+static void uncount(struct shift_load *loads, struct shift_flow *f)
+{
+	if (!loads || !(f->counted & SHIFT_COUNTED_LOAD) || f->service >= SHIFT_MAX_SERVICES)
+		return;
+	f->counted &= (uint8_t)~SHIFT_COUNTED_LOAD;
+	__atomic_fetch_sub(&loads[f->service].flows[f->load], 1, __ATOMIC_RELAXED);
+}
+
 /* The program takes up none of these records meanwhile: the target drains, or, where other services
  * still use it, only those are touched that hold their port. */
 int sync_forget_flows(struct picture *s, uint32_t target, int service)
 {
 	uint32_t now = plane_tick(&s->g);
+	struct shift_load *loads;
 	struct flows_array a;
 	int err = flows_map(s->p, target, &a);
 
 	if (err)
 		return err == -ENOENT ? 0 : err;
+	loads = map_loads(s);
 	for (uint32_t i = 0; i < a.count; i++) {
 		struct shift_flow *f = &a.flow[i];
 
 		if (f->state == SHIFT_FLOW_FREE ||
 		    (service >= 0 && (f->service != service || !shift_flow_holds(f, now))))
 			continue;
+		uncount(loads, f);
 		/* Whoever takes the port takes the reference to it out of the index. */
 		f->was = SHIFT_FLOW_ABANDONED;
 		f->expires = now;
 		f->state = SHIFT_FLOW_ABANDONED;
 	}
+	if (loads)
+		munmap(loads, LOADS);
 	flows_unmap(&a);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include "userspace/plane/flows.h"
 #include "userspace/plane/grow.h"
 #include "userspace/plane/load.h"
+#include "userspace/plane/short.h"
 
 static int find_slot(struct apply *a, uint32_t ifindex, const char *name)
 {
@@ -265,6 +266,8 @@ int apply_leave(struct apply *a)
 			continue;
 		}
 		f->services &= (uint16_t) ~(1u << a->sync.service);
+		if (short_keep(f, f->services))
+			return apply_failed(f->name, -EIO);
 		if (!f->services) {
 			err = attach_remove(f->ifindex, f->made_clsact);
 			if (err && err != -ENODEV)

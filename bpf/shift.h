@@ -486,7 +486,9 @@ struct shift_interface {
 	__u8 mac[8];
 	__u32 mtu;
 	__u8 xdp; /* enum shift_xdp_mode: the short way is there, too */
-	__u8 spare[27];
+	__u8 spare_before;
+	__u16 xdp_services; /* bit i: service i wants it there */
+	__u8 spare[24];
 };
 
 #define SHIFT_MAX_RANGES 32

@@ -548,7 +548,9 @@ static int apply_file(const struct options *o, const struct request *q)
 		complain(errors);
 	} else {
 		wish_make(c, w);
-		code = judge(c, q, w, errors);
+		code = about_service(o, c->service);
+		if (!code)
+			code = judge(c, q, w, errors);
 		if (!code)
 			code = q->dry ? dry_run(o, c, q->force) : apply(o, c, w, q);
 	}

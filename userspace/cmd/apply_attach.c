@@ -270,6 +270,8 @@ int apply_leave(struct apply *a)
 			continue;
 		}
 		f->services &= (uint16_t) ~(1u << a->sync.service);
+		if (short_keep(f, f->services))
+			return apply_failed(f->name, -EIO);
 		if (!f->services) {
 			err = attach_remove(f->ifindex, f->made_clsact);
 			if (err && err != -ENODEV)

@@ -56,27 +56,35 @@ static int put(struct apply *a, struct shift_interface *f)
 	return EXIT_OK;
 }
 
-/* Wherever XDP is wanted, or was by another service, the program of this apply; elsewhere none. */
+/* Wherever a service wants XDP, this one or another, the program of this apply; elsewhere none. */
+static int settle(struct apply *a, struct shift_interface *f, const struct apply_program *m)
+{
+	uint16_t mine = (uint16_t)(1u << a->sync.service);
+	bool was = f->xdp != SHIFT_XDP_NONE;
+	char line[96];
+
+	if (short_keep(f, m->listed && a->conf->hook != CONF_HOOK_XDP ? (uint16_t)~mine : 0xffff))
+		return apply_failed(f->name, -EIO);
+	if (m->listed && a->conf->hook == CONF_HOOK_XDP)
+		f->xdp_services |= mine;
+	if (f->xdp_services)
+		return m->l3 ? put(a, f) : EXIT_OK;
+	if (was) {
+		snprintf(line, sizeof(line), "- interface %s by XDP", f->name);
+		apply_note(line, a);
+	}
+	return EXIT_OK;
+}
+
 int apply_xdp(struct apply *a)
 {
 	int code = EXIT_OK;
 
 	for (int i = 0; i < SHIFT_MAX_INTERFACES && !code; i++) {
 		struct shift_interface *f = &a->g.interface[i];
-		bool wanted = a->program[i].listed ? a->conf->hook == CONF_HOOK_XDP : f->xdp;
-		char line[96];
 
-		if (!f->ifindex || if_nametoindex(f->name) != f->ifindex)
-			continue;
-		if (wanted) {
-			code = put(a, f);
-		} else if (f->xdp) {
-			if (short_remove(f->ifindex))
-				return apply_failed(f->name, -EIO);
-			f->xdp = SHIFT_XDP_NONE;
-			snprintf(line, sizeof(line), "- interface %s by XDP", f->name);
-			apply_note(line, a);
-		}
+		if (f->ifindex && if_nametoindex(f->name) == f->ifindex)
+			code = settle(a, f, &a->program[i]);
 	}
 	if (!code && apply_write_globals(a))
 		code = apply_failed("cannot write the maps", -EIO);

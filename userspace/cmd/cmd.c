@@ -341,6 +341,13 @@ int choose_service(const struct plane *p, const struct options *o, struct shift_
 	return id;
 }
 
+int about_service(const struct options *o, const char *service)
+{
+	if (!o->service || !strcmp(o->service, service))
+		return EXIT_OK;
+	return usage_error("%s is about service %s, not %s", o->config, service, o->service);
+}
+
 int lock_host(int *ret_fd)
 {
 	char path[64];

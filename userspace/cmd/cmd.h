@@ -78,6 +78,9 @@ int choose_service(const struct plane *p, const struct options *o, struct shift_
  */
 bool configured_service(const struct options *o, char *ret, size_t size);
 
+/* EXIT_OK, or EXIT_USAGE after saying that the configuration is not about the service of -s. */
+int about_service(const struct options *o, const char *service);
+
 /*
  * Only one `apply` or `detach` at a time per namespace; waits 10 s for another. EXIT_OK and a
  * descriptor for unlock_host, or the exit code after saying who is in the way. A folder that cannot

@@ -17,6 +17,7 @@
 #include "userspace/plane/flows.h"
 #include "userspace/plane/hostports.h"
 #include "userspace/plane/pins.h"
+#include "userspace/plane/short.h"
 #include "userspace/plane/state.h"
 #include "userspace/plane/sync.h"
 
@@ -111,9 +112,11 @@ static int remove_programs(struct plane *p, struct shift_globals *g, uint16_t ke
 		if (!f->ifindex)
 			continue;
 		f->services &= keep;
-		if (f->services)
+		err = short_keep(f, keep);
+		if (!err && f->services)
 			continue;
-		err = attach_remove(f->ifindex, f->made_clsact);
+		if (!err)
+			err = attach_remove(f->ifindex, f->made_clsact);
 		if (err && err != -ENODEV) {
 			say("%s: cannot take the program away: %s", f->name, strerror(-err));
 			first = first ? first : err;

@@ -58,9 +58,8 @@ static int read_config(const struct options *o, struct config **ret)
 	if (conf_load(o->config, ret, &errors)) {
 		conf_errors_print(&errors, stderr);
 		code = EXIT_USAGE;
-	} else if (o->service && strcmp(o->service, (*ret)->service)) {
-		code = usage_error("%s is about service %s, not %s", o->config, (*ret)->service,
-				   o->service);
+	} else {
+		code = about_service(o, (*ret)->service);
 	}
 	conf_errors_free(&errors);
 	return code;

@@ -446,10 +446,9 @@ int cmd_plan(const struct options *o, int argc, char **argv)
 	code = take_options(k, argc, argv);
 	if (!code && conf_load(o->config, &k->c, &k->errors))
 		code = wrong_file(k);
-	else if (!code && o->service && strcmp(o->service, k->c->service))
-		code = usage_error("%s is about service %s, not %s", o->config, k->c->service,
-				   o->service);
 	else if (!code)
+		code = about_service(o, k->c->service);
+	if (!code)
 		code = judge(k);
 	plan_host_free(&k->host);
 	conf_errors_free(&k->errors);

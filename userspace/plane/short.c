@@ -112,3 +112,18 @@ int short_remove(uint32_t ifindex)
 	}
 	return err == -EBUSY || err == -ENODEV ? 0 : err;
 }
+
+int short_keep(struct shift_interface *f, uint16_t keep)
+{
+	int err;
+
+	if (f->xdp && !f->xdp_services) /* of a version that did not note who */
+		f->xdp_services = f->services;
+	f->xdp_services &= keep;
+	if (!f->xdp || f->xdp_services)
+		return 0;
+	err = short_remove(f->ifindex);
+	if (!err)
+		f->xdp = SHIFT_XDP_NONE;
+	return err;
+}

@@ -23,3 +23,7 @@ int short_attach(uint32_t ifindex, int prog_fd, enum shift_xdp_mode *ret);
 
 /* Takes ours away; not there is no error. */
 int short_remove(uint32_t ifindex);
+
+/* Of those services that want XDP there only these bits stay; with the last one goes the program.
+ */
+int short_keep(struct shift_interface *f, uint16_t keep);

@@ -541,6 +541,7 @@ static int judge(const struct config *c, const struct request *q, struct wish *w
 		say("cannot look at this host: %s", strerror(-err));
 	} else {
 		wish_recall(c, host);
+		wish_xdp(c, host);
 		code = plan_check(c, host, NULL, q->overrides, report) ? EXIT_REFUSED : EXIT_OK;
 		plan_complain(report, errors);
 		wish_addresses(c, host, w);

@@ -15,6 +15,7 @@
 #include "userspace/base/text.h"
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/verbs.h"
+#include "userspace/cmd/wish.h"
 #include "userspace/conf/plan.h"
 #include "userspace/plane/sync.h"
 
@@ -419,6 +420,7 @@ static int judge(struct check *k)
 	code = k->measure ? measure(k) : EXIT_OK;
 	if (code)
 		return code;
+	wish_xdp(k->c, &k->host);
 	plan_check(k->c, &k->host, &k->load, k->overrides, &k->report);
 	if (k->o->json)
 		show_json(k);

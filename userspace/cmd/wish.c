@@ -8,6 +8,7 @@
 
 #include "userspace/net/route.h"
 #include "userspace/plane/bpfsys.h"
+#include "userspace/plane/short.h"
 
 #define QUIC_PORT 443
 
@@ -107,6 +108,12 @@ void wish_make(const struct config *c, struct wish *ret)
 				       .mtu = narrowest(c)};
 	make_clients(c, ret);
 	make_timeouts(&c->timeouts, ret->sync.timeout_ms);
+}
+
+void wish_xdp(const struct config *c, struct plan_host *h)
+{
+	for (unsigned int i = 0; i < c->n_interfaces && c->hook == CONF_HOOK_XDP; i++)
+		h->xdp_taken[i] = short_taken(if_nametoindex(c->interfaces[i].name));
 }
 
 static void recall_one(const struct plane *p, const struct shift_backend *b, struct plan_name *ret)

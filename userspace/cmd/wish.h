@@ -19,6 +19,9 @@ struct wish {
 /* Everything but the backends' addresses. */
 void wish_make(const struct config *c, struct wish *ret);
 
+/* What the plan cannot see: whose XDP program an interface has. */
+void wish_xdp(const struct config *c, struct plan_host *h);
+
 /* Gives names without an answer the addresses they have in the data plane. */
 void wish_recall(const struct config *c, struct plan_host *h);
 

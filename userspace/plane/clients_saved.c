@@ -24,8 +24,6 @@
 #include "userspace/plane/control.h"
 #include "userspace/plane/state.h"
 
-#define WAIT_MS 100
-
 static void boot_id(char ret[64])
 {
 	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -314,7 +312,7 @@ static void be_apart(int *table, int *tell)
 }
 
 int clients_save(const struct plane *p, int service, const char *name,
-		 const struct client_pin *fresh)
+		 const struct client_pin *fresh, int wait_ms)
 {
 	struct pollfd poll_fd = {.events = POLLIN};
 	int ends[2], err = -ETIMEDOUT;
@@ -338,7 +336,7 @@ int clients_save(const struct plane *p, int service, const char *name,
 	}
 	close(ends[1]);
 	poll_fd.fd = ends[0];
-	if (poll(&poll_fd, 1, WAIT_MS) > 0 && read(ends[0], &err, sizeof(err)) != sizeof(err))
+	if (poll(&poll_fd, 1, wait_ms) > 0 && read(ends[0], &err, sizeof(err)) != sizeof(err))
 		err = -EIO;
 	close(ends[0]);
 	waitpid(child, NULL, WNOHANG);

@@ -148,7 +148,7 @@ static const char *short_value(const char *argument, int *at, int argc, char **a
 
 /* Is what follows this argument its value? Of all verbs: none gives one of these another meaning.
  */
-static bool takes_value(const char *argument)
+bool takes_value(const char *argument)
 {
 	static const char *const names[] = {
 		"--reason",	"--confirm",  "--limit",   "--since", "--backend",

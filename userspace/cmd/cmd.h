@@ -40,6 +40,9 @@ struct options {
  */
 void parse_options(int *argc, char **argv, struct options *ret);
 
+/* Is what follows this argument its value? */
+bool takes_value(const char *argument);
+
 struct verb {
 	const char *name;
 	int (*run)(const struct options *o, int argc, char **argv); /* argv[0] is the verb */

@@ -505,21 +505,6 @@ static int dry_run(const struct options *o, const struct config *c, bool force)
 	return EXIT_OK;
 }
 
-static void complain(const struct conf_errors *errors)
-{
-	char line[CONF_TEXT + 512];
-
-	conf_errors_print(errors, stderr);
-	for (unsigned int i = 0; i < errors->n; i++) {
-		const struct conf_error *e = &errors->error[i];
-
-		snprintf(line, sizeof(line), "%s:%u:%u: %s", errors->file, e->at.line, e->at.column,
-			 e->text);
-		if (!e->warning)
-			json_error(line);
-	}
-}
-
 static bool lacks_interface(const struct plan_report *r)
 {
 	for (unsigned int i = 0; i < r->n_findings; i++) {
@@ -545,7 +530,7 @@ static int judge(const struct config *c, const struct request *q, struct wish *w
 		code = plan_check(c, host, NULL, q->overrides, report) ? EXIT_REFUSED : EXIT_OK;
 		plan_complain(report, errors);
 		wish_addresses(c, host, w);
-		complain(errors);
+		complain_of_file(errors);
 		/* What else is refused may be for the want of it. */
 		if (code && q->at_boot && lacks_interface(report)) {
 			say("an interface is not there yet: to be tried again");
@@ -569,7 +554,7 @@ static int apply_file(const struct options *o, const struct request *q)
 	if (!errors || !w) {
 		code = EXIT_FAILED;
 	} else if (conf_load(o->config, &c, errors)) {
-		complain(errors);
+		complain_of_file(errors);
 	} else {
 		wish_make(c, w);
 		code = about_service(o, c->service);

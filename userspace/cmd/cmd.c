@@ -41,6 +41,11 @@ void json_answered(void)
 	answer.answered = true;
 }
 
+const char *json_said(char *ret, size_t size)
+{
+	return answer.text[0] ? screen_clean(answer.text, ret, size) : "failed";
+}
+
 int json_failure(const struct options *o, int code)
 {
 	char error[sizeof(answer.text)];
@@ -48,9 +53,7 @@ int json_failure(const struct options *o, int code)
 	if (!o->json || !code || answer.answered)
 		return code;
 	print_json(json_pack("{s:i, s:s, s:i}", "schema", 1, "error",
-			     answer.text[0] ? screen_clean(answer.text, error, sizeof(error))
-					    : "failed",
-			     "code", code));
+			     json_said(error, sizeof(error)), "code", code));
 	fflush(stdout);
 	return code;
 }

@@ -119,5 +119,7 @@ void print_json(struct json_t *j);
 int json_failure(const struct options *o, int code);
 /* Words on stderr that belong to that error, and were not printed by say. */
 void json_error(const char *text);
+/* All that was said so far, for a document that has an error of its own. */
+const char *json_said(char *ret, size_t size);
 /* A document was printed by other means than print_json. */
 void json_answered(void);

@@ -402,9 +402,12 @@ static void show_json(const struct check *k)
 
 static int wrong_file(struct check *k)
 {
-	conf_errors_print(&k->errors, stderr);
+	char said[512];
+
+	complain_of_file(&k->errors);
 	if (k->o->json)
-		print_json(json_pack("{s:i, s:b, s:o}", "schema", 1, "ok", 0, "errors",
+		print_json(json_pack("{s:i, s:b, s:s, s:i, s:o}", "schema", 1, "ok", 0, "error",
+				     json_said(said, sizeof(said)), "code", EXIT_USAGE, "errors",
 				     json_errors(&k->errors)));
 	return EXIT_USAGE;
 }

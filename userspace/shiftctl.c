@@ -152,6 +152,26 @@ static void fill_standard(void)
 		close(fd);
 }
 
+/*
+ * What stands before the verb and is no option of ours is a slip like one after it: a rollback goes
+ * on. It may have a value.
+ */
+static void find_rollback(int *argc, char **argv, struct options *o)
+{
+	int at = 0;
+
+	while (at < *argc && argv[at][0] == '-') {
+		bool value = takes_value(argv[at++]);
+
+		at += at < *argc && argv[at][0] != '-' && (value || !find_verb(argv[at]));
+	}
+	if (!at || at >= *argc || strcmp(argv[at], "rollback") != 0)
+		return;
+	snprintf(o->slip, sizeof(o->slip), "%.64s: there is no such option here", argv[0]);
+	*argc -= at;
+	memmove(argv, argv + at, ((size_t)*argc + 1) * sizeof(*argv));
+}
+
 int main(int argc, char **argv)
 {
 	struct options o;
@@ -166,6 +186,7 @@ int main(int argc, char **argv)
 	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
 	whole = argv;
 	parse_options(&argc, copy, &o);
+	find_rollback(&argc, copy, &o);
 	if (argc > 0)
 		v = find_verb(copy[0]);
 	if (o.slip[0] && !(v && v->run == cmd_rollback))

@@ -324,6 +324,18 @@ static void no_such_interface(struct fixture *f)
 	list_interface(f, "eth7");
 }
 
+static void xdp_without_ethernet(struct fixture *f)
+{
+	f->c->hook = CONF_HOOK_XDP;
+	f->link[1].bare = true;
+}
+
+static void xdp_taken(struct fixture *f)
+{
+	f->c->hook = CONF_HOOK_XDP;
+	f->host.xdp_taken[0] = true;
+}
+
 static void too_many_ways(struct fixture *f)
 {
 	while (f->c->n_nat < 40)
@@ -392,6 +404,9 @@ static const struct refusal refusals[] = {
 	 "Gbit/s at the last stage)"},
 	{"an interface that is not there", no_such_interface, PLAN_NO_INTERFACE,
 	 "4:20: interfaces[1]: there is no interface eth7"},
+	{"XDP without Ethernet", xdp_without_ethernet, PLAN_NO_XDP,
+	 "5:7: hook: eth0 has no Ethernet header, which XDP needs"},
+	{"XDP where another is", xdp_taken, PLAN_NO_XDP, "5:7: hook: eth0 has another XDP program"},
 	{"more ways than the tables hold", too_many_ways, PLAN_TOO_MANY,
 	 "20:5: backends: azure has 78 ways in IPv4"},
 };

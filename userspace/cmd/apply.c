@@ -133,28 +133,50 @@ struct first_record {
 	const struct state *saved; /* NULL: there is none */
 };
 
+/* What was saved and cannot be read stands against a beginning from nothing. */
+static int refuse_damaged(const struct apply *a)
+{
+	const char *service = a->conf->service;
+	struct client_pin *pins;
+	char path[320] = "?";
+	int err = a->saved_err;
+	size_t n;
+	bool now;
+
+	if (err && err != -ENOENT) {
+		state_path(service, path, sizeof(path));
+		say("refused: the saved state of %s cannot be read (%s %s), and whether the new "
+		    "side holds the true data is not known; weight 0 and the configured authority "
+		    "with --ignore-saved-state",
+		    service, path, err == -EBADMSG ? "is damaged" : strerror(-err));
+		return EXIT_REFUSED;
+	}
+	err = clients_load(service, &pins, &n, &now);
+	free(pins);
+	if (!err)
+		return EXIT_OK;
+	clients_path(service, path, sizeof(path));
+	say("refused: the kept pins of %s cannot be read (%s %s), and who must stay with an arm is "
+	    "not known; no pins with --ignore-saved-state",
+	    service, path, err == -EBADMSG ? "is damaged" : strerror(-err));
+	return EXIT_REFUSED;
+}
+
 /* Refuses what another operator's lock or a saved state that cannot be read forbids. */
 static int may_change(struct apply *a)
 {
-	int id = a->first ? -ENOENT : plane_service_by_name(&a->p, a->conf->service), err, code;
+	int id = a->first ? -ENOENT : plane_service_by_name(&a->p, a->conf->service), code;
 	uint64_t head;
-	char path[320] = "?";
 
 	if (id >= 0 && !a->force) {
 		code = locked_by_other(&a->p, id, "--force");
 		if (code)
 			return code;
 	}
-	a->saved_err = err = state_load(a->conf->service, &a->saved);
-	if (!err || err == -ENOENT || a->ignore_saved ||
-	    (id >= 0 && !control_get(&a->p.control[id], &a->record, &head)))
+	a->saved_err = state_load(a->conf->service, &a->saved);
+	if (a->ignore_saved || (id >= 0 && !control_get(&a->p.control[id], &a->record, &head)))
 		return EXIT_OK;
-	state_path(a->conf->service, path, sizeof(path));
-	say("refused: the saved state of %s cannot be read (%s %s), and whether the new side holds "
-	    "the true data is not known; weight 0 and the configured authority with "
-	    "--ignore-saved-state",
-	    a->conf->service, path, err == -EBADMSG ? "is damaged" : strerror(-err));
-	return EXIT_REFUSED;
+	return refuse_damaged(a);
 }
 
 /* What was saved, and a share that comes back only where it may. */
@@ -316,7 +338,11 @@ static void restore_pins(struct apply *a)
 		err = clients_restore(&a->p, a->sync.service, a->conf->service, apply_note, a);
 	if (err)
 		say("the kept pins are not back (%s): shiftctl pins, and pin anew",
-		    err == -EBADMSG ? "their file is damaged" : strerror(-err));
+		    err != -EBADMSG ? strerror(-err)
+		    : clients_set_aside(a->conf->service)
+			    ? "their file is damaged"
+			    : "their file is damaged, and kept beside "
+			      "as .pins.damaged");
 }
 
 /* ---- all of it ----------------------------------------------------------------------------- */
@@ -482,21 +508,6 @@ static int dry_run(const struct options *o, const struct config *c, bool force)
 	return EXIT_OK;
 }
 
-static void complain(const struct conf_errors *errors)
-{
-	char line[CONF_TEXT + 512];
-
-	conf_errors_print(errors, stderr);
-	for (unsigned int i = 0; i < errors->n; i++) {
-		const struct conf_error *e = &errors->error[i];
-
-		snprintf(line, sizeof(line), "%s:%u:%u: %s", errors->file, e->at.line, e->at.column,
-			 e->text);
-		if (!e->warning)
-			json_error(line);
-	}
-}
-
 static bool lacks_interface(const struct plan_report *r)
 {
 	for (unsigned int i = 0; i < r->n_findings; i++) {
@@ -518,10 +529,11 @@ static int judge(const struct config *c, const struct request *q, struct wish *w
 		say("cannot look at this host: %s", strerror(-err));
 	} else {
 		wish_recall(c, host);
+		wish_xdp(c, host);
 		code = plan_check(c, host, NULL, q->overrides, report) ? EXIT_REFUSED : EXIT_OK;
 		plan_complain(report, errors);
 		wish_addresses(c, host, w);
-		complain(errors);
+		complain_of_file(errors);
 		/* What else is refused may be for the want of it. */
 		if (code && q->at_boot && lacks_interface(report)) {
 			say("an interface is not there yet: to be tried again");
@@ -545,7 +557,7 @@ static int apply_file(const struct options *o, const struct request *q)
 	if (!errors || !w) {
 		code = EXIT_FAILED;
 	} else if (conf_load(o->config, &c, errors)) {
-		complain(errors);
+		complain_of_file(errors);
 	} else {
 		wish_make(c, w);
 		code = about_service(o, c->service);

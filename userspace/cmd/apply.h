@@ -60,6 +60,5 @@ int apply_attach(struct apply *a);
 void apply_unload(struct apply *a);
 /* Takes it from interfaces that are listed no more, unless a flow still needs it there. */
 int apply_leave(struct apply *a);
-/* Whether XDP can be had where it is wanted; before anything is changed. */
-int apply_xdp_check(struct apply *a);
+/* XDP where a service wants it; that it can be had was the plan's to judge. */
 int apply_xdp(struct apply *a);

@@ -142,8 +142,6 @@ int apply_prepare(struct apply *a)
 
 	for (unsigned int i = 0; i < a->conf->n_interfaces && !code; i++)
 		code = want_listed(a, a->conf->interfaces[i].name);
-	if (!code)
-		code = apply_xdp_check(a);
 	if (code)
 		return code;
 	want_others(a);

@@ -10,29 +10,6 @@
 
 static const char *const modes[] = {"", "generic", "native"};
 
-int apply_xdp_check(struct apply *a)
-{
-	for (int i = 0; i < SHIFT_MAX_INTERFACES && a->conf->hook == CONF_HOOK_XDP; i++) {
-		const struct shift_interface *f = &a->g.interface[i];
-
-		if (!a->program[i].listed)
-			continue;
-		if (!a->program[i].l3) {
-			say("refused: %s has no Ethernet header, which XDP needs; `hook: tc` works "
-			    "there",
-			    f->name);
-			return EXIT_REFUSED;
-		}
-		if (short_taken(f->ifindex)) {
-			say("refused: %s has another XDP program, which stays; `hook: tc` works "
-			    "beside it",
-			    f->name);
-			return EXIT_REFUSED;
-		}
-	}
-	return EXIT_OK;
-}
-
 static int put(struct apply *a, struct shift_interface *f)
 {
 	enum shift_xdp_mode mode = SHIFT_XDP_NONE;

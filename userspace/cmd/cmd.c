@@ -41,6 +41,11 @@ void json_answered(void)
 	answer.answered = true;
 }
 
+const char *json_said(char *ret, size_t size)
+{
+	return answer.text[0] ? screen_clean(answer.text, ret, size) : "failed";
+}
+
 int json_failure(const struct options *o, int code)
 {
 	char error[sizeof(answer.text)];
@@ -48,9 +53,7 @@ int json_failure(const struct options *o, int code)
 	if (!o->json || !code || answer.answered)
 		return code;
 	print_json(json_pack("{s:i, s:s, s:i}", "schema", 1, "error",
-			     answer.text[0] ? screen_clean(answer.text, error, sizeof(error))
-					    : "failed",
-			     "code", code));
+			     json_said(error, sizeof(error)), "code", code));
 	fflush(stdout);
 	return code;
 }
@@ -148,7 +151,7 @@ static const char *short_value(const char *argument, int *at, int argc, char **a
 
 /* Is what follows this argument its value? Of all verbs: none gives one of these another meaning.
  */
-static bool takes_value(const char *argument)
+bool takes_value(const char *argument)
 {
 	static const char *const names[] = {
 		"--reason",	"--confirm",  "--limit",   "--since", "--backend",

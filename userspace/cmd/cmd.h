@@ -40,6 +40,9 @@ struct options {
  */
 void parse_options(int *argc, char **argv, struct options *ret);
 
+/* Is what follows this argument its value? */
+bool takes_value(const char *argument);
+
 struct verb {
 	const char *name;
 	int (*run)(const struct options *o, int argc, char **argv); /* argv[0] is the verb */
@@ -116,5 +119,7 @@ void print_json(struct json_t *j);
 int json_failure(const struct options *o, int code);
 /* Words on stderr that belong to that error, and were not printed by say. */
 void json_error(const char *text);
+/* All that was said so far, for a document that has an error of its own. */
+const char *json_said(char *ret, size_t size);
 /* A document was printed by other means than print_json. */
 void json_answered(void);

@@ -13,6 +13,7 @@
 #include "userspace/net/reserve.h"
 #include "userspace/plane/attach.h"
 #include "userspace/plane/bpfsys.h"
+#include "userspace/plane/clients.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/flows.h"
 #include "userspace/plane/hostports.h"
@@ -87,6 +88,40 @@ static int keep_first(const struct shift_record *r, const char *service, bool lo
 	    lose ? "" : "refused: ", path, strerror(-err),
 	    r->latched ? "the rollback's latch" : "the share", authority_name(r->authority),
 	    (unsigned long long)r->epoch, lose ? "" : "; --lose-state overrides this");
+	return lose ? EXIT_OK : EXIT_REFUSED;
+}
+
+/* The pins, too, as they are in force; none in force and none kept needs no file. */
+static int keep_pins(const struct plane *p, int id, const char *service, bool lose)
+{
+	struct client_entry *list = NULL;
+	struct client_pin *kept = NULL;
+	uint64_t boot = control_boot_ns();
+	size_t n = 0, pins = 0;
+	char path[320] = "?";
+	int err = clients_list(p, id, &list, &n);
+	bool now;
+
+	for (size_t i = 0; i < n; i++)
+		pins += client_is_pin(list[i].is.action) && !client_is_over(&list[i].is, boot);
+	if (!err && !pins && !lose && !clients_load(service, &kept, &n, &now))
+		pins = n;
+	else if (!pins)
+		pins = !lose; /* what cannot be read may hold some */
+	free(list);
+	free(kept);
+	if (!err && !pins)
+		return EXIT_OK;
+	if (!err)
+		err = clients_save(p, id, service, NULL, KEEP_MS);
+	if (!err)
+		return EXIT_OK;
+	clients_path(service, path, sizeof(path));
+	say("%s%s: %s: the pins cannot be kept, and an apply would go on with those that were kept "
+	    "before%s",
+	    lose ? "" : "refused: ", path,
+	    err == -ETIMEDOUT ? "the disk does not answer" : strerror(-err),
+	    lose ? "" : "; --lose-state overrides this");
 	return lose ? EXIT_OK : EXIT_REFUSED;
 }
 
@@ -212,6 +247,8 @@ static int detach(const struct detach *d, struct plane *p)
 	code = d->override_lock ? EXIT_OK : locked_by_other(p, id, "--override-lock");
 	if (!code && !control_get(&p->control[id], &r, &head))
 		code = keep_first(&r, s.name, d->lose_state);
+	if (!code)
+		code = keep_pins(p, id, s.name, d->lose_state);
 	if (!code)
 		code = may_detach(p, id, &g, d->force, &alive);
 	if (code)

@@ -15,6 +15,7 @@
 #include "userspace/base/screen.h"
 #include "userspace/cmd/doctor.h"
 #include "userspace/cmd/verbs.h"
+#include "userspace/cmd/wish.h"
 
 #define PATIENCE 60 /* seconds */
 
@@ -56,7 +57,7 @@ static int read_config(const struct options *o, struct config **ret)
 						o->service)
 				  : EXIT_OK;
 	if (conf_load(o->config, ret, &errors)) {
-		conf_errors_print(&errors, stderr);
+		complain_of_file(&errors);
 		code = EXIT_USAGE;
 	} else {
 		code = about_service(o, (*ret)->service);

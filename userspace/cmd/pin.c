@@ -25,6 +25,7 @@
 #include "userspace/plane/flows.h"
 #include "userspace/plane/state.h"
 
+#define WAIT_MS 100 /* for the disk */
 #define MAX_FOR (366 * 24 * 3600000000000ull)
 
 struct pin {
@@ -240,9 +241,12 @@ static void record(struct pin *k, const char *detail)
 
 static void save(struct pin *k, const struct client_pin *fresh)
 {
-	int err = clients_save(&k->p, k->id, k->s.name, fresh);
+	int err = clients_save(&k->p, k->id, k->s.name, fresh, WAIT_MS);
 
-	if (err)
+	if (err == -ETIMEDOUT)
+		say("in force; to be kept for after a detach or reboot it still waits for the "
+		    "disk, in the background");
+	else if (err)
 		say("in force, but not kept for after a detach or reboot: %s", strerror(-err));
 }
 

@@ -15,6 +15,7 @@
 #include "userspace/base/text.h"
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/verbs.h"
+#include "userspace/cmd/wish.h"
 #include "userspace/conf/plan.h"
 #include "userspace/plane/sync.h"
 
@@ -401,9 +402,12 @@ static void show_json(const struct check *k)
 
 static int wrong_file(struct check *k)
 {
-	conf_errors_print(&k->errors, stderr);
+	char said[512];
+
+	complain_of_file(&k->errors);
 	if (k->o->json)
-		print_json(json_pack("{s:i, s:b, s:o}", "schema", 1, "ok", 0, "errors",
+		print_json(json_pack("{s:i, s:b, s:s, s:i, s:o}", "schema", 1, "ok", 0, "error",
+				     json_said(said, sizeof(said)), "code", EXIT_USAGE, "errors",
 				     json_errors(&k->errors)));
 	return EXIT_USAGE;
 }
@@ -419,6 +423,7 @@ static int judge(struct check *k)
 	code = k->measure ? measure(k) : EXIT_OK;
 	if (code)
 		return code;
+	wish_xdp(k->c, &k->host);
 	plan_check(k->c, &k->host, &k->load, k->overrides, &k->report);
 	if (k->o->json)
 		show_json(k);

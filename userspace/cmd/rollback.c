@@ -11,9 +11,9 @@
  *      are no pins, the store is made there.
  *   4. The record on disk, then words, then RSTs to idle flows. What fails here fails nothing.
  *
- * A configuration that is broken, gone, or names a service which is not here makes it act on every
- * service of this network namespace. Where nothing is attached, what would come back at the next
- * boot is rolled back on disk.
+ * A configuration that is broken, gone, or names a service which is not here, or a -s that does,
+ * makes it act on every service of this network namespace. Where nothing is attached, what would
+ * come back at the next boot is rolled back on disk.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -52,8 +52,8 @@ struct done {
 struct rollback {
 	const struct options *o;
 	const char *reason;
-	bool cut;
-	uint32_t rate; /* resets per second, 0: at once */
+	bool cut, may_cut; /* asked for, and not of a service that is not here */
+	uint32_t rate;	   /* resets per second, 0: at once */
 	/* What the disk was asked for. */
 	struct asked {
 		char who[SHIFT_NAME];
@@ -138,10 +138,15 @@ static int finish_cut_edit(struct shift_record *r, void *arg)
 	return 0;
 }
 
+static const char *wanted(const struct rollback *b)
+{
+	return b->o->service ? b->o->service : b->asked.service;
+}
+
 /* The service it is about, or −1: every one. */
 static int only_service(const struct rollback *b, const struct plane *p)
 {
-	const char *name = b->o->service ? b->o->service : b->asked.service;
+	const char *name = wanted(b);
 
 	return *name ? plane_service_by_name(p, name) : -1;
 }
@@ -151,8 +156,7 @@ static void publish(struct rollback *b, struct plane *p)
 {
 	int only = only_service(b, p);
 
-	if (b->o->service && only < 0)
-		return;
+	b->cut = b->may_cut && !(b->o->service && only < 0);
 	for (int id = 0; id < SHIFT_MAX_SERVICES && b->n_done < SHIFT_MAX_SERVICES; id++) {
 		struct done *d = &b->done[b->n_done];
 		struct shift_service s;
@@ -310,10 +314,14 @@ static void follow_up(struct rollback *b, struct plane *p)
 /* In a child, whom a hanging disk may keep. Tells the parent of each service. */
 static void save_child(struct rollback *b, int tell)
 {
-	const char *only = b->o->service ? b->o->service : b->asked.service;
+	const char *only = wanted(b);
 	char names[SHIFT_MAX_SERVICES][SHIFT_NAME];
-	int n = state_services(names, SHIFT_MAX_SERVICES);
+	int n = state_services(names, SHIFT_MAX_SERVICES), is = 0;
 
+	while (is < n && strcmp(only, names[is]) != 0)
+		is++;
+	if (is == n && b->o->service) /* not one that was saved */
+		only = "";
 	for (int i = 0; i < n; i++) {
 		struct done d = {0};
 		struct state s = {0};
@@ -462,16 +470,13 @@ static int roll_back(struct rollback *b)
 		    strerror(-err));
 	} else if (err) {
 		code = open_failed(err);
-	} else if (b->o->service && !b->n_done) {
-		code = usage_error("no service %s is attached here; without -s every one is rolled "
-				   "back",
-				   b->o->service);
 	} else {
-		if (!b->o->service && *b->asked.service &&
-		    plane_service_by_name(&p, b->asked.service) < 0)
-			say("service %s of %s is not attached here: every service of this namespace "
-			    "was rolled back",
-			    b->asked.service, b->o->config);
+		if (*wanted(b) && only_service(b, &p) < 0)
+			say("service %s%s%s is not attached here: every service of this namespace "
+			    "was rolled back%s",
+			    wanted(b), b->o->service ? "" : " of ",
+			    b->o->service ? "" : b->o->config,
+			    b->may_cut && !b->cut ? ", and no connection was reset" : "");
 		follow_up(b, &p);
 	}
 out:
@@ -521,7 +526,7 @@ int cmd_rollback(const struct options *o, int argc, char **argv)
 	snprintf(slip, sizeof(slip), "%s", o->slip);
 	parse_arguments(&b, argc, argv, slip, sizeof(slip));
 	cut = b.cut;
-	b.cut = cut && !slip[0];
+	b.cut = b.may_cut = cut && !slip[0];
 	ask_disk(o, &b.asked);
 	code = roll_back(&b);
 	if (fflush(stdout) ||

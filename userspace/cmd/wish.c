@@ -6,8 +6,10 @@
 #include <net/if.h>
 #include <string.h>
 
+#include "userspace/cmd/cmd.h"
 #include "userspace/net/route.h"
 #include "userspace/plane/bpfsys.h"
+#include "userspace/plane/short.h"
 
 #define QUIC_PORT 443
 
@@ -109,6 +111,12 @@ void wish_make(const struct config *c, struct wish *ret)
 	make_timeouts(&c->timeouts, ret->sync.timeout_ms);
 }
 
+void wish_xdp(const struct config *c, struct plan_host *h)
+{
+	for (unsigned int i = 0; i < c->n_interfaces && c->hook == CONF_HOOK_XDP; i++)
+		h->xdp_taken[i] = short_taken(if_nametoindex(c->interfaces[i].name));
+}
+
 static void recall_one(const struct plane *p, const struct shift_backend *b, struct plan_name *ret)
 {
 	for (int f = 0; f < SHIFT_BACKEND_LISTS; f++) {
@@ -163,5 +171,20 @@ void wish_addresses(const struct config *c, const struct plan_host *h, struct wi
 				memcpy(to->address[to->addresses++], from->to.address[k],
 				       sizeof(from->to.address[k]));
 		}
+	}
+}
+
+void complain_of_file(const struct conf_errors *errors)
+{
+	char line[CONF_TEXT + 512];
+
+	conf_errors_print(errors, stderr);
+	for (unsigned int i = 0; i < errors->n; i++) {
+		const struct conf_error *e = &errors->error[i];
+
+		snprintf(line, sizeof(line), "%s:%u:%u: %s", errors->file, e->at.line, e->at.column,
+			 e->text);
+		if (!e->warning)
+			json_error(line);
 	}
 }

@@ -19,9 +19,15 @@ struct wish {
 /* Everything but the backends' addresses. */
 void wish_make(const struct config *c, struct wish *ret);
 
+/* What the plan cannot see: whose XDP program an interface has. */
+void wish_xdp(const struct config *c, struct plan_host *h);
+
 /* Gives names without an answer the addresses they have in the data plane. */
 void wish_recall(const struct config *c, struct plan_host *h);
 
 /* The backends' addresses, as they were looked up. A name without an answer keeps those it had
  * last. */
 void wish_addresses(const struct config *c, const struct plan_host *h, struct wish *w);
+
+/* What is wrong with the file, on stderr and for the error of --json. */
+void complain_of_file(const struct conf_errors *errors);

@@ -39,6 +39,7 @@ enum plan_rule {
 	/* A backend is a listener of this very host: its connections would be shifted for ever. */
 	PLAN_LOOP = PLAN_OVERRIDABLE,
 	PLAN_NO_INTERFACE, /* a listed interface is not there */
+	PLAN_NO_XDP,	   /* hook: xdp where there is no way or no place for it */
 	PLAN_TOO_MANY,	   /* more targets than the tables in the kernel hold */
 	PLAN_WARNING,	   /* not a refusal */
 	PLAN_RULES
@@ -63,6 +64,7 @@ struct plan_host {
 	struct host host;
 	struct plan_name backend[CONF_MAX_BACKENDS]; /* as in the config */
 	struct plan_name gate[CONF_MAX_GATES];	     /* its url_host; n 0: it has none */
+	bool xdp_taken[CONF_MAX_IFACES];	     /* by another's program; plan_look leaves it */
 };
 
 /* What the service carries now, as measured or stated; 0: unknown. */

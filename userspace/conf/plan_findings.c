@@ -32,9 +32,8 @@ static const char *flag_of(enum plan_rule rule)
 const char *plan_rule_name(enum plan_rule rule)
 {
 	static const char *const others[PLAN_RULES] = {
-		[PLAN_LOOP] = "loop",
-		[PLAN_NO_INTERFACE] = "no-interface",
-		[PLAN_TOO_MANY] = "too-many",
+		[PLAN_LOOP] = "loop",	    [PLAN_NO_INTERFACE] = "no-interface",
+		[PLAN_NO_XDP] = "no-xdp",   [PLAN_TOO_MANY] = "too-many",
 		[PLAN_WARNING] = "warning",
 	};
 	const char *flag = flag_of(rule);

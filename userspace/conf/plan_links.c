@@ -179,6 +179,14 @@ static void check_listed(struct plan *p, unsigned int i)
 			  "%s is the loopback: no client comes in there", iface->name);
 	else if (!l->up)
 		plan_find(p, PLAN_WARNING, iface->at, key, "%s is down", iface->name);
+	if (l && p->c->hook == CONF_HOOK_XDP && l->bare)
+		plan_find(p, PLAN_NO_XDP, p->c->hook_at, "hook",
+			  "%s has no Ethernet header, which XDP needs; `hook: tc` works there",
+			  iface->name);
+	else if (l && p->c->hook == CONF_HOOK_XDP && p->h->xdp_taken[i])
+		plan_find(p, PLAN_NO_XDP, p->c->hook_at, "hook",
+			  "%s has another XDP program, which stays; `hook: tc` works beside it",
+			  iface->name);
 }
 
 /* ---- layers ---- */

@@ -10,6 +10,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,7 @@ static int one_link(const struct nlmsghdr *nlh, void *arg)
 	l->ifindex = (uint32_t)m->ifi_index;
 	l->up = m->ifi_flags & IFF_UP;
 	l->loopback = m->ifi_flags & IFF_LOOPBACK;
+	l->bare = m->ifi_type != ARPHRD_ETHER && m->ifi_type != ARPHRD_LOOPBACK;
 	mnl_attr_for_each (a, nlh, sizeof(*m)) {
 		link_attribute(l, a, &elsewhere);
 	}

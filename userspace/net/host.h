@@ -33,6 +33,7 @@ struct host_link {
 	char kind[16]; /* "bond", "vlan", "wireguard"; "" for a plain device */
 	bool up;
 	bool loopback;
+	bool bare;     /* no Ethernet header before its packets */
 	bool vrrp_mac; /* its MAC is a virtual router's (RFC 5798, 7.3) */
 	uint64_t bits; /* per second; 0: unknown */
 	uint64_t rx_bytes, tx_bytes;

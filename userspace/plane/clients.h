@@ -60,12 +60,18 @@ const struct client_entry *clients_around(const struct client_entry *list, size_
  * *ret_this_boot: they were written since this host booted. */
 int clients_load(const char *service, struct client_pin **ret, size_t *ret_n, bool *ret_this_boot);
 
+/* The file, and −errno. */
+int clients_path(const char *service, char *ret, size_t size);
+/* A damaged file, to SERVICE.pins.damaged. 0 or −errno. */
+int clients_set_aside(const char *service);
+
 /*
- * Keeps what the table holds now, in a child process, so that a disk can delay nobody. `fresh` (may
- * be NULL) has the words for the one that was just set. 0; -ETIMEDOUT: still at it; or why not.
+ * Keeps what the table holds now, in a child process, so that a disk can delay nobody for longer
+ * than `wait_ms`. `fresh` (may be NULL) has the words for the one that was just set. 0; -ETIMEDOUT:
+ * still at it; or why not.
  */
 int clients_save(const struct plane *p, int service, const char *name,
-		 const struct client_pin *fresh);
+		 const struct client_pin *fresh, int wait_ms);
 
 /* When a kept pin ends, in boot ns; 0: never. What a clock that was set back would add is not
  * given. */

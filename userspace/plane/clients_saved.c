@@ -24,8 +24,6 @@
 #include "userspace/plane/control.h"
 #include "userspace/plane/state.h"
 
-#define WAIT_MS 100
-
 static void boot_id(char ret[64])
 {
 	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -106,21 +104,33 @@ static int read_pins(const json_t *j, struct client_pin **ret, size_t *ret_n)
 	return 0;
 }
 
-static int file_of(const char *service, char *dir, char *path, size_t size)
+int clients_path(const char *service, char *ret, size_t size)
 {
-	int err = state_dir(dir, size), n;
+	char dir[320];
+	int err = state_dir(dir, sizeof(dir)), n;
 
 	if (err)
 		return err;
-	n = snprintf(path, size, "%s/%s.pins", dir, service);
+	n = snprintf(ret, size, "%s/%s.pins", dir, service);
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int clients_set_aside(const char *service)
+{
+	char path[320], aside[336];
+	int err = clients_path(service, path, sizeof(path));
+
+	if (err)
+		return err;
+	snprintf(aside, sizeof(aside), "%s.damaged", path);
+	return rename(path, aside) ? -errno : 0;
 }
 
 int clients_load(const char *service, struct client_pin **ret, size_t *ret_n, bool *ret_this_boot)
 {
-	char dir[320], path[320], boot[64];
+	char path[320], boot[64];
 	const char *boot_then;
-	int err = file_of(service, dir, path, sizeof(path)), fd;
+	int err = clients_path(service, path, sizeof(path)), fd;
 	json_t *j;
 	FILE *f;
 
@@ -192,7 +202,9 @@ static json_t *json_pins(const struct client_entry *list, size_t n, const char *
 	bool this_boot;
 	char id[64];
 
-	clients_load(service, &were, &n_were, &this_boot); /* no words left is no reason to fail */
+	/* no words left is no reason to fail */
+	if (clients_load(service, &were, &n_were, &this_boot) == -EBADMSG)
+		clients_set_aside(service);
 	for (size_t i = 0; i < n; i++) {
 		const struct client_pin *words = NULL;
 
@@ -253,10 +265,12 @@ static int save_here(const struct plane *p, int service, const char *name,
 {
 	char dir[320], path[320];
 	struct client_entry *list = NULL;
-	int err = file_of(name, dir, path, sizeof(path)), lock;
+	int err = state_dir(dir, sizeof(dir)), lock;
 	size_t n = 0;
 	json_t *j;
 
+	if (!err)
+		err = clients_path(name, path, sizeof(path));
 	if (!err)
 		err = make_dir(dir);
 	if (err)
@@ -298,7 +312,7 @@ static void be_apart(int *table, int *tell)
 }
 
 int clients_save(const struct plane *p, int service, const char *name,
-		 const struct client_pin *fresh)
+		 const struct client_pin *fresh, int wait_ms)
 {
 	struct pollfd poll_fd = {.events = POLLIN};
 	int ends[2], err = -ETIMEDOUT;
@@ -322,7 +336,7 @@ int clients_save(const struct plane *p, int service, const char *name,
 	}
 	close(ends[1]);
 	poll_fd.fd = ends[0];
-	if (poll(&poll_fd, 1, WAIT_MS) > 0 && read(ends[0], &err, sizeof(err)) != sizeof(err))
+	if (poll(&poll_fd, 1, wait_ms) > 0 && read(ends[0], &err, sizeof(err)) != sizeof(err))
 		err = -EIO;
 	close(ends[0]);
 	waitpid(child, NULL, WNOHANG);

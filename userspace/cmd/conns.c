@@ -60,6 +60,7 @@ struct conns {
 /* One connection, as it is shown. */
 struct conn {
 	char client[64], target[64], nat[64], age[32], idle[32], up[16], down[16];
+	char shown[24]; /* the state, and "udp" */
 	const char *backend, *state;
 	double age_s, idle_s;
 	const struct shift_flow *f;
@@ -89,6 +90,8 @@ static void describe(const struct conns *c, const struct flow_seen *s, struct co
 	ret->f = f;
 	ret->backend = f->backend < SHIFT_MAX_BACKENDS ? c->names[f->backend] : "?";
 	ret->state = state_names[f->state & (SHIFT_FLOW_STATES - 1)];
+	snprintf(ret->shown, sizeof(ret->shown), "%s%s", ret->state,
+		 f->protocol == IPPROTO_UDP ? " udp" : "");
 	ret->age_s = c->now_ns > f->born ? (double)(c->now_ns - f->born) / 1e9 : 0;
 	ret->idle_s = tick_seconds(c, idle_ticks(c, f));
 	text_address(f->client, f->client_port, ret->client);
@@ -130,10 +133,10 @@ static void head(struct table *t, bool wide)
 static void add_conn(struct conns *c, const struct conn *n)
 {
 	table_row(&c->wide, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%llu", n->client, n->backend,
-		  n->target, n->nat, n->state, n->age, n->idle, n->up, n->down,
+		  n->target, n->nat, n->shown, n->age, n->idle, n->up, n->down,
 		  (unsigned long long)n->f->epoch);
 	if (asprintf(&c->narrow[c->rows], "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%llu\n  from %s to %s",
-		     n->client, n->backend, n->state, n->age, n->idle, n->up, n->down,
+		     n->client, n->backend, n->shown, n->age, n->idle, n->up, n->down,
 		     (unsigned long long)n->f->epoch, n->nat, n->target) < 0)
 		c->narrow[c->rows] = NULL;
 	c->rows++;
@@ -224,6 +227,29 @@ static int read_names(struct conns *c)
 		memcpy(c->names[id], b.name, SHIFT_NAME);
 	}
 	return 0;
+}
+
+/* A name that no backend of the service has is a mistake, not an empty answer. */
+static int unknown_backend(const struct conns *c, int id)
+{
+	char names[512] = "";
+	size_t used = 0;
+
+	for (uint32_t b = 0; c->backend && b < SHIFT_MAX_BACKENDS; b++) {
+		struct shift_backend is;
+
+		if (bpfsys_lookup(c->p->map[PLANE_BACKENDS], &b, &is) ||
+		    !(is.flags & SHIFT_BACKEND_USED) || (int)is.service != id)
+			continue;
+		if (!strncmp(is.name, c->backend, sizeof(is.name)))
+			return EXIT_OK;
+		if (used < sizeof(names))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%.*s",
+						 used ? ", " : "", SHIFT_NAME, is.name);
+	}
+	return c->backend
+		       ? usage_error("--backend: there is no %s; there is: %s", c->backend, names)
+		       : EXIT_OK;
 }
 
 static int walk(struct conns *c, int id)
@@ -348,7 +374,9 @@ int cmd_conns(const struct options *o, int argc, char **argv)
 	}
 	c.p = &p;
 	id = choose_service(&p, o, &c.s);
-	code = id < 0 ? -id : show(&c, id);
+	code = id < 0 ? -id : unknown_backend(&c, id);
+	if (!code)
+		code = show(&c, id);
 	plane_close(&p);
 	return code;
 }

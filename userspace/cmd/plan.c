@@ -262,6 +262,20 @@ static void show_clients(const struct check *k)
 	putchar('\n');
 }
 
+static void show_quic(const struct check *k)
+{
+	char text[64];
+
+	for (unsigned int i = 0; i < k->c->n_listens; i++) {
+		const struct conf_listen *l = &k->c->listens[i];
+
+		if (wish_quic(k->c, l))
+			printf("quic      %s port %u/udp: new flows begin with an Initial (quic: off "
+			       "otherwise)\n",
+			       conf_address_text(&l->address, text), l->port);
+	}
+}
+
 static void show_sizes(const struct check *k)
 {
 	const struct plan_memory *m = &k->report.memory;
@@ -273,6 +287,7 @@ static void show_sizes(const struct check *k)
 		printf(" (%.0f bytes each)", (double)(m->total - m->fixed) / (double)m->flows);
 	putchar('\n');
 	show_clients(k);
+	show_quic(k);
 	for (unsigned int i = 0; i < k->report.n_uplinks; i++) {
 		const struct plan_uplink *u = &k->report.uplink[i];
 

@@ -40,6 +40,7 @@ struct status_backend {
 struct status_interface {
 	uint32_t ifindex;
 	char name[16];
+	bool xdp_lost;		 /* the record has ours on XDP, and the kernel has not */
 	enum shift_xdp_mode xdp; /* asked of the kernel, where the record says so */
 	enum shift_hook hook;	 /* the one in use, or that was used */
 	bool exists;

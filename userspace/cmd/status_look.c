@@ -93,8 +93,8 @@ static int look_at_interfaces(const struct plane *p, const struct shift_globals 
 			continue;
 		i->ifindex = at >= 0 ? p->at[at].ifindex : known->ifindex;
 		i->hook = at >= 0 ? p->at[at].hook : known->hook;
-		if (known->xdp)
-			short_find(i->ifindex, &i->xdp);
+		if (known->xdp && !short_find(i->ifindex, &i->xdp))
+			i->xdp_lost = i->xdp == SHIFT_XDP_NONE;
 		i->attached = at >= 0;
 		v->attached |= i->attached;
 		i->exists = if_indextoname(i->ifindex, i->name) != NULL;

@@ -210,7 +210,10 @@ static void put_interfaces(struct page *g, unsigned int indent)
 		else
 			paint(g, SCREEN_RED, i->exists ? "NOT ATTACHED" : "GONE", b);
 		snprintf(hook, sizeof(hook), "%s%s%s", status_hook_names[i->hook & 3],
-			 i->xdp ? " + xdp " : "", i->xdp ? status_xdp_names[i->xdp % 3] : "");
+			 i->xdp	       ? " + xdp "
+			 : i->xdp_lost ? ", XDP gone: apply"
+				       : "",
+			 i->xdp ? status_xdp_names[i->xdp % 3] : "");
 		table_row(&t, "%s%s\t%s\t%s\t%s packets in 10 s", g->branch, i->name, hook, b,
 			  text_count(i->packets_10s, a));
 	}

@@ -34,7 +34,7 @@ struct look {
 
 struct top {
 	const struct options *o;
-	bool watch, reset;
+	bool watch, reset, force;
 	size_t limit; /* 0: none */
 	char service[SHIFT_NAME + 1];
 	struct look look[2];
@@ -210,8 +210,11 @@ static int reset(const struct top *k, const struct plane *p, int id)
 {
 	size_t n;
 	char a[32];
-	int err = arrivals_clear(p, id, &n);
+	int err = k->force ? EXIT_OK : locked_by_other(p, id, "--force");
 
+	if (err)
+		return err;
+	err = arrivals_clear(p, id, &n);
 	if (err) {
 		say("top: %s", strerror(-err));
 		return EXIT_FAILED;
@@ -254,7 +257,7 @@ static int run(struct top *k)
 
 int cmd_top(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--limit=", "--watch", "--reset", NULL};
+	static const char *const flags[] = {"--limit=", "--watch", "--reset", "--force", NULL};
 	struct top k = {.o = o, .limit = o->json ? 0 : DEFAULT_LIMIT};
 	const char *value;
 	int at = 1, what;
@@ -273,6 +276,7 @@ int cmd_top(const struct options *o, int argc, char **argv)
 		}
 		k.watch |= what == 1;
 		k.reset |= what == 2;
+		k.force |= what == 3;
 	}
 	if (k.watch && k.reset)
 		return usage_error("top: --watch or --reset, not both");

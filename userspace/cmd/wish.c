@@ -74,6 +74,11 @@ static uint32_t narrowest(const struct config *c)
 	return least;
 }
 
+bool wish_quic(const struct config *c, const struct conf_listen *l)
+{
+	return l->protocol == IPPROTO_UDP && l->port == QUIC_PORT && !c->quic_off;
+}
+
 void wish_make(const struct config *c, struct wish *ret)
 {
 	memset(ret, 0, sizeof(*ret));
@@ -83,8 +88,7 @@ void wish_make(const struct config *c, struct wish *ret)
 		memcpy(ret->listen[i].address, l->address.ip, sizeof(l->address.ip));
 		ret->listen[i].port = htons(l->port);
 		ret->listen[i].protocol = l->protocol;
-		ret->listen[i].quic =
-			l->protocol == IPPROTO_UDP && l->port == QUIC_PORT && !c->quic_off;
+		ret->listen[i].quic = wish_quic(c, l);
 	}
 	for (unsigned int i = 0; i < c->n_nat; i++)
 		memcpy(ret->nat[i], c->nat[i].ip, sizeof(ret->nat[i]));

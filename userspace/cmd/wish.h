@@ -16,6 +16,9 @@ struct wish {
 	uint32_t nat[CONF_MAX_NAT][4];
 };
 
+/* Is a listener's UDP taken for QUIC? */
+bool wish_quic(const struct config *c, const struct conf_listen *l);
+
 /* Everything but the backends' addresses. */
 void wish_make(const struct config *c, struct wish *ret);
 

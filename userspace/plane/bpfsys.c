@@ -141,16 +141,6 @@ int bpfsys_update(int map_fd, const void *key, const void *value)
 	return sys_bpf(BPF_MAP_UPDATE_ELEM, &a, sizeof(a));
 }
 
-int bpfsys_add(int map_fd, const void *key, const void *value)
-{
-	union bpf_attr a = {.map_fd = map_fd,
-			    .key = (uintptr_t)key,
-			    .value = (uintptr_t)value,
-			    .flags = BPF_NOEXIST};
-
-	return sys_bpf(BPF_MAP_UPDATE_ELEM, &a, sizeof(a));
-}
-
 int bpfsys_delete(int map_fd, const void *key)
 {
 	union bpf_attr a = {.map_fd = map_fd, .key = (uintptr_t)key};

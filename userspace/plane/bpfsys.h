@@ -42,8 +42,6 @@ int bpfsys_create_array(const char *name, uint32_t value_size, uint32_t n, uint3
 
 int bpfsys_lookup(int map_fd, const void *key, void *value);
 int bpfsys_update(int map_fd, const void *key, const void *value);
-/* The same, and -EEXIST if the key is there. */
-int bpfsys_add(int map_fd, const void *key, const void *value);
 int bpfsys_delete(int map_fd, const void *key);
 /* `key` NULL asks for the first; -ENOENT ends. */
 int bpfsys_next_key(int map_fd, const void *key, void *next);

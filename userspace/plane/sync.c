@@ -285,7 +285,10 @@ static int want_listen(struct picture *s, const struct sync_listen *l)
 	s->wanted_listen[id] = true;
 	if (!memcmp(&next, &s->listen[id], sizeof(next)))
 		return 0;
-	sync_tell(s, "+ listen %s", a);
+	sync_tell(s, "+ listen %s%s", a,
+		  l->quic		       ? "/udp, QUIC: a flow begins with an Initial packet"
+		  : l->protocol == IPPROTO_UDP ? "/udp"
+					       : "");
 	s->listen[id] = next;
 	err = sync_put(s, PLANE_LISTENS, id, &next);
 	return err ? err : sync_entry(s, id, true);

@@ -208,8 +208,3 @@ int telemetry_clear_backend(const struct plane *p, uint32_t backend)
 {
 	return clear_cpus(p->map[PLANE_BESTATS], backend, sizeof(struct shift_backend_stats));
 }
-
-int telemetry_clear_interface(const struct plane *p, uint32_t slot)
-{
-	return clear_cpus(p->map[PLANE_IFSTATS], slot, sizeof(struct shift_if_stats));
-}

@@ -38,4 +38,3 @@ unsigned int telemetry_count_cpus(const char *list);
 /* Clears the counters of a service or backend whose id is used anew. */
 int telemetry_clear_service(const struct plane *p, uint32_t service);
 int telemetry_clear_backend(const struct plane *p, uint32_t backend);
-int telemetry_clear_interface(const struct plane *p, uint32_t slot);

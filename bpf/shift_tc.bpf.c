@@ -94,13 +94,13 @@ static __noinline int later_fragment(struct __sk_buff *skb, struct visit *v)
 /* An ICMP error that quotes a packet of a shifted flow is for the flow's other end. */
 static __noinline int icmp_error(struct __sk_buff *skb, struct visit *v)
 {
+	struct quoted *q = (struct quoted *)v->quote; /* not on the stack, which is short */
 	__u32 what = SHIFT_ICMP_FORWARD, out;
 	struct shift_target *t;
 	struct shift_flow *f;
-	struct quoted q;
 	int is_target;
 
-	if (!read_quoted(skb, v, &q) || !read_quoted_ports(skb, v, &q))
+	if (!read_quoted(skb, v, q) || !read_quoted_ports(skb, v, q))
 		return verdict(v, SHIFT_PASS_OTHER, NOT_OURS);
 	v->now = tick_now();
 	f = find_listener(v) ? flow_find(v) : NULL;
@@ -116,9 +116,9 @@ static __noinline int icmp_error(struct __sk_buff *skb, struct visit *v)
 		what = SHIFT_ICMP_REPLY;
 		out = f->ifindex;
 	}
-	if (q.ttl <= 1)
+	if (q->ttl <= 1)
 		return verdict(v, SHIFT_DROP_TTL, TC_ACT_SHOT);
-	if (icmp_translate(skb, v, &q))
+	if (icmp_translate(skb, v, q))
 		return verdict(v, SHIFT_DROP_REWRITE, TC_ACT_SHOT);
 	return verdict(v, what, leave(skb, &v->p, out));
 }

@@ -81,7 +81,8 @@ struct visit {
 	struct ends ends;
 	struct reset reset;
 	struct decision d;
-	__u8 quote[128]; /* the beginning of a packet that is answered */
+	__u8 quote[128]
+		__attribute__((aligned(8))); /* the beginning of a packet that is answered */
 	__u64 hash;
 	__u32 now;     /* tick */
 	__u32 service; /* ids */

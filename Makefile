@@ -31,7 +31,7 @@ HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
 	$(wildcard userspace/net/firewall*.c userspace/cmd/doctor*.c) \
-	$(addprefix userspace/cmd/,apply.c apply_attach.c apply_xdp.c apply_talk.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
+	$(addprefix userspace/cmd/,apply.c apply_clock.c apply_attach.c apply_xdp.c apply_talk.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))

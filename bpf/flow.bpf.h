@@ -403,8 +403,8 @@ __noinline int flow_take_port(__u32 target, __u32 ports, __u32 stride_phase, __u
 #define SWEEP 128
 
 /*
- * A client is at its limit: do flows still count that ended in silence? Looks behind the hand,
- * where the latest are, and each time further back, once a tick. How many counts were given up.
+ * A client is at its limit: do flows still count that ended in silence? Once a tick, by turns right
+ * behind the hand, where the latest are, and further back each time. How many counts were given up.
  */
 __noinline int sweep_shard(__u32 cursor, __u32 from_members, __u32 stride_phase, __u32 target,
 			   __u32 now)
@@ -416,8 +416,11 @@ __noinline int sweep_shard(__u32 cursor, __u32 from_members, __u32 stride_phase,
 	if (!h || !members || h->sweep_tick == now)
 		return 0;
 	h->sweep_tick = now;
-	behind = h->sweep >= members ? 0 : h->sweep;
-	h->sweep = behind + SWEEP;
+	behind = 0;
+	if (now & 1) {
+		behind = h->sweep >= members ? 0 : h->sweep;
+		h->sweep = behind + SWEEP;
+	}
 	place = (h->hand % members + 2 * members - 1 - behind) % members;
 #pragma clang loop unroll(disable)
 	for (__u32 k = 0; k < SWEEP && k < members; k++) {

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <bpf/bpf.h>
 
 #include "tests/bpf/cases.h"
@@ -373,6 +374,29 @@ static void expired_and_reused(struct story *s)
 	CHECK(!rig_flow(s->rig, &first, &s->place), "the old flow's entry is left over");
 }
 
+/* Nobody saw them end, and their ports are not wanted: the client's next flow has them looked for,
+ * once a tick. */
+static void ended_in_silence(struct story *s)
+{
+	struct timespec some_ticks = {0, 70000000};
+	enum shift_verdict v = SHIFT_PASS_FALLBACK;
+
+	play_shape(s, 256, 1);
+	cap(s, 3);
+	for (int i = 0; i < 3; i++) {
+		play_flood(s, 1);
+		play_establish(s);
+	}
+	limited(s, 1);
+	rig_age(s->rig, 7441, false);
+	for (int i = 0; i < 4 && v != SHIFT_FORWARD; i++) {
+		nanosleep(&some_ticks, NULL);
+		v = play_syn(s);
+	}
+	CHECK(v == SHIFT_FORWARD, "after all ended: %s", rig_verdict_names[v]);
+	check_equal(load(s), 1, "live flows");
+}
+
 static const struct tale limits[] = {
 	{.name = "half open: a quarter of a shard's ports, 1024 at least", .more = bound},
 	{.name = "half open: each shard for itself", .more = by_shard},
@@ -388,6 +412,8 @@ static const struct tale limits[] = {
 	{.name = "one client: flows that end are counted no longer", .more = counts_return},
 	{.name = "one client: a limit does not hide that ports are used up",
 	 .more = count_returns_late},
+	{.name = "one client: flows that ended in silence are looked for",
+	 .more = ended_in_silence},
 	{.name = "one client: flows that expired, when their ports are taken",
 	 .more = expired_and_reused},
 };

@@ -3,7 +3,7 @@
  * test_plan.c - the plan: what is refused, what overrides it, and the steps
  *
  * tests/golden/conf/base.yaml on a made-up host where nothing speaks against it; every case changes
- * one fact. Run from the root of the tree.
+ * one fact. Run from the root of the tree. All cases share that host, hence one file of 600 lines.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -52,40 +52,7 @@ static void way_to(const uint32_t address[4], const uint32_t nat[4], struct sync
 	ret->mtu = way.mtu > 65535 ? 65535 : (uint16_t)way.mtu;
 }
 
-/* ---- the clock ----------------------------------------------------------------------------- */
-
-/* Kernels tick 100, 250, 300 or 1000 times a second; which, is seen in an eighth of one. */
-static uint32_t nearest_hz(uint64_t ticks, uint64_t ns)
-{
-	static const uint32_t known[] = {100, 250, 300, 1000};
-	uint64_t hz = ticks * 1000000000 / ns, best = 0;
-
-	for (size_t i = 1; i < sizeof(known) / sizeof(*known); i++) {
-		if (llabs((long long)(known[i] - hz)) < llabs((long long)(known[best] - hz)))
-			best = i;
-	}
-	return known[best];
-}
-
-static int set_clock(struct apply *a)
-{
-	const struct timespec eighth = {0, 125000000};
-	uint64_t jiffies, ns;
-	int err = load_clock(&a->p, &jiffies, &ns);
-
-	if (err)
-		return err;
-	a->g.clock_jiffies = jiffies;
-	a->g.clock_ns = ns;
-	nanosleep(&eighth, NULL);
-	err = load_clock(&a->p, &jiffies, &ns);
-	if (err)
-		return err;
-	a->g.hz = nearest_hz(jiffies - a->g.clock_jiffies, ns - a->g.clock_ns);
-	for (a->g.window_shift = 6; 3u << a->g.window_shift < a->g.hz * 2;)
-		a->g.window_shift++;
-	return 0;
-}
+/* ---- the maps ------------------------------------------------------------------------------ */
 
 /* The maps of this namespace, made if there are none. */
 static int open_maps(struct apply *a)
@@ -109,7 +76,7 @@ static int open_maps(struct apply *a)
 						   : EXIT_OK;
 	err = plane_map_control(&a->p);
 	if (!err)
-		err = set_clock(a);
+		err = apply_set_clock(a);
 	if (!err)
 		err = plane_namespace(&netns, &first_ns);
 	a->g.netns = netns;

@@ -50,6 +50,11 @@ int apply_write_globals(struct apply *a);
 /* Of an apply that failed: says what is half done, and the history does, too. */
 void apply_half_done(const struct apply *a);
 
+/* ---- apply_clock.c ---- */
+
+/* Into a->g; takes an eighth of a second. 0 or −errno. */
+int apply_set_clock(struct apply *a);
+
 /* ---- apply_attach.c: exit codes, what failed was said ---- */
 
 /* Finds every interface and loads its program, over a larger forward table if one is needed. On

@@ -4,7 +4,9 @@
  *
  * All chains are read, then all rules: a rule counts for its chain and leads to others. What a base
  * chain does is then the sum over what can be reached from it. Rules are not evaluated: of each it
- * is only known whether it drops, changes the destination, and which ports it asks for.
+ * is only known whether it drops, changes the destination, and which ports it asks for. One file of
+ * 600 lines, because sets, expressions, rules and chains are readers of one dump that share one
+ * structure.
  */
 #include <arpa/inet.h>
 #include <errno.h>

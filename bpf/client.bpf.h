@@ -125,6 +125,8 @@ static __noinline int leave_local(struct __sk_buff *skb, struct visit *v,
 		return verdict(v, SHIFT_RESET_UNABLE, leave(skb, &v->p, skb->ifindex));
 	}
 	count_arrival(v);
+	if (what == SHIFT_PASS_FALLBACK)
+		watch_begin(v);
 	left_local(v, svc, SYN_KEEP);
 	return verdict(v, what, NOT_OURS);
 }
@@ -156,6 +158,7 @@ static __noinline int settle(struct __sk_buff *skb, struct visit *v,
 		return verdict(v, d->verdict, NOT_OURS);
 	case SHIFT_PASS_LOCAL_REPEAT:
 		ss->syn_retransmits++;
+		watch_repeat(v, svc);
 		if (d->local_socket == 1)
 			left_local(v, svc, SYN_KEEP);
 		return verdict(v, d->verdict, NOT_OURS);
@@ -170,10 +173,12 @@ static __noinline int settle(struct __sk_buff *skb, struct visit *v,
 			bs->connections++;
 		v->target = d->target;
 		v->index = d->index;
+		arm_begun(arm_place(v->service, SHIFT_ARM_NEW), d->control.epoch, v->born);
 		return SHIFTED;
 	default:
 		ss->connections_old++;
 		count_arrival(v);
+		watch_begin(v);
 		if (d->shadow) {
 			ss->shadow++;
 			left_local(v, svc, SYN_KEEP);
@@ -196,6 +201,7 @@ static __noinline int rescue(struct __sk_buff *skb, struct visit *v,
 	if (bs)
 		bs->handshake_failures++;
 	breaker_failed(backend, v->now);
+	flow_failed(f, SHIFT_FAILURE_UNANSWERED);
 	flow_abandon(f, svc, v);
 	__builtin_memset(&v->d.control, 0, sizeof(v->d.control));
 	control_read(v->service, &v->d.control);
@@ -348,11 +354,11 @@ static __always_inline int is_listener(const struct shift_listen *l, const struc
 	       l->flags & SHIFT_LISTEN_USED && same_address(l->address, p->dst);
 }
 
-/* The listener that is the packet's destination; v->listen says which. NULL: it is none. */
-static __always_inline struct shift_listen *find_listener(struct visit *v)
+/* The listener that is the packet's destination, and its id. NULL: it is none. */
+static __always_inline struct shift_listen *find_listener(const struct packet *p, __u32 *ret_id)
 {
-	struct shift_listen_key key = {.port = v->p.dport, .protocol = v->p.protocol};
-	__u32 zero = 0, place = v->p.dport ^ v->p.dport >> 8 ^ v->p.dst[3] ^ v->p.protocol;
+	struct shift_listen_key key = {.port = p->dport, .protocol = p->protocol};
+	__u32 zero = 0, place = p->dport ^ p->dport >> 8 ^ p->dst[3] ^ p->protocol;
 	struct doors *d = bpf_map_lookup_elem(&shift_doors, &zero);
 	struct shift_listen *l;
 	__u32 *listen;
@@ -361,17 +367,17 @@ static __always_inline struct shift_listen *find_listener(struct visit *v)
 	place &= DOORS_LISTEN - 1;
 	if (!d)
 		return NULL;
-	v->listen = *(volatile __u32 *)&d->listen[place];
-	l = bpf_map_lookup_elem(&shift_listens, &v->listen);
-	if (is_listener(l, &v->p))
+	*ret_id = *(volatile __u32 *)&d->listen[place];
+	l = bpf_map_lookup_elem(&shift_listens, ret_id);
+	if (is_listener(l, p))
 		return l;
-	__builtin_memcpy(key.address, v->p.dst, sizeof(key.address));
+	__builtin_memcpy(key.address, p->dst, sizeof(key.address));
 	listen = bpf_map_lookup_elem(&shift_entry, &key);
 	if (!listen)
 		return NULL;
-	v->listen = *listen;
-	d->listen[place] = v->listen;
-	return bpf_map_lookup_elem(&shift_listens, &v->listen);
+	*ret_id = *listen;
+	d->listen[place] = *ret_id;
+	return bpf_map_lookup_elem(&shift_listens, ret_id);
 }
 
 /* NULL: it is nobody's after all. */
@@ -416,8 +422,11 @@ static __always_inline int from_client(struct __sk_buff *skb, struct visit *v,
 				return action;
 		}
 	}
-	if (v->p.protocol == IPPROTO_TCP && !is_syn(&v->p))
+	if (v->p.protocol == IPPROTO_TCP && !is_syn(&v->p)) {
+		if (is_watched(&v->p))
+			watch_client(v);
 		return verdict(v, SHIFT_PASS_LOCAL, NOT_OURS);
+	}
 	visit_new(v, l, svc);
 	if (v->p.protocol == IPPROTO_UDP && !begins(skb, v, svc))
 		return verdict(v, SHIFT_PASS_LOCAL, NOT_OURS);

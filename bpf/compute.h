@@ -203,6 +203,18 @@ static inline __u64 shift_ref(__u32 target, __u32 index, __u64 hash)
 	return (target & 0xffff) | (__u64)(index & 0xffff) << 16 | (__u64)shift_tag(hash) << 32;
 }
 
+/*
+ * Is a connection of the old arm watched (bpf/watch.bpf.h)? One in SHIFT_WATCH_ONE_IN is, by two
+ * multiplications, for every packet of the old arm asks.
+ */
+static inline int shift_watched(const __u32 client[4], __u16 client_port, __u64 seed)
+{
+	__u32 h = (client[3] ^ client[1] ^ (__u32)seed) * 0x9e3779b1u;
+
+	h = (h ^ h >> 15 ^ client_port) * 0x85ebca6bu;
+	return h >> 16 < 0x10000 / SHIFT_WATCH_ONE_IN;
+}
+
 /* The lines of an index with room for so many flows: two to a line. */
 static inline __u32 shift_lines(__u32 flows)
 {

@@ -49,6 +49,58 @@ struct shift_service_stats {
 #define SHIFT_HISTOGRAM_STEPS 58 /* edges; bucket i ends at edge i, the last has no end */
 #define SHIFT_HISTOGRAM	      64
 
+/*
+ * How an arm answers. In TCP it is asked with the client's first data and answers with its own
+ * first data; in UDP with the first datagram either way. What is answered without having been asked
+ * has no time. Of the new arm every connection is seen, of the old one those that are watched
+ * (SHIFT_WATCH_ONE_IN), and only these are counted here. Failures are of TCP.
+ */
+enum shift_arm_id { SHIFT_ARM_OLD = 0, SHIFT_ARM_NEW, SHIFT_ARMS };
+
+enum shift_failure {
+	SHIFT_FAILURE_REFUSED = 0, /* a RST answered the SYN */
+	SHIFT_FAILURE_UNANSWERED,  /* nothing answered it */
+	SHIFT_FAILURE_RESET,	   /* a RST came before the first data */
+	SHIFT_FAILURE_CLOSED,	   /* asked, it closed without an answer */
+	SHIFT_FAILURE_GAVE_UP,	   /* the client ended what was asked and not answered */
+	SHIFT_FAILURES,
+};
+
+#define SHIFT_FAILURE_NAMES                                                                        \
+	{                                                                                          \
+		"refused", "unanswered", "reset", "closed", "gave_up"                              \
+	}
+
+struct shift_answers {
+	__u64 epoch; /* of control, where counted apart */
+	__u64 begun;
+	__u64 answered;
+	__u64 failed;
+	__u64 failed_clients; /* one in a minute and epoch of a client: IPv4 /32, IPv6 /64 */
+	__u64 failure[8];     /* enum shift_failure */
+	__u64 spare[3];
+	__u64 answer[SHIFT_HISTOGRAM]; /* asked to answered */
+};
+
+/* Connections that began within 2^30 ns of each other: number = ktime >> SHIFT_COHORT_SHIFT. */
+#define SHIFT_COHORT_SHIFT 30
+#define SHIFT_COHORTS	   16
+
+struct shift_cohort {
+	__u64 number;
+	__u32 begun;
+	__u32 failed;
+};
+
+/* A connection counts to the epoch it began in, while no eighth later one has its place. */
+#define SHIFT_EPOCHS 8
+
+struct shift_arm {
+	struct shift_answers total;
+	struct shift_cohort cohort[SHIFT_COHORTS];
+	struct shift_answers epoch[SHIFT_EPOCHS];
+};
+
 struct shift_backend_stats {
 	__u64 connections;
 	__u64 handshakes;	  /* answered by a SYN-ACK */
@@ -114,3 +166,5 @@ struct shift_if_stats {
 _Static_assert(sizeof(struct shift_service_stats) == 256, "service stats");
 _Static_assert(sizeof(struct shift_backend_stats) == 640, "backend stats");
 _Static_assert(sizeof(struct shift_if_stats) == 1024, "if stats");
+_Static_assert(sizeof(struct shift_answers) == 640, "answers");
+_Static_assert(sizeof(struct shift_arm) == 9 * 640 + 256, "arm");

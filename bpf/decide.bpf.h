@@ -16,6 +16,7 @@
 
 #include "bpf/control.bpf.h"
 #include "bpf/flow.bpf.h"
+#include "bpf/watch.bpf.h"
 
 #define SOCKET_LISTEN	 10 /* enum bpf_tcp_state in <linux/bpf.h> */
 #define SOCKET_TIME_WAIT 6
@@ -339,6 +340,12 @@ static __noinline int pick_target(struct __sk_buff *skb, struct visit *v)
 	return -1;
 }
 
+/* By us: then neither end gave up. */
+static __always_inline int was_cut(const struct shift_flow *f)
+{
+	return f->cut || f->flags & SHIFT_FLOW_CUT || f->epoch < control_cut_epoch(f->service);
+}
+
 #define FAILED_LATELY 90000000000ull /* ns after a SYN that was never answered */
 
 /*
@@ -367,12 +374,16 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 			/* What failed long ago says nothing of the backend now. */
 			if (bpf_ktime_get_ns() - f->born < FAILED_LATELY)
 				breaker_failed(backend, v->now);
+			flow_failed(f, SHIFT_FAILURE_UNANSWERED);
+		} else if (flow_waits(f) && f->protocol == IPPROTO_TCP && !was_cut(f)) {
+			flow_failed(f, SHIFT_FAILURE_GAVE_UP);
 		}
 		flow_forget(f, d->target, d->index);
 		f->was = SHIFT_FLOW_FREE;
 	}
 	uncount_half_open(f);
 	uncount_client(f);
+	f->counted = 0;
 	if (!count_client(f, svc, v) &&
 	    !(sweep(d->target, d->shard, v->now) && count_client(f, svc, v))) {
 		f->state = SHIFT_FLOW_FREE;
@@ -396,7 +407,8 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 	f->backend = d->backend;
 	f->service = v->service;
 	f->epoch = d->control.epoch;
-	f->born = bpf_ktime_get_ns();
+	v->born = bpf_ktime_get_ns();
+	f->born = v->born;
 	f->client_isn = p->seq;
 	f->backend_isn = 0;
 	f->client_fin = 0;

@@ -21,6 +21,7 @@
  */
 #pragma once
 
+#include "bpf/answer.bpf.h"
 #include "bpf/index.bpf.h"
 #include "bpf/limit.bpf.h"
 #include "bpf/parse.bpf.h"
@@ -172,6 +173,8 @@ static __always_inline void flow_reset(struct shift_flow *f, const struct shift_
 		stats->resets++;
 	if (!(*seen & SHIFT_SEEN_RST))
 		*seen |= SHIFT_SEEN_RST;
+	if (seen == &f->down ? !(f->down & SHIFT_SEEN_DATA) : flow_waits(f))
+		flow_failed(f, seen == &f->down ? SHIFT_FAILURE_RESET : SHIFT_FAILURE_GAVE_UP);
 	/* Perhaps only data is under way before it: then nothing follows. If something does, it was
 	 * not obeyed, and the flow goes on. */
 	flow_state(f, svc, ahead ? SHIFT_FLOW_CLOSING : SHIFT_FLOW_DONE, now);
@@ -206,6 +209,8 @@ static __always_inline void flow_from_client(struct shift_flow *f, const struct 
 		f->syn_tick = 0; /* from now on: of a SYN that asks it to begin anew */
 		f->syn_retransmits = 0;
 	}
+	if (p->payload)
+		flow_asks(f);
 	if (p->flags & TCP_ACK && f->client_ack != p->ack)
 		f->client_ack = p->ack;
 	if (is_fin(p) && !client_closes(f) && p->seq - f->backend_ack <= FIN_WINDOW) {
@@ -228,6 +233,7 @@ static __always_inline void flow_handshake(struct shift_flow *f, const struct pa
 			stats->handshake_failures++;
 		if (f->state == SHIFT_FLOW_SYN_SENT)
 			breaker_failed(f->backend, now);
+		flow_failed(f, SHIFT_FAILURE_REFUSED);
 		f->down |= SHIFT_SEEN_RST;
 		flow_state(f, svc, SHIFT_FLOW_DONE, now);
 		return;
@@ -259,6 +265,7 @@ static __always_inline void flow_udp(struct shift_flow *f, const struct shift_se
 	if (answer && state == SHIFT_FLOW_SYN_SENT) {
 		uncount_half_open(f);
 		state = SHIFT_FLOW_ESTABLISHED;
+		flow_first_answer(f, f->born);
 	}
 	flow_state(f, svc, state, now);
 }
@@ -276,9 +283,13 @@ static __always_inline void flow_from_backend(struct shift_flow *f, const struct
 		flow_reset(f, svc, stats, &f->down, p->seq - f->client_ack, now);
 		return;
 	}
+	if (p->payload)
+		flow_answers(f);
 	if (p->flags & TCP_ACK && f->backend_ack != p->ack)
 		f->backend_ack = p->ack;
 	if (is_fin(p) && !backend_closes(f) && p->seq - f->client_ack <= FIN_WINDOW) {
+		if (flow_waits(f))
+			flow_failed(f, SHIFT_FAILURE_CLOSED);
 		f->backend_fin = p->seq + p->payload + 1;
 		f->down |= p->seq == f->client_ack ? SHIFT_SEEN_FIN | SHIFT_SEEN_FIN_SURE
 						   : SHIFT_SEEN_FIN;

@@ -277,8 +277,36 @@ struct {
 } shift_bestats SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SHIFT_MAX_SERVICES *SHIFT_ARMS);
+	__type(key, __u32); /* service * SHIFT_ARMS + arm */
+	__type(value, struct shift_arm);
+} shift_arms SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SHIFT_MAX_BACKENDS);
+	__type(key, __u32);
+	__type(value, struct shift_answers);
+} shift_answers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHIFT_WATCHES);
+	__type(key, __u32);
+	__type(value, struct shift_watch);
+} shift_watches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SHIFT_FAILERS);
+	__type(key, struct shift_failer_key);
+	__type(value, struct shift_failer);
+} shift_failers SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct shift_explanation);
-} shift_answer SEC(".maps");
+} shift_explained SEC(".maps");

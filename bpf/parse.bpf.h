@@ -27,7 +27,7 @@
 #define IPV6_EXTENSIONS 6
 
 enum parsed {
-	PARSED_CLIENT = 0, /* the destination port is one that a service listens on */
+	PARSED_CLIENT = 0, /* the port is one that a service listens on */
 	PARSED_NAT,	   /* it is one of a NAT range */
 	PARSED_OTHER,
 	PARSED_FRAGMENT, /* not the first: no ports */
@@ -57,15 +57,18 @@ static __always_inline void copy_v6(__u32 to[4], const struct in6_addr *from)
 	to[3] = from->in6_u.u6_addr32[3];
 }
 
-/* Whose destination port is it? What is nobody's is not read further. */
+/* Whether the packet comes in, or is on its way out, where the host's own port is the source. */
+enum way { WAY_IN, WAY_OUT };
+
+/* Whose is the port on this side? What is nobody's is not read further. */
 static __always_inline enum parsed parse_port(const struct udphdr *ports_of,
-					      const struct shift_ports *ports)
+					      const struct shift_ports *ports, enum way way)
 {
-	__u16 port = bpf_ntohs(ports_of->dest);
+	__u16 port = bpf_ntohs(way == WAY_IN ? ports_of->dest : ports_of->source);
 
 	if (port_set(ports->listen, port))
 		return PARSED_CLIENT;
-	return port_set(ports->nat, port) ? PARSED_NAT : PARSED_OTHER;
+	return way == WAY_IN && port_set(ports->nat, port) ? PARSED_NAT : PARSED_OTHER;
 }
 
 /* `bytes` are the TCP header and what follows; p->protocol is known. */
@@ -112,7 +115,7 @@ static __always_inline __u32 ip_bytes(const struct __sk_buff *skb, __u16 length,
 }
 
 static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct packet *p,
-					      const struct shift_ports *ports)
+					      const struct shift_ports *ports, enum way way)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const struct iphdr *ip = data + l3_offset;
@@ -146,7 +149,7 @@ static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct pack
 	l4 = data + l3_offset + header;
 	if ((void *)(l4 + 1) > end)
 		return PARSED_SHORT;
-	whose = parse_port(l4, ports);
+	whose = parse_port(l4, ports, way);
 	if (whose == PARSED_OTHER)
 		return whose;
 	p->ip_len = bpf_ntohs(ip->tot_len);
@@ -220,7 +223,7 @@ static __noinline int walk_chain(struct __sk_buff *skb, __u32 l3, __u8 next, str
 #define L4_MAX 255
 
 static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct packet *p,
-					      const struct shift_ports *ports)
+					      const struct shift_ports *ports, enum way way)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const struct ipv6hdr *ip = data + l3_offset;
@@ -261,7 +264,7 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct pack
 	l4 = data + l3_offset + header;
 	if ((void *)(l4 + 1) > end)
 		return PARSED_SHORT;
-	whose = parse_port(l4, ports);
+	whose = parse_port(l4, ports, way);
 	if (whose == PARSED_OTHER)
 		return whose;
 	p->l4 = l3_offset + header;
@@ -279,11 +282,11 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct pack
 
 /* Fills *p when the answer is CLIENT or NAT; addresses, id and protocol when it is FRAGMENT. */
 static __always_inline enum parsed parse(struct __sk_buff *skb, struct packet *p,
-					 const struct shift_ports *ports)
+					 const struct shift_ports *ports, enum way way)
 {
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return parse_ipv4(skb, p, ports);
+		return parse_ipv4(skb, p, ports, way);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(skb, p, ports);
+		return parse_ipv6(skb, p, ports, way);
 	return PARSED_OTHER;
 }

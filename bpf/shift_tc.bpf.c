@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * shift_tc.bpf.c - the data plane on tc ingress: the packet's story, read from top to bottom
+ * shift_tc.bpf.c - the data plane on tc: the packet's story, read from top to bottom
  *
  * A packet is from a client (its destination is a listener), or from a backend (its destination is
  * a NAT port), or nobody's. The rule that everything else follows: a packet which neither begins a
@@ -17,6 +17,7 @@
  */
 #include "bpf/backend.bpf.h"
 #include "bpf/icmp.bpf.h"
+#include "bpf/watch.bpf.h"
 #include "bpf/xdp.bpf.h"
 
 #ifndef SHIFT_BUILD
@@ -34,7 +35,7 @@ static __always_inline enum parsed read_packet(struct __sk_buff *skb, struct pac
 	/* What was sent to another machine's MAC is not ours, even if somebody listens to all. */
 	if (!ports || skb->vlan_present || skb->pkt_type != PACKET_HOST)
 		return PARSED_OTHER;
-	what = parse(skb, p, ports);
+	what = parse(skb, p, ports, WAY_IN);
 	if (what != PARSED_SHORT)
 		return what;
 	/* The headers may lie beyond the linear part. */
@@ -43,7 +44,7 @@ static __always_inline enum parsed read_packet(struct __sk_buff *skb, struct pac
 		headers = skb->len;
 	if (bpf_skb_pull_data(skb, headers))
 		return PARSED_MALFORMED;
-	what = parse(skb, p, ports);
+	what = parse(skb, p, ports, WAY_IN);
 	return what == PARSED_SHORT ? PARSED_MALFORMED : what;
 }
 
@@ -103,7 +104,7 @@ static __noinline int icmp_error(struct __sk_buff *skb, struct visit *v)
 	if (!read_quoted(skb, v, q) || !read_quoted_ports(skb, v, q))
 		return verdict(v, SHIFT_PASS_OTHER, NOT_OURS);
 	v->now = tick_now();
-	f = find_listener(v) ? flow_find(v) : NULL;
+	f = find_listener(&v->p, &v->listen) ? flow_find(v) : NULL;
 	if (f) {
 		t = bpf_map_lookup_elem(&shift_targets, &v->target);
 		if (!t)
@@ -135,7 +136,7 @@ int shift_ingress(struct __sk_buff *skb)
 	v = visit_of(stats);
 	switch (read_packet(skb, &v->p)) {
 	case PARSED_CLIENT:
-		l = find_listener(v);
+		l = find_listener(&v->p, &v->listen);
 		if (l)
 			return from_client(skb, v, l);
 		/* The port may be another address's, and in a NAT range here. */
@@ -153,15 +154,78 @@ int shift_ingress(struct __sk_buff *skb)
 	}
 }
 
+/* As if the other end had sent it. */
+static __always_inline void turn(struct packet *p)
+{
+	__u16 port = p->sport;
+
+	p->sport = p->dport;
+	p->dport = port;
+	for (int i = 0; i < 4; i++) {
+		__u32 part = p->src[i];
+
+		p->src[i] = p->dst[i];
+		p->dst[i] = part;
+	}
+}
+
+/* A datagram of the old host's: its client is the old host's from now on, unless it is shifted. */
+static __noinline int udp_from_host(const struct packet *p, __u32 listen, __u32 service)
+{
+	struct shift_service *svc = bpf_map_lookup_elem(&shift_services, &service);
+	struct shift_flow_key key;
+	__u32 now = tick_now();
+	__u64 hash;
+
+	if (!svc || !(svc->flags & SHIFT_SERVICE_USED))
+		return 0;
+	hash = shift_hash(svc->seed, svc->affinity, p->src, p->sport);
+	if (rank_dirty(service, shift_hash_rank(hash))) {
+		flow_key(&key, p, listen);
+		if (ref_flow(flow_find_on(&key, now), &key, now))
+			return 0;
+	}
+	return udp_memory(syn_hash(p), svc->timeout_udp, now, SYN_KEEP);
+}
+
 /*
- * What the program above would do with this SYN, told and not done. Never attached: shiftctl runs
+ * What leaves the host is only looked at: it shows how the old arm answers, and which clients a UDP
+ * service talks to, also when they are silent. The shifted flows' packets come by, too, and the old
+ * host's may be forwarded (from a container), so nothing but their tuples tells them apart.
+ */
+SEC("tc")
+int shift_egress(struct __sk_buff *skb)
+{
+	struct shift_ports *ports;
+	struct shift_listen *l;
+	__u32 zero = 0, listen;
+	struct packet p;
+
+	ports = bpf_map_lookup_elem(&shift_ports, &zero);
+	if (!ports || skb->vlan_present || parse(skb, &p, ports, WAY_OUT) != PARSED_CLIENT)
+		return NOT_OURS;
+	turn(&p);
+	if (p.protocol == IPPROTO_TCP && !is_watched(&p))
+		return NOT_OURS;
+	l = find_listener(&p, &listen);
+	if (!l)
+		return NOT_OURS;
+	if (p.protocol == IPPROTO_UDP)
+		udp_from_host(&p, listen, l->service);
+	if (is_watched(&p))
+		watch_host(&p, listen);
+	return NOT_OURS;
+}
+
+/*
+ * What shift_ingress would do with this SYN, told and not done. Never attached: shiftctl runs
  * it with BPF_PROG_TEST_RUN on the maps of the attached one, and as the interface after the last.
  */
 SEC("tc")
 int shift_explain(struct __sk_buff *skb)
 {
 	__u32 zero = 0, place = SHIFT_MAX_INTERFACES;
-	struct shift_explanation *x = bpf_map_lookup_elem(&shift_answer, &zero);
+	struct shift_explanation *x = bpf_map_lookup_elem(&shift_explained, &zero);
 	struct shift_if_stats *stats = bpf_map_lookup_elem(&shift_ifstats, &place);
 	struct shift_service *svc;
 	struct shift_listen *l;
@@ -174,7 +238,7 @@ int shift_explain(struct __sk_buff *skb)
 	__builtin_memset(x, 0, sizeof(*x));
 	if (read_packet(skb, &v->p) != PARSED_CLIENT)
 		return NOT_OURS;
-	l = find_listener(v);
+	l = find_listener(&v->p, &v->listen);
 	if (!l)
 		return NOT_OURS;
 	svc = visit_service(v, l);
@@ -237,7 +301,7 @@ SEC("tc")
 int shift_clock(struct __sk_buff *skb)
 {
 	__u32 zero = 0;
-	struct shift_explanation *x = bpf_map_lookup_elem(&shift_answer, &zero);
+	struct shift_explanation *x = bpf_map_lookup_elem(&shift_explained, &zero);
 
 	(void)skb;
 	if (!x)

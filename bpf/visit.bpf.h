@@ -84,6 +84,7 @@ struct visit {
 	__u8 quote[128]
 		__attribute__((aligned(8))); /* the beginning of a packet that is answered */
 	__u64 hash;
+	__u64 born;    /* ktime ns, of the flow that was made */
 	__u32 now;     /* tick */
 	__u32 service; /* ids */
 	__u32 listen;

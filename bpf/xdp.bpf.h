@@ -95,7 +95,7 @@ static __always_inline enum parsed xdp_parse(struct xdp_md *ctx, struct packet *
 	if (!ports || (void *)(l4 + 1) > end || bytes > (__u32)(end - (void *)(eth + 1)) ||
 	    bytes < header + sizeof(*l4) || p->ttl <= 1)
 		return PARSED_OTHER;
-	whose = parse_port(l4, ports);
+	whose = parse_port(l4, ports, WAY_IN);
 	if (whose == PARSED_OTHER)
 		return whose;
 	p->l4 = p->l3 + header;
@@ -349,7 +349,7 @@ int shift_xdp(struct xdp_md *ctx)
 	v = visit_of(stats);
 	switch (xdp_parse(ctx, &v->p)) {
 	case PARSED_CLIENT:
-		l = find_listener(v);
+		l = find_listener(&v->p, &v->listen);
 		action = l ? xdp_from_client(ctx, v, l) : xdp_from_backend(ctx, v);
 		break;
 	case PARSED_NAT:

@@ -17,7 +17,7 @@ static const char *const map_names[RIG_MAPS] = {
 	"shift_targets",   "shift_replies",  "shift_cursors",  "shift_slots",	  "shift_flows",
 	"shift_flows_was", "shift_syns",     "shift_udps",     "shift_fragments", "shift_held",
 	"shift_load",	   "shift_breakers", "shift_arrivals", "shift_ifstats",	  "shift_svcstats",
-	"shift_bestats",   "shift_answer"};
+	"shift_bestats",   "shift_explained"};
 
 const char *const rig_verdict_names[SHIFT_VERDICTS] = SHIFT_VERDICT_NAMES;
 

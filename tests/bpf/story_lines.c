@@ -366,6 +366,7 @@ static uint32_t flag_named(const char *name)
 		{"brst", 0, SHIFT_SEEN_RST, 0},
 		{"sure", SHIFT_SEEN_FIN_SURE, SHIFT_SEEN_FIN_SURE, 0},
 		{"tw", 0, SHIFT_SEEN_FIN_FIRST, 0},
+		{"data", SHIFT_SEEN_DATA, SHIFT_SEEN_DATA, 0},
 		{"cut", 0, 0, SHIFT_FLOW_CUT},
 	};
 
@@ -406,7 +407,7 @@ static void check_state(struct story *s, const struct shift_flow *f, char *arg[]
 		else
 			wanted |= flag_named(arg[i]);
 	}
-	seen &= ~flag_named("sure");
+	seen &= ~(flag_named("sure") | flag_named("data"));
 	if (seen != wanted)
 		story_fail(s, "of client, backend, cut the record has seen %#x, should have %#x",
 			   seen, wanted);

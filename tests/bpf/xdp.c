@@ -248,6 +248,8 @@ bool xdp_same_record(const struct shift_flow *is, const struct shift_flow *wante
 	a.expires = b.expires;
 	a.flags &= (uint8_t)~SHIFT_FLOW_GATEWAY;
 	b.flags &= (uint8_t)~SHIFT_FLOW_GATEWAY;
+	a.asked = !!a.asked;
+	b.asked = !!b.asked;
 	for (size_t i = 0; i < sizeof(a); i++) {
 		const uint8_t *x = (const uint8_t *)&a, *y = (const uint8_t *)&b;
 

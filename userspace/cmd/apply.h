@@ -16,7 +16,7 @@ struct json_t;
 struct apply_program {
 	bool wanted, listed; /* listed: by this service */
 	uint32_t l3;	     /* bytes before the IP header */
-	int fd;		     /* 0: not loaded */
+	int fd[2];	     /* ingress, egress; 0: not loaded */
 };
 
 struct apply {
@@ -31,7 +31,7 @@ struct apply {
 	bool growing;		    /* towards a larger forward table */
 	bool first;		    /* nothing was attached or pinned here */
 	bool changed;		    /* something of the host, or the maps of programs that run */
-	unsigned int attached;	    /* programs that were put in place */
+	unsigned int attached;	    /* interfaces whose programs were put in place */
 	struct shift_record record; /* in force at the end */
 	struct state saved;
 	int saved_err; /* of state_load */

@@ -110,16 +110,17 @@ static int load_all(struct apply *a, bool growing)
 	apply_unload(a);
 	for (uint32_t i = 0; i < SHIFT_MAX_INTERFACES; i++) {
 		struct apply_program *m = &a->program[i];
-		int fd;
 
-		if (!m->wanted)
-			continue;
-		fd = load_ingress(&a->p, i, a->g.window_shift, m->l3, growing);
-		if (fd < 0) {
-			say("%s: the kernel does not take the program", a->g.interface[i].name);
-			return apply_failed(a->g.interface[i].name, fd);
+		for (int egress = 0; egress < 2 && m->wanted; egress++) {
+			int fd = load_side(&a->p, egress, i, a->g.window_shift, m->l3, growing);
+
+			if (fd < 0) {
+				say("%s: the kernel does not take %s", a->g.interface[i].name,
+				    plane_program_name(egress));
+				return apply_failed(a->g.interface[i].name, fd);
+			}
+			m->fd[egress] = fd;
 		}
-		m->fd = fd;
 	}
 	return EXIT_OK;
 }
@@ -127,9 +128,11 @@ static int load_all(struct apply *a, bool growing)
 void apply_unload(struct apply *a)
 {
 	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
-		if (a->program[i].fd)
-			close(a->program[i].fd);
-		a->program[i].fd = 0;
+		for (int egress = 0; egress < 2; egress++) {
+			if (a->program[i].fd[egress])
+				close(a->program[i].fd[egress]);
+			a->program[i].fd[egress] = 0;
+		}
 	}
 }
 
@@ -158,20 +161,23 @@ int apply_prepare(struct apply *a)
 
 /* ---- the change ---- */
 
-/* In place of the program that is there. */
-static int put_program(struct apply *a, struct shift_interface *f, int fd)
+/* In place of the programs that are there. */
+static int put_programs(struct apply *a, struct shift_interface *f, const int fd[2])
 {
 	uint8_t had = f->hook;
-	enum shift_hook hook;
 	char line[96];
-	bool made;
-	int err = attach_program(f->ifindex, fd, &hook, &made);
 
-	if (err)
-		return apply_failed(f->name, err);
-	a->attached++;
-	f->hook = (uint8_t)hook;
-	f->made_clsact |= made;
+	for (int egress = 0; egress < 2; egress++) {
+		enum shift_hook hook;
+		bool made;
+		int err = attach_program(f->ifindex, egress, fd[egress], &hook, &made);
+
+		if (err)
+			return apply_failed(f->name, err);
+		a->attached += !egress;
+		f->hook = (uint8_t)hook;
+		f->made_clsact |= made;
+	}
 	if (apply_write_globals(a))
 		return apply_failed("cannot write the maps", -EIO);
 	if (f->hook != had) {
@@ -187,8 +193,8 @@ static int attach_all(struct apply *a)
 	int code = EXIT_OK;
 
 	for (int i = 0; i < SHIFT_MAX_INTERFACES && !code; i++) {
-		if (a->program[i].fd)
-			code = put_program(a, &a->g.interface[i], a->program[i].fd);
+		if (a->program[i].fd[0])
+			code = put_programs(a, &a->g.interface[i], a->program[i].fd);
 	}
 	return code;
 }

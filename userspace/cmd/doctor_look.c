@@ -116,7 +116,7 @@ static void look_at_hooks(uint32_t ifindex, struct doctor_device *d)
 {
 	struct plane_attachment at;
 
-	if (!plane_attachment(ifindex, &at)) {
+	if (!plane_attachment(ifindex, false, &at)) {
 		d->hook = at.hook;
 		if (at.prog_fd >= 0)
 			close(at.prog_fd);

@@ -18,8 +18,7 @@
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/load.h"
 
-#define TCX_EGRESS 47 /* enum bpf_attach_type of 6.6 */
-#define FEW_FLOWS  1024
+#define FEW_FLOWS 1024
 
 static char said[sizeof(((struct doctor_kernel *)0)->complaint)];
 
@@ -148,7 +147,7 @@ void doctor_probe_kernel(struct doctor_kernel *k, bool attached)
 	k->jit = k->tcx = k->verified = DOCTOR_UNKNOWN;
 	probe_jit(k);
 	/* The loopback is there in every namespace. */
-	n = bpfsys_tcx_query(1, &id, 1);
+	n = bpfsys_tcx_query(1, false, &id, 1);
 	if (n >= 0 || n == -ENOSPC)
 		k->tcx = DOCTOR_YES;
 	else if (n == -EINVAL)
@@ -181,8 +180,8 @@ int doctor_probe_tcx(uint32_t ifindex, bool egress, struct doctor_program *ret)
 {
 	uint32_t ids[DOCTOR_PROGRAMS], n = DOCTOR_PROGRAMS;
 
-	if (bpf_prog_query((int)ifindex, egress ? TCX_EGRESS : BPFSYS_TCX_INGRESS, 0, NULL, ids,
-			   &n) &&
+	if (bpf_prog_query((int)ifindex, egress ? BPFSYS_TCX_EGRESS : BPFSYS_TCX_INGRESS, 0, NULL,
+			   ids, &n) &&
 	    errno != ENOSPC)
 		return errno == EINVAL ? 0 : -errno;
 	if (n > DOCTOR_PROGRAMS)

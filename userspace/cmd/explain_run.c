@@ -90,7 +90,7 @@ int explain_run(const struct plane *p, const struct explain_syn *syn, struct shi
 	fd = err ? err : load_program(o, "shift_explain");
 	err = fd < 0 ? fd : bpfsys_test_run(fd, &packet, length, NULL);
 	if (!err)
-		err = bpfsys_lookup(bpf_map__fd(bpf_object__find_map_by_name(o, "shift_answer")),
+		err = bpfsys_lookup(bpf_map__fd(bpf_object__find_map_by_name(o, "shift_explained")),
 				    &zero, &x);
 	if (!err)
 		*ret = x;

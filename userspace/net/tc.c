@@ -74,10 +74,15 @@ static int dump_filters(uint32_t ifindex, uint32_t parent, struct filters *f)
 	return netlink_exchange(h, one_filter, f);
 }
 
-int tc_find(uint32_t ifindex, uint32_t *ret_prog_id)
+static uint32_t parent(bool egress)
+{
+	return egress ? PARENT_EGRESS : PARENT_INGRESS;
+}
+
+int tc_find(uint32_t ifindex, bool egress, uint32_t *ret_prog_id)
 {
 	struct filters f = {0};
-	int err = dump_filters(ifindex, PARENT_INGRESS, &f);
+	int err = dump_filters(ifindex, parent(egress), &f);
 
 	if (!err)
 		*ret_prog_id = f.prog_id;
@@ -121,7 +126,7 @@ int tc_clsact_delete(uint32_t ifindex)
 	return clsact(ifindex, RTM_DELQDISC, 0);
 }
 
-int tc_attach(uint32_t ifindex, int prog_fd)
+int tc_attach(uint32_t ifindex, bool egress, const char *name, int prog_fd)
 {
 	char buffer[512];
 	struct nlattr *options;
@@ -129,25 +134,25 @@ int tc_attach(uint32_t ifindex, int prog_fd)
 	struct nlmsghdr *h =
 		prepare(buffer, RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE, ifindex, &tc);
 
-	tc->tcm_parent = PARENT_INGRESS;
+	tc->tcm_parent = parent(egress);
 	tc->tcm_handle = TC_HANDLE;
 	tc->tcm_info = TC_H_MAKE(TC_PRIORITY << 16, htons(ETH_P_ALL));
 	mnl_attr_put_strz(h, TCA_KIND, "bpf");
 	options = mnl_attr_nest_start(h, TCA_OPTIONS);
 	mnl_attr_put_u32(h, TCA_BPF_FD, (uint32_t)prog_fd);
-	mnl_attr_put_strz(h, TCA_BPF_NAME, "shift_ingress");
+	mnl_attr_put_strz(h, TCA_BPF_NAME, name);
 	mnl_attr_put_u32(h, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
 	mnl_attr_nest_end(h, options);
 	return netlink_exchange(h, NULL, NULL);
 }
 
-int tc_detach(uint32_t ifindex)
+int tc_detach(uint32_t ifindex, bool egress)
 {
 	char buffer[512];
 	struct tcmsg *tc;
 	struct nlmsghdr *h = prepare(buffer, RTM_DELTFILTER, NLM_F_ACK, ifindex, &tc);
 
-	tc->tcm_parent = PARENT_INGRESS;
+	tc->tcm_parent = parent(egress);
 	tc->tcm_handle = TC_HANDLE;
 	tc->tcm_info = TC_H_MAKE(TC_PRIORITY << 16, htons(ETH_P_ALL));
 	mnl_attr_put_strz(h, TCA_KIND, "bpf");

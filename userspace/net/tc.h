@@ -13,15 +13,15 @@
 #define TC_PRIORITY 7 /* early: a filter that ends the chain would keep every packet from us */
 #define TC_HANDLE   0x5f17
 
-/* The program id of our filter, 0: there is none. */
-int tc_find(uint32_t ifindex, uint32_t *ret_prog_id);
+/* The program id of our filter on one side, 0: there is none. */
+int tc_find(uint32_t ifindex, bool egress, uint32_t *ret_prog_id);
 
 /* Adds the qdisc; *ret_made says whether it was missing. */
 int tc_clsact_ensure(uint32_t ifindex, bool *ret_made);
 
-/* Adds or replaces our filter. */
-int tc_attach(uint32_t ifindex, int prog_fd);
-int tc_detach(uint32_t ifindex);
+/* Adds or replaces our filter; `name` is shown to people. */
+int tc_attach(uint32_t ifindex, bool egress, const char *name, int prog_fd);
+int tc_detach(uint32_t ifindex, bool egress);
 
 /* Is any filter left on either side of the clsact qdisc? */
 int tc_clsact_empty(uint32_t ifindex, bool *ret_empty);

@@ -11,36 +11,59 @@
 static bool has_tcx(uint32_t ifindex)
 {
 	uint32_t ids[1];
-	int n = bpfsys_tcx_query(ifindex, ids, 1);
+	int n = bpfsys_tcx_query(ifindex, false, ids, 1);
 
 	return n >= 0 || n == -ENOSPC;
 }
 
-static int attach_clsact(uint32_t ifindex, int prog_fd, bool *ret_made)
+static int attach_clsact(uint32_t ifindex, bool egress, int prog_fd, bool *ret_made)
 {
 	int err = tc_clsact_ensure(ifindex, ret_made);
 
 	if (!err)
-		err = tc_attach(ifindex, prog_fd);
+		err = tc_attach(ifindex, egress, plane_program_name(egress), prog_fd);
 	if (err && *ret_made)
 		tc_clsact_delete(ifindex);
 	return err;
 }
 
-int attach_program(uint32_t ifindex, int prog_fd, enum shift_hook *ret_hook, bool *ret_made_clsact)
+int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret_hook,
+		   bool *ret_made_clsact)
 {
 	struct plane_attachment is;
-	int err = plane_attachment(ifindex, &is);
+	int err = plane_attachment(ifindex, egress, &is);
 
 	*ret_made_clsact = false;
 	if (err)
 		return err;
 	if (is.hook == SHIFT_HOOK_TCX || (is.hook == SHIFT_HOOK_NONE && has_tcx(ifindex))) {
-		err = bpfsys_tcx_attach(ifindex, prog_fd, is.prog_fd);
+		err = bpfsys_tcx_attach(ifindex, egress, prog_fd, is.prog_fd);
 		*ret_hook = SHIFT_HOOK_TCX;
 	} else {
-		err = attach_clsact(ifindex, prog_fd, ret_made_clsact);
+		err = attach_clsact(ifindex, egress, prog_fd, ret_made_clsact);
 		*ret_hook = SHIFT_HOOK_CLSACT;
+	}
+	if (is.prog_fd >= 0)
+		close(is.prog_fd);
+	return err;
+}
+
+static int remove_side(uint32_t ifindex, bool egress)
+{
+	struct plane_attachment is;
+	int err = plane_attachment(ifindex, egress, &is);
+
+	if (err)
+		return err;
+	switch (is.hook) {
+	case SHIFT_HOOK_TCX:
+		err = bpfsys_tcx_detach(ifindex, egress, is.prog_fd);
+		break;
+	case SHIFT_HOOK_CLSACT:
+		err = tc_detach(ifindex, egress);
+		break;
+	default:
+		break;
 	}
 	if (is.prog_fd >= 0)
 		close(is.prog_fd);
@@ -49,26 +72,13 @@ int attach_program(uint32_t ifindex, int prog_fd, enum shift_hook *ret_hook, boo
 
 int attach_remove(uint32_t ifindex, bool made_clsact)
 {
-	struct plane_attachment is;
 	bool empty = false;
 	int err = short_remove(ifindex);
 
 	if (!err)
-		err = plane_attachment(ifindex, &is);
-	if (err)
-		return err;
-	switch (is.hook) {
-	case SHIFT_HOOK_TCX:
-		err = bpfsys_tcx_detach(ifindex, is.prog_fd);
-		break;
-	case SHIFT_HOOK_CLSACT:
-		err = tc_detach(ifindex);
-		break;
-	default:
-		break;
-	}
-	if (is.prog_fd >= 0)
-		close(is.prog_fd);
+		err = remove_side(ifindex, true);
+	if (!err)
+		err = remove_side(ifindex, false);
 	if (err || !made_clsact)
 		return err;
 	err = tc_clsact_empty(ifindex, &empty);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * attach.h - the program on an interface's ingress: putting it there, replacing it, taking it away
+ * attach.h - the programs on an interface: putting them there, replacing them, taking them away
  *
  * tcx where the kernel has it (6.6), else a filter of our own on clsact. Replacing leaves no moment
  * without a program. Ours goes first, because one that ends the chain would keep every packet from
@@ -13,10 +13,13 @@
 
 #include "userspace/plane/plane.h"
 
-/* Puts `prog_fd` on the interface, in place of ours if one is there. *ret says where it is now. */
-int attach_program(uint32_t ifindex, int prog_fd, enum shift_hook *ret_hook, bool *ret_made_clsact);
+/* Puts `prog_fd` on one side of the interface, in place of ours if one is there. *ret says where it
+ * is now. */
+int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret_hook,
+		   bool *ret_made_clsact);
 
-/* Takes ours away, and the qdisc if we made it and nobody uses it. Not there is no error. */
+/* Takes ours away from both sides and XDP, the ingress last, by which the others are found; and the
+ * qdisc if we made it and nobody uses it. Not there is no error. */
 int attach_remove(uint32_t ifindex, bool made_clsact);
 
 const char *attach_hook_name(enum shift_hook hook);

@@ -43,10 +43,15 @@ int bpfsys_obj_pin(int fd, const char *path)
 	return sys_bpf(BPF_OBJ_PIN, &a, sizeof(a));
 }
 
-int bpfsys_tcx_query(uint32_t ifindex, uint32_t *ids, uint32_t max)
+static uint32_t tcx_side(bool egress)
+{
+	return egress ? BPFSYS_TCX_EGRESS : BPFSYS_TCX_INGRESS;
+}
+
+int bpfsys_tcx_query(uint32_t ifindex, bool egress, uint32_t *ids, uint32_t max)
 {
 	union bpf_attr a = {.query = {.target_fd = ifindex,
-				      .attach_type = BPFSYS_TCX_INGRESS,
+				      .attach_type = tcx_side(egress),
 				      .prog_ids = (uintptr_t)ids,
 				      .prog_cnt = max}};
 	int err = sys_bpf(BPF_PROG_QUERY, &a, sizeof(a));
@@ -54,10 +59,11 @@ int bpfsys_tcx_query(uint32_t ifindex, uint32_t *ids, uint32_t max)
 	return err ? err : (int)a.query.prog_cnt;
 }
 
-int bpfsys_tcx_attach(uint32_t ifindex, int prog_fd, int replace_fd)
+int bpfsys_tcx_attach(uint32_t ifindex, bool egress, int prog_fd, int replace_fd)
 {
-	union bpf_attr a = {
-		.target_fd = ifindex, .attach_bpf_fd = prog_fd, .attach_type = BPFSYS_TCX_INGRESS};
+	union bpf_attr a = {.target_fd = ifindex,
+			    .attach_bpf_fd = (uint32_t)prog_fd,
+			    .attach_type = tcx_side(egress)};
 
 	/* First of all: one that ends the chain would keep every packet from us. */
 	a.attach_flags = BPFSYS_F_BEFORE;
@@ -68,10 +74,11 @@ int bpfsys_tcx_attach(uint32_t ifindex, int prog_fd, int replace_fd)
 	return sys_bpf(BPF_PROG_ATTACH, &a, sizeof(a));
 }
 
-int bpfsys_tcx_detach(uint32_t ifindex, int prog_fd)
+int bpfsys_tcx_detach(uint32_t ifindex, bool egress, int prog_fd)
 {
-	union bpf_attr a = {
-		.target_fd = ifindex, .attach_bpf_fd = prog_fd, .attach_type = BPFSYS_TCX_INGRESS};
+	union bpf_attr a = {.target_fd = ifindex,
+			    .attach_bpf_fd = (uint32_t)prog_fd,
+			    .attach_type = tcx_side(egress)};
 
 	return sys_bpf(BPF_PROG_DETACH, &a, sizeof(a));
 }

@@ -9,24 +9,27 @@
 #pragma once
 
 #include <linux/bpf.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define BPFSYS_TCX_INGRESS 46 /* enum bpf_attach_type of 6.6; the build's header may be older */
+/* enum bpf_attach_type of 6.6; the build's header may be older. */
+#define BPFSYS_TCX_INGRESS 46
+#define BPFSYS_TCX_EGRESS  47
 #define BPFSYS_F_BEFORE	   (1u << 3) /* alone: at the head; newer than the headers of Debian 12 */
-#define BPFSYS_MAX_MAPS	   32
+#define BPFSYS_MAX_MAPS	   64	     /* of one program, by the kernel */
 
 int bpfsys_prog_by_id(uint32_t id);
 int bpfsys_map_by_id(uint32_t id);
 int bpfsys_obj_get(const char *path);
 int bpfsys_obj_pin(int fd, const char *path);
 
-/* The ids of the programs on tcx ingress of `ifindex`, head first. -EINVAL: no tcx here. */
-int bpfsys_tcx_query(uint32_t ifindex, uint32_t *ids, uint32_t max);
+/* The ids of the programs on one side of `ifindex`'s tcx, head first. -EINVAL: no tcx here. */
+int bpfsys_tcx_query(uint32_t ifindex, bool egress, uint32_t *ids, uint32_t max);
 
-/* Attaches behind what is there, or in place of `replace_fd` if that is not −1. */
-int bpfsys_tcx_attach(uint32_t ifindex, int prog_fd, int replace_fd);
-int bpfsys_tcx_detach(uint32_t ifindex, int prog_fd);
+/* Attaches before what is there, or in place of `replace_fd` if that is not −1. */
+int bpfsys_tcx_attach(uint32_t ifindex, bool egress, int prog_fd, int replace_fd);
+int bpfsys_tcx_detach(uint32_t ifindex, bool egress, int prog_fd);
 
 /* `maps` receives up to BPFSYS_MAX_MAPS ids; returns how many the program uses. */
 int bpfsys_prog_info(int fd, struct bpf_prog_info *info, uint32_t *maps);

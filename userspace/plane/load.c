@@ -244,12 +244,12 @@ static int load_hook(const struct plane *p, const char *name, const struct const
 	return fd;
 }
 
-int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, uint32_t l3,
-		 bool growing)
+int load_side(const struct plane *p, bool egress, uint32_t slot, uint32_t window_shift, uint32_t l3,
+	      bool growing)
 {
 	struct constants c = {slot, window_shift, l3, growing};
 
-	return load_hook(p, "shift_ingress", &c);
+	return load_hook(p, plane_program_name(egress), &c);
 }
 
 int load_xdp(const struct plane *p, uint32_t slot, uint32_t window_shift)
@@ -271,7 +271,7 @@ int load_clock(const struct plane *p, uint64_t *ret_jiffies, uint64_t *ret_ns)
 	if (err)
 		return err;
 	fd = load_program(o, "shift_clock");
-	m = bpf_object__find_map_by_name(o, "shift_answer");
+	m = bpf_object__find_map_by_name(o, "shift_explained");
 	err = fd < 0 ? fd : bpfsys_test_run(fd, packet, sizeof(packet), NULL);
 	if (!err)
 		err = bpfsys_lookup(bpf_map__fd(m), &zero, &x);

@@ -31,10 +31,10 @@ int load_program(struct bpf_object *o, const char *name);
 /* Creates the maps a plane lacks (all of them, at the first apply) and opens them in `p`. */
 int load_maps(struct plane *p, uint32_t flow_capacity);
 
-/* The ingress program of one interface. `slot`: its place in shift_globals.interface; `l3`: bytes
- * before the IP header; `growing`: the forward table of before is looked at, too. */
-int load_ingress(const struct plane *p, uint32_t slot, uint32_t window_shift, uint32_t l3,
-		 bool growing);
+/* The program of one side of an interface. `slot`: its place in shift_globals.interface; `l3`:
+ * bytes before the IP header; `growing`: the forward table of before is looked at, too. */
+int load_side(const struct plane *p, bool egress, uint32_t slot, uint32_t window_shift, uint32_t l3,
+	      bool growing);
 
 /* The short way on XDP of one interface. While a table grows it knows one of the two, which is
  * enough: what it does not find goes to tc. */

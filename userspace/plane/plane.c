@@ -39,7 +39,9 @@ const char *const plane_map_names[PLANE_MAPS] = {
 	[PLANE_HELD] = "shift_held",	     [PLANE_LOAD] = "shift_load",
 	[PLANE_BREAKERS] = "shift_breakers", [PLANE_ARRIVALS] = "shift_arrivals",
 	[PLANE_IFSTATS] = "shift_ifstats",   [PLANE_SVCSTATS] = "shift_svcstats",
-	[PLANE_BESTATS] = "shift_bestats",
+	[PLANE_BESTATS] = "shift_bestats",   [PLANE_ARMS] = "shift_arms",
+	[PLANE_ANSWERS] = "shift_answers",   [PLANE_WATCHES] = "shift_watches",
+	[PLANE_FAILERS] = "shift_failers",
 };
 
 int plane_namespace(uint64_t *ret_id, bool *ret_first)
@@ -141,8 +143,13 @@ int plane_maps_of_program(int prog_fd, int map[PLANE_MAPS])
 	return 0;
 }
 
+const char *plane_program_name(bool egress)
+{
+	return egress ? "shift_egress" : "shift_ingress";
+}
+
 /* A descriptor; -ENOENT: it is not ours, or gone meanwhile; another −errno: nobody can tell. */
-static int open_ours(uint32_t id)
+static int open_ours(uint32_t id, bool egress)
 {
 	struct bpf_prog_info info;
 	int fd = bpfsys_prog_by_id(id), err;
@@ -150,16 +157,16 @@ static int open_ours(uint32_t id)
 	if (fd < 0)
 		return fd;
 	err = bpfsys_prog_info(fd, &info, NULL);
-	if (err >= 0 && !strcmp(info.name, "shift_ingress"))
+	if (err >= 0 && !strcmp(info.name, plane_program_name(egress)))
 		return fd;
 	close(fd);
 	return err < 0 ? err : -ENOENT;
 }
 
 /* One of these programs, taken up as `hook`. 1: it is ours; 0: it is not. */
-static int take_up(uint32_t id, enum shift_hook hook, struct plane_attachment *ret)
+static int take_up(uint32_t id, bool egress, enum shift_hook hook, struct plane_attachment *ret)
 {
-	int fd = open_ours(id);
+	int fd = open_ours(id, egress);
 
 	if (fd == -ENOENT)
 		return 0;
@@ -172,10 +179,10 @@ static int take_up(uint32_t id, enum shift_hook hook, struct plane_attachment *r
 }
 
 /* What cannot be told is an error: "not attached" would be a lie, and acted on. */
-int plane_attachment(uint32_t ifindex, struct plane_attachment *ret)
+int plane_attachment(uint32_t ifindex, bool egress, struct plane_attachment *ret)
 {
 	uint32_t ids[TCX_MAX], id = 0;
-	int n = bpfsys_tcx_query(ifindex, ids, TCX_MAX), found = 0, err;
+	int n = bpfsys_tcx_query(ifindex, egress, ids, TCX_MAX), found = 0, err;
 
 	ret->ifindex = ifindex;
 	ret->hook = SHIFT_HOOK_NONE;
@@ -185,13 +192,13 @@ int plane_attachment(uint32_t ifindex, struct plane_attachment *ret)
 	if (n < 0 && n != -EINVAL) /* EINVAL: a kernel without tcx */
 		return n;
 	for (int i = 0; i < n && i < TCX_MAX && !found; i++)
-		found = take_up(ids[i], SHIFT_HOOK_TCX, ret);
+		found = take_up(ids[i], egress, SHIFT_HOOK_TCX, ret);
 	if (found)
 		return found < 0 ? found : 0;
-	err = tc_find(ifindex, &id);
+	err = tc_find(ifindex, egress, &id);
 	if (err || !id)
 		return err == -ENODEV || err == -ENOENT || err == -EINVAL ? 0 : err;
-	found = take_up(id, SHIFT_HOOK_CLSACT, ret);
+	found = take_up(id, egress, SHIFT_HOOK_CLSACT, ret);
 	return found < 0 ? found : 0;
 }
 
@@ -203,7 +210,7 @@ static int look_at(struct plane *p, uint32_t ifindex, const char *name)
 
 	if (p->attachments == SHIFT_MAX_INTERFACES)
 		return 0;
-	err = plane_attachment(ifindex, a);
+	err = plane_attachment(ifindex, false, a);
 	if (err || a->hook == SHIFT_HOOK_NONE)
 		return err;
 	snprintf(a->name, sizeof(a->name), "%s", name);

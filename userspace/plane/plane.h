@@ -42,6 +42,10 @@ enum plane_map {
 	PLANE_IFSTATS,
 	PLANE_SVCSTATS,
 	PLANE_BESTATS,
+	PLANE_ARMS,
+	PLANE_ANSWERS,
+	PLANE_WATCHES,
+	PLANE_FAILERS,
 	PLANE_MAPS
 };
 
@@ -92,8 +96,10 @@ int plane_maps_of_program(int prog_fd, int map[PLANE_MAPS]);
 /* Maps shift_control. */
 int plane_map_control(struct plane *p);
 
-/* One interface, asked of the kernel; hook NONE if our program is not there. */
-int plane_attachment(uint32_t ifindex, struct plane_attachment *ret);
+/* One side of an interface, asked of the kernel; hook NONE if our program is not there. */
+int plane_attachment(uint32_t ifindex, bool egress, struct plane_attachment *ret);
+/* Of the program on that side, in the kernel. */
+const char *plane_program_name(bool egress);
 
 int plane_globals(const struct plane *p, struct shift_globals *ret);
 int plane_service(const struct plane *p, uint32_t id, struct shift_service *ret);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * answer.bpf.h - how both arms answer, told by the same measure
+ *
+ * What a client waits for is the time from its first data to the first answer, and what it suffers
+ * is a connection that ends before that. Both are counted of the new arm in the flow's record, of
+ * the old one in a watched connection (watch.bpf.h): in all, by the epoch of control in which the
+ * connection began, and the failures also by the second it began in, for whoever asks after the
+ * last ten. One client that fails again and again says little about an arm: so failures are counted
+ * raw, and once in a minute and epoch of a client.
+ */
+#pragma once
+
+#include "bpf/stats.bpf.h"
+
+#define FAILED_AGAIN 60000000000ull /* ns */
+
+static __always_inline struct shift_arm *arm_of(__u32 place)
+{
+	return bpf_map_lookup_elem(&shift_arms, &place);
+}
+
+static __always_inline __u32 arm_place(__u32 service, __u32 arm)
+{
+	return service * SHIFT_ARMS + arm;
+}
+
+/* NULL: a later epoch has the place. */
+static __always_inline struct shift_answers *arm_epoch(struct shift_arm *a, __u64 epoch)
+{
+	struct shift_answers *e = &a->epoch[epoch & (SHIFT_EPOCHS - 1)];
+
+	if (e->epoch == epoch)
+		return e;
+	if (e->epoch > epoch)
+		return NULL;
+	__builtin_memset(e, 0, sizeof(*e));
+	e->epoch = epoch;
+	return e;
+}
+
+/* NULL: a later second has the place. */
+static __always_inline struct shift_cohort *arm_cohort(struct shift_arm *a, __u64 born)
+{
+	__u64 number = born >> SHIFT_COHORT_SHIFT;
+	struct shift_cohort *c = &a->cohort[number & (SHIFT_COHORTS - 1)];
+
+	if (c->number == number)
+		return c;
+	if (c->number > number)
+		return NULL;
+	c->begun = 0;
+	c->failed = 0;
+	c->number = number;
+	return c;
+}
+
+static __noinline int arm_begun(__u32 place, __u64 epoch, __u64 born)
+{
+	struct shift_arm *a = arm_of(place);
+	struct shift_answers *e;
+	struct shift_cohort *c;
+
+	if (!a)
+		return 0;
+	a->total.begun++;
+	e = arm_epoch(a, epoch);
+	if (e)
+		e->begun++;
+	c = arm_cohort(a, born);
+	if (c)
+		c->begun++;
+	return 0;
+}
+
+/* `took` in ns; 0: it was not asked. */
+static __always_inline void answers_count(struct shift_answers *to, __u64 took)
+{
+	to->answered++;
+	if (took)
+		to->answer[histogram_bucket(took) & (SHIFT_HISTOGRAM - 1)]++;
+}
+
+static __noinline int arm_answered(__u32 place, __u64 epoch, __u64 took)
+{
+	struct shift_arm *a = arm_of(place);
+	struct shift_answers *e;
+
+	if (!a)
+		return 0;
+	answers_count(&a->total, took);
+	e = arm_epoch(a, epoch);
+	if (e)
+		answers_count(e, took);
+	return 0;
+}
+
+/* Is it the client's first failure there for a while? */
+static __always_inline int fails_first(__u32 place, __u64 epoch, const __u32 client[4])
+{
+	struct shift_failer_key key = {.place = place};
+	struct shift_failer *was, is = {.at = bpf_ktime_get_ns(), .epoch = epoch};
+
+	if (client[0] || client[1]) {
+		key.client[0] = client[0];
+		key.client[1] = client[1];
+	} else {
+		key.client[2] = client[3];
+	}
+	was = bpf_map_lookup_elem(&shift_failers, &key);
+	if (was && was->epoch == epoch && is.at - was->at < FAILED_AGAIN)
+		return 0;
+	bpf_map_update_elem(&shift_failers, &key, &is, BPF_ANY);
+	return 1;
+}
+
+static __always_inline void answers_fail(struct shift_answers *to, __u32 why, int first)
+{
+	to->failed++;
+	to->failed_clients += first;
+	to->failure[why & 7]++;
+}
+
+/* A connection failed. True: it is its client's first for a while. */
+static __noinline int arm_failed(__u32 place, __u64 epoch, __u64 born, const __u32 client[4],
+				 __u32 why)
+{
+	struct shift_arm *a = arm_of(place);
+	struct shift_answers *e;
+	struct shift_cohort *c;
+	int first;
+
+	if (!a)
+		return 0;
+	first = fails_first(place, epoch, client);
+	answers_fail(&a->total, why, first);
+	e = arm_epoch(a, epoch);
+	if (e)
+		answers_fail(e, why, first);
+	c = arm_cohort(a, born);
+	if (c)
+		c->failed++;
+	return first;
+}
+
+/* ---- of the new arm: a flow's record ---- */
+
+static __always_inline struct shift_answers *backend_answers(__u32 backend)
+{
+	return bpf_map_lookup_elem(&shift_answers, &backend);
+}
+
+/* The client's data; only the first counts. */
+static __always_inline void flow_asks(struct shift_flow *f)
+{
+	if (f->up & SHIFT_SEEN_DATA)
+		return;
+	f->asked = bpf_ktime_get_ns();
+	f->up |= SHIFT_SEEN_DATA;
+}
+
+static __noinline int flow_first_answer(struct shift_flow *f, __u64 asked)
+{
+	__u64 took = asked ? bpf_ktime_get_ns() - asked : 0;
+	struct shift_answers *s = backend_answers(f->backend);
+
+	if (s)
+		answers_count(s, took);
+	return arm_answered(arm_place(f->service, SHIFT_ARM_NEW), f->epoch, took);
+}
+
+/* The backend's data; only the first counts. */
+static __always_inline void flow_answers(struct shift_flow *f)
+{
+	if (f->down & SHIFT_SEEN_DATA)
+		return;
+	f->down |= SHIFT_SEEN_DATA;
+	flow_first_answer(f, f->up & SHIFT_SEEN_DATA ? f->asked : 0);
+}
+
+/* Once per flow. */
+static __noinline int flow_failed(struct shift_flow *f, __u32 why)
+{
+	struct shift_answers *s = backend_answers(f->backend);
+	int first;
+
+	if (f->counted & SHIFT_COUNTED_FAILED)
+		return 0;
+	f->counted |= SHIFT_COUNTED_FAILED;
+	first = arm_failed(arm_place(f->service, SHIFT_ARM_NEW), f->epoch, f->born, f->client, why);
+	if (s)
+		answers_fail(s, why, first);
+	return 0;
+}
+
+static __always_inline int flow_waits(const struct shift_flow *f)
+{
+	return f->up & SHIFT_SEEN_DATA && !(f->down & SHIFT_SEEN_DATA);
+}

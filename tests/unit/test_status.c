@@ -53,7 +53,7 @@ static int healthy(void **state)
 	v.record.set_at = v.real - 90 * S;
 	snprintf(v.interface[0].name, sizeof(v.interface[0].name), "eth0");
 	v.interface[0].hook = SHIFT_HOOK_TCX;
-	v.interface[0].exists = v.interface[0].attached = true;
+	v.interface[0].exists = v.interface[0].attached = v.interface[0].watched = true;
 	v.interface[0].packets_10s = 4211;
 	v.interfaces = 1;
 	v.stats.connections_old = 7496;
@@ -435,6 +435,36 @@ static void the_screen_of_a_healthy_service(void **state)
 	free(text);
 }
 
+static void answer(enum shift_arm_id arm, uint64_t begun, uint64_t failed, unsigned int bucket)
+{
+	struct shift_answers *a = &v.arm[arm].total;
+
+	v.answers = true;
+	a->begun = begun;
+	a->failed = failed;
+	a->failed_clients = failed / 2;
+	a->failure[SHIFT_FAILURE_RESET] = failed;
+	a->answered = begun - failed;
+	a->answer[bucket] = a->answered;
+}
+
+static void the_screen_shows_how_the_arms_answer(void **state)
+{
+	char *text;
+
+	(void)state;
+	answer(SHIFT_ARM_OLD, 940, 0, 24);
+	answer(SHIFT_ARM_NEW, 2504, 6, 45);
+	text = screen();
+	assert_non_null(strstr(
+		text,
+		"first answer     seen  answered  p50  p95  p99 ms  over 200  failed of clients\n"
+		"   old, 1 in 8    940       940  4.5  5.0     5.0         0                  0\n"
+		"   new          2,504     2,498  550  595     599     2,498             6 of 3\n"
+		"next:"));
+	free(text);
+}
+
 static void no_line_of_the_screen_is_wider_than_80(void **state)
 {
 	char *text, *rest, *line;
@@ -477,6 +507,7 @@ int main(void)
 		cmocka_unit_test_setup(json_sums_over_addresses_are_right, healthy),
 		cmocka_unit_test_setup(a_reason_cut_inside_a_character_is_still_json, healthy),
 		cmocka_unit_test_setup(the_screen_of_a_healthy_service, healthy),
+		cmocka_unit_test_setup(the_screen_shows_how_the_arms_answer, healthy),
 		cmocka_unit_test_setup(no_line_of_the_screen_is_wider_than_80, healthy),
 		cmocka_unit_test_setup(a_narrow_screen_drops_no_words, healthy),
 		cmocka_unit_test_setup(on_a_short_screen_the_middle_gives_way, healthy),

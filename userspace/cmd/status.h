@@ -13,6 +13,7 @@
 
 #include "userspace/cmd/cmd.h"
 #include "userspace/plane/state.h"
+#include "userspace/plane/telemetry.h"
 
 /* What is known of health. Unknown counts as usable. */
 enum status_health { STATUS_UNKNOWN = -1, STATUS_DOWN = 0, STATUS_UP = 1 };
@@ -35,6 +36,7 @@ struct status_backend {
 	uint64_t breaker_opened;
 	uint32_t active;
 	struct shift_backend_stats stats;
+	struct shift_answers answers;
 };
 
 struct status_interface {
@@ -45,6 +47,7 @@ struct status_interface {
 	enum shift_hook hook;	 /* the one in use, or that was used */
 	bool exists;
 	bool attached; /* asked of the kernel */
+	bool watched;  /* the program at the egress is there, too */
 	uint64_t packets_10s;
 };
 
@@ -69,6 +72,8 @@ struct status_view {
 	uint16_t weight;	  /* and that share; 0 when not attached */
 
 	struct shift_service_stats stats;
+	bool answers; /* how the arms answer is counted */
+	struct telemetry_arm arm[SHIFT_ARMS];
 	uint64_t new_packets, new_bytes; /* of all its backends, removed ones too */
 	uint32_t active;		 /* shifted flows that live now */
 	enum status_health old_health;
@@ -106,6 +111,15 @@ void status_next(const struct status_view *v, char *ret, size_t size);
 void status_state(const struct status_view *v, char *ret, size_t size);
 
 json_t *status_json(const struct status_view *v);
+
+/* How the arms answer (status_answers.c). */
+json_t *status_quantiles_json(const __u64 histogram[SHIFT_HISTOGRAM]);
+json_t *status_answers_json(const struct shift_answers *a);
+json_t *status_arm_json(const struct telemetry_arm *a, bool watched);
+/* The quantile of a histogram for people; "-": it is empty. */
+const char *status_milliseconds(const __u64 histogram[SHIFT_HISTOGRAM], double quantile,
+				char ret[16]);
+void status_answers_show(const struct status_view *v, bool colour, FILE *to);
 
 #define STATUS_COLUMNS 80 /* what the screen is made for, and the most that it takes */
 

@@ -87,20 +87,6 @@ static json_t *json_deed(bool done, const char *by, uint64_t at, const char *rea
 	return j;
 }
 
-static json_t *json_quantile(const __u64 histogram[SHIFT_HISTOGRAM], double quantile)
-{
-	double ms = telemetry_quantile_ms(histogram, quantile);
-
-	return ms < 0 ? json_null() : json_real(ms);
-}
-
-static json_t *json_handshake(const struct shift_backend_stats *s)
-{
-	return json_pack("{s:o, s:o, s:o}", "p50", json_quantile(s->handshake, 0.50), "p95",
-			 json_quantile(s->handshake, 0.95), "p99",
-			 json_quantile(s->handshake, 0.99));
-}
-
 static json_t *json_address(const struct status_address *a)
 {
 	char text[64];
@@ -112,7 +98,7 @@ static json_t *json_address(const struct status_address *a)
 static json_t *json_backend(const struct status_backend *b, const struct status_address *a,
 			    const json_t *addresses, bool first)
 {
-	return json_pack("{s:s, s:o, s:O, s:i, s:o, s:s, s:o, s:b, s:b, s:o, s:i, s:o, s:o}",
+	return json_pack("{s:s, s:o, s:O, s:i, s:o, s:s, s:o, s:b, s:b, s:o, s:i, s:o, s:o, s:o}",
 			 "name", b->name, "address", json_address(a), "addresses", addresses,
 			 "weight", (int)b->weight, "healthy", json_health(b->health), "breaker",
 			 b->breaker ? "open" : "closed", "breaker_opened",
@@ -121,7 +107,8 @@ static json_t *json_backend(const struct status_backend *b, const struct status_
 			 json_count(first ? b->stats.connections : 0), "active",
 			 (int)(a ? a->active : b->active), "handshake_failures",
 			 json_count(first ? b->stats.handshake_failures : 0), "handshake_ms",
-			 json_handshake(&b->stats));
+			 status_quantiles_json(b->stats.handshake), "answers",
+			 status_answers_json(&b->answers));
 }
 
 static json_t *json_backends(const struct status_view *v)
@@ -159,11 +146,11 @@ static json_t *json_interfaces(const struct status_view *v)
 		const struct status_interface *i = &v->interface[n];
 
 		json_array_append_new(
-			list,
-			json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", i->name, "hook",
-				  status_hook_names[i->xdp ? SHIFT_HOOK_XDP : i->hook & 3], "xdp",
-				  status_xdp_names[i->xdp % 3], "attached", (int)i->attached,
-				  "packets_10s", json_count(i->packets_10s)));
+			list, json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "name", i->name, "hook",
+					status_hook_names[i->xdp ? SHIFT_HOOK_XDP : i->hook & 3],
+					"xdp", status_xdp_names[i->xdp % 3], "attached",
+					(int)i->attached, "watched", (int)i->watched, "packets_10s",
+					json_count(i->packets_10s)));
 	}
 	return list;
 }
@@ -190,14 +177,20 @@ static json_t *json_fallbacks(const struct status_view *v)
 	return fallbacks;
 }
 
+static json_t *json_arm(const struct status_view *v, enum shift_arm_id arm)
+{
+	return v->answers ? status_arm_json(&v->arm[arm], arm == SHIFT_ARM_OLD) : json_null();
+}
+
 static json_t *json_arms(const struct status_view *v)
 {
-	return json_pack("{s:{s:o, s:o, s:o}, s:{s:o, s:i, s:o, s:o}}", "old", "connections",
-			 json_count(v->stats.connections_old), "healthy",
+	return json_pack("{s:{s:o, s:o, s:o, s:o}, s:{s:o, s:i, s:o, s:o, s:o}}", "old",
+			 "connections", json_count(v->stats.connections_old), "healthy",
 			 json_health(v->old_health), "bypassed", json_count(v->stats.bypassed),
-			 "new", "connections", json_count(v->stats.connections_new), "active",
-			 (int)v->active, "packets", json_count(v->new_packets), "bytes",
-			 json_count(v->new_bytes));
+			 "answers", json_arm(v, SHIFT_ARM_OLD), "new", "connections",
+			 json_count(v->stats.connections_new), "active", (int)v->active, "packets",
+			 json_count(v->new_packets), "bytes", json_count(v->new_bytes), "answers",
+			 json_arm(v, SHIFT_ARM_NEW));
 }
 
 /* The fields of control, from the kernel or, when nothing is loaded, from what was saved. */

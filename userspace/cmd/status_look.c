@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "userspace/cmd/status.h"
 #include "userspace/plane/short.h"
@@ -75,6 +76,16 @@ static void look_at_stranger(const struct plane_attachment *at, struct status_vi
 	memcpy(i->name, at->name, sizeof(i->name));
 }
 
+static bool is_watched(uint32_t ifindex)
+{
+	struct plane_attachment at;
+
+	if (plane_attachment(ifindex, true, &at) || at.hook == SHIFT_HOOK_NONE)
+		return false;
+	close(at.prog_fd);
+	return true;
+}
+
 /* What the record names, and what the kernel says of it now: plane_find has just asked. */
 static int look_at_interfaces(const struct plane *p, const struct shift_globals *g,
 			      uint32_t service, struct status_view *v)
@@ -96,6 +107,7 @@ static int look_at_interfaces(const struct plane *p, const struct shift_globals 
 		if (known->xdp && !short_find(i->ifindex, &i->xdp))
 			i->xdp_lost = i->xdp == SHIFT_XDP_NONE;
 		i->attached = at >= 0;
+		i->watched = at >= 0 && is_watched(i->ifindex);
 		v->attached |= i->attached;
 		i->exists = if_indextoname(i->ifindex, i->name) != NULL;
 		if (!i->exists)
@@ -155,6 +167,9 @@ static int look_at_backends(const struct plane *p, uint32_t service, struct stat
 		}
 		s->active = count->alive_by_backend[id];
 		s->stats = stats;
+		err = telemetry_answers(p, id, &s->answers);
+		if (err && err != -ENODATA)
+			return err;
 		v->backends++;
 	}
 	return 0;
@@ -253,6 +268,19 @@ static void look_at_pins(const struct plane *p, uint32_t service, const struct s
 	free(list);
 }
 
+/* A program of before, still attached, does not count them. */
+static int look_at_answers(const struct plane *p, uint32_t service, struct status_view *v)
+{
+	for (int arm = 0; arm < SHIFT_ARMS; arm++) {
+		int err = telemetry_arm(p, service, (enum shift_arm_id)arm, &v->arm[arm]);
+
+		if (err)
+			return err == -ENODATA ? 0 : err;
+	}
+	v->answers = true;
+	return 0;
+}
+
 int status_look(const struct plane *p, uint32_t service, struct status_view *ret)
 {
 	struct flows_count count;
@@ -278,6 +306,8 @@ int status_look(const struct plane *p, uint32_t service, struct status_view *ret
 	err = telemetry_service(p, service, &ret->stats);
 	if (!err)
 		err = flows_count(p, (int)service, plane_tick(&g), &count);
+	if (!err)
+		err = look_at_answers(p, service, ret);
 	if (err)
 		return err;
 	ret->active = (uint32_t)count.alive;

@@ -210,9 +210,10 @@ static void put_interfaces(struct page *g, unsigned int indent)
 		else
 			paint(g, SCREEN_RED, i->exists ? "NOT ATTACHED" : "GONE", b);
 		snprintf(hook, sizeof(hook), "%s%s%s", status_hook_names[i->hook & 3],
-			 i->xdp	       ? " + xdp "
-			 : i->xdp_lost ? ", XDP gone: apply"
-				       : "",
+			 i->xdp			      ? " + xdp "
+			 : i->xdp_lost		      ? ", XDP gone: apply"
+			 : i->attached && !i->watched ? ", egress gone: apply"
+						      : "",
 			 i->xdp ? status_xdp_names[i->xdp % 3] : "");
 		table_row(&t, "%s%s\t%s\t%s\t%s packets in 10 s", g->branch, i->name, hook, b,
 			  text_count(i->packets_10s, a));
@@ -279,19 +280,6 @@ static void put_arms(struct page *g, unsigned int indent)
 		  v->active, screen_bytes(v->new_bytes, bytes));
 	table_print(&t, g->to);
 	table_free(&t);
-}
-
-static const char *milliseconds(const struct shift_backend_stats *s, double quantile, char ret[16])
-{
-	double ms = telemetry_quantile_ms(s->handshake, quantile);
-
-	if (ms < 0)
-		snprintf(ret, 16, "-");
-	else if (ms >= TELEMETRY_OVERFLOW_MS)
-		snprintf(ret, 16, ">%.0f", TELEMETRY_OVERFLOW_MS);
-	else
-		snprintf(ret, 16, ms < 1 ? "%.2f" : ms < 100 ? "%.1f" : "%.0f", ms);
-	return ret;
 }
 
 /* The backend's address, if it has just one. */
@@ -367,8 +355,9 @@ static void add_backend(const struct page *g, struct table *t, unsigned int i, b
 			       : health(g, b->health, up),
 		  b->weight, text_count(b->stats.connections, c),
 		  rate(g, b->stats.connections, then, r), b->active,
-		  milliseconds(&b->stats, 0.50, p50), milliseconds(&b->stats, 0.95, p95),
-		  milliseconds(&b->stats, 0.99, p99), f);
+		  status_milliseconds(b->stats.handshake, 0.50, p50),
+		  status_milliseconds(b->stats.handshake, 0.95, p95),
+		  status_milliseconds(b->stats.handshake, 0.99, p99), f);
 	if (!a && !g->brief)
 		add_addresses(g, t, i);
 }
@@ -527,6 +516,7 @@ static void put_middle(struct page *g)
 	put_arms(g, indent);
 	if (g->v->backends)
 		put_backends(g);
+	status_answers_show(g->v, g->colour, g->to);
 	put_losses(g);
 }
 
@@ -588,7 +578,7 @@ void status_line(const struct status_view *v, FILE *to)
 			(unsigned long long)v->stats.connections_new, v->active,
 			(unsigned long long)failed, (unsigned long long)v->stats.connections_old);
 		if (telemetry_quantile_ms(all.handshake, 0.95) >= 0)
-			fprintf(to, "p95: %s ms; ", milliseconds(&all, 0.95, a));
+			fprintf(to, "p95: %s ms; ", status_milliseconds(all.handshake, 0.95, a));
 		if (fallen)
 			fprintf(to, "Fallback: %llu; ", (unsigned long long)fallen);
 		if (lost)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "userspace/plane/bpfsys.h"
 
@@ -107,6 +108,7 @@ static int sum_cpus(int map_fd, uint32_t key, void *ret, size_t size)
 
 _Static_assert(sizeof(struct shift_service_stats) % 8 == 0, "summed as u64");
 _Static_assert(sizeof(struct shift_backend_stats) % 8 == 0, "summed as u64");
+_Static_assert(sizeof(struct shift_answers) % 8 == 0, "summed as u64");
 _Static_assert(sizeof(struct shift_if_stats) % 8 == 0, "lies in steps of 8 bytes");
 
 int telemetry_service(const struct plane *p, uint32_t service, struct shift_service_stats *ret)
@@ -117,6 +119,82 @@ int telemetry_service(const struct plane *p, uint32_t service, struct shift_serv
 int telemetry_backend(const struct plane *p, uint32_t backend, struct shift_backend_stats *ret)
 {
 	return sum_cpus(p->map[PLANE_BESTATS], backend, ret, sizeof(*ret));
+}
+
+static void add_answers(struct shift_answers *to, const struct shift_answers *more)
+{
+	const __u64 *from = (const __u64 *)more;
+	__u64 *sum = (__u64 *)to, epoch = more->epoch;
+
+	for (size_t i = 0; i < sizeof(*to) / sizeof(*sum); i++)
+		sum[i] += from[i];
+	to->epoch = epoch;
+}
+
+/* Each CPU keeps the last epochs that it has seen. */
+static void add_epoch(struct telemetry_arm *to, const struct shift_answers *more)
+{
+	unsigned int at = 0;
+
+	if (!more->begun && !more->answered && !more->failed)
+		return;
+	while (at < to->epochs && to->epoch[at].epoch > more->epoch)
+		at++;
+	if (at == SHIFT_EPOCHS)
+		return;
+	if (at == to->epochs || to->epoch[at].epoch != more->epoch) {
+		if (to->epochs < SHIFT_EPOCHS)
+			to->epochs++;
+		memmove(&to->epoch[at + 1], &to->epoch[at],
+			(to->epochs - at - 1) * sizeof(to->epoch[0]));
+		memset(&to->epoch[at], 0, sizeof(to->epoch[0]));
+	}
+	add_answers(&to->epoch[at], more);
+}
+
+static void add_cohort(struct telemetry_arm *to, const struct shift_cohort *c, uint64_t now)
+{
+	if (c->number > now || now - c->number >= 10)
+		return;
+	to->begun_10s += c->begun;
+	to->failed_10s += c->failed;
+}
+
+int telemetry_arm(const struct plane *p, uint32_t service, enum shift_arm_id arm,
+		  struct telemetry_arm *ret)
+{
+	const struct shift_arm *values;
+	struct timespec t;
+	uint64_t now;
+	void *all;
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	if (p->map[PLANE_ARMS] < 0)
+		return -ENODATA;
+	err = read_cpus(p->map[PLANE_ARMS], service * SHIFT_ARMS + arm, sizeof(*values), &all);
+	if (err)
+		return err;
+	values = all;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now = ((uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec) >> SHIFT_COHORT_SHIFT;
+	for (unsigned int cpu = 0; cpu < possible_cpus(); cpu++) {
+		add_answers(&ret->total, &values[cpu].total);
+		for (int i = 0; i < SHIFT_EPOCHS; i++)
+			add_epoch(ret, &values[cpu].epoch[i]);
+		for (int i = 0; i < SHIFT_COHORTS; i++)
+			add_cohort(ret, &values[cpu].cohort[i], now);
+	}
+	free(all);
+	return 0;
+}
+
+int telemetry_answers(const struct plane *p, uint32_t backend, struct shift_answers *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	if (p->map[PLANE_ANSWERS] < 0)
+		return -ENODATA;
+	return sum_cpus(p->map[PLANE_ANSWERS], backend, ret, sizeof(*ret));
 }
 
 /*
@@ -166,9 +244,21 @@ int telemetry_interface(const struct plane *p, const struct shift_globals *g, ui
 	return 0;
 }
 
+static const uint32_t edges[SHIFT_HISTOGRAM] = SHIFT_HISTOGRAM_EDGES;
+
+uint64_t telemetry_over_ms(const __u64 histogram[SHIFT_HISTOGRAM], uint32_t ms)
+{
+	uint64_t over = 0;
+
+	for (int i = 0; i <= SHIFT_HISTOGRAM_STEPS; i++) {
+		if (i == SHIFT_HISTOGRAM_STEPS || edges[i] > ms * 100)
+			over += histogram[i];
+	}
+	return over;
+}
+
 double telemetry_quantile_ms(const __u64 histogram[SHIFT_HISTOGRAM], double quantile)
 {
-	static const uint32_t edges[SHIFT_HISTOGRAM] = SHIFT_HISTOGRAM_EDGES;
 	uint64_t total = 0, below = 0;
 	double rank;
 
@@ -201,10 +291,17 @@ static int clear_cpus(int map_fd, uint32_t key, size_t size)
 
 int telemetry_clear_service(const struct plane *p, uint32_t service)
 {
-	return clear_cpus(p->map[PLANE_SVCSTATS], service, sizeof(struct shift_service_stats));
+	int err = clear_cpus(p->map[PLANE_SVCSTATS], service, sizeof(struct shift_service_stats));
+
+	for (uint32_t arm = 0; arm < SHIFT_ARMS && !err; arm++)
+		err = clear_cpus(p->map[PLANE_ARMS], service * SHIFT_ARMS + arm,
+				 sizeof(struct shift_arm));
+	return err;
 }
 
 int telemetry_clear_backend(const struct plane *p, uint32_t backend)
 {
-	return clear_cpus(p->map[PLANE_BESTATS], backend, sizeof(struct shift_backend_stats));
+	int err = clear_cpus(p->map[PLANE_BESTATS], backend, sizeof(struct shift_backend_stats));
+
+	return err ? err : clear_cpus(p->map[PLANE_ANSWERS], backend, sizeof(struct shift_answers));
 }

@@ -15,6 +15,14 @@ struct telemetry_interface {
 	uint64_t packets_10s;
 };
 
+/* How an arm answers: in all, and by the epoch its connections began in, the newest first. */
+struct telemetry_arm {
+	struct shift_answers total;
+	struct shift_answers epoch[SHIFT_EPOCHS];
+	unsigned int epochs;
+	uint64_t begun_10s, failed_10s; /* of connections begun in the last ten seconds or so */
+};
+
 /* All return 0 or −errno. */
 int telemetry_service(const struct plane *p, uint32_t service, struct shift_service_stats *ret);
 int telemetry_backend(const struct plane *p, uint32_t backend, struct shift_backend_stats *ret);
@@ -22,7 +30,15 @@ int telemetry_backend(const struct plane *p, uint32_t backend, struct shift_back
 int telemetry_interface(const struct plane *p, const struct shift_globals *g, uint32_t slot,
 			struct telemetry_interface *ret);
 
-/* The quantile (0..1) of a handshake histogram in ms, interpolated inside its bucket; −1: empty. */
+/* -ENODATA: the programs that are attached do not count it. */
+int telemetry_arm(const struct plane *p, uint32_t service, enum shift_arm_id arm,
+		  struct telemetry_arm *ret);
+int telemetry_answers(const struct plane *p, uint32_t backend, struct shift_answers *ret);
+
+/* How many took longer than `ms`, which is an edge of the histogram. */
+uint64_t telemetry_over_ms(const __u64 histogram[SHIFT_HISTOGRAM], uint32_t ms);
+
+/* The quantile (0..1) of a histogram in ms, interpolated inside its bucket; −1: empty. */
 double telemetry_quantile_ms(const __u64 histogram[SHIFT_HISTOGRAM], double quantile);
 
 /* The bucket after the last edge has no end: a quantile in it is given as that edge. */

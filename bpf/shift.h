@@ -565,7 +565,7 @@ struct shift_explanation {
 	__u16 service, listen, backend, target;
 	__u32 client_action; /* 0, or enum shift_client_action that decided */
 	__u32 flow_state;    /* of a live flow with this tuple, else 0 */
-	__u32 local_socket; /* 1: the host holds a socket of this tuple, 2: the SYN is remembered */
+	__u32 local_socket; /* 1: the host has a socket of this tuple, 2: it is remembered as its */
 	__u8 spare[12];
 };
 

@@ -218,8 +218,9 @@ int shift_egress(struct __sk_buff *skb)
 }
 
 /*
- * What shift_ingress would do with this SYN, told and not done. Never attached: shiftctl runs
- * it with BPF_PROG_TEST_RUN on the maps of the attached one, and as the interface after the last.
+ * What shift_ingress would do with this SYN or datagram, told and not done. Never attached:
+ * shiftctl runs it with BPF_PROG_TEST_RUN on the maps of the attached one, and as the interface
+ * after the last.
  */
 SEC("tc")
 int shift_explain(struct __sk_buff *skb)
@@ -250,12 +251,16 @@ int shift_explain(struct __sk_buff *skb)
 	x->hash = v->hash;
 	x->rank = shift_hash_rank(v->hash);
 	f = flow_find(v);
-	if (f) {
+	if (f && !is_cut(f, &v->p)) {
 		x->flow_state = f->state;
 		x->backend = f->backend;
 		x->target = v->target;
 		x->epoch = f->epoch;
 		x->verdict = SHIFT_FORWARD;
+		return NOT_OURS;
+	}
+	if (v->quic && !is_quic_initial(skb, &v->p)) {
+		x->verdict = SHIFT_PASS_LOCAL;
 		return NOT_OURS;
 	}
 	decide(skb, v, svc, 0);

@@ -48,7 +48,7 @@ static const struct verb verbs[] = {
 	{"status", cmd_status, "status [--watch] [--line]", "everything on one screen"},
 	{"lock", cmd_lock, "lock [--reason TEXT] [--force]", "refuse others' changes"},
 	{"unlock", cmd_unlock, "unlock [--force]", "allow them again"},
-	{"explain", elsewhere, "explain CLIENT[:PORT] [--to ADDRESS:PORT]",
+	{"explain", elsewhere, "explain CLIENT[:PORT] [--to ADDRESS:PORT[/tcp|/udp]]",
 	 "which arm and backend a client gets, and why"},
 	{"conns", cmd_conns,
 	 "conns [--backend NAME] [--client CIDR] [--state NAME] [--limit N] [--count] [--old-epoch]",

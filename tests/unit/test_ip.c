@@ -41,6 +41,58 @@ static void brackets_need_no_port(void **state)
 	assert_int_equal(port, 0);
 }
 
+static void a_listener_may_name_its_protocol(void **state)
+{
+	static const struct {
+		const char *text, *end;
+		uint8_t protocol;
+	} good[] = {
+		{"192.0.2.7:443", "192.0.2.7:443", 0},
+		{"192.0.2.7:443/tcp", "192.0.2.7:443", IPPROTO_TCP},
+		{"192.0.2.7:443/udp", "192.0.2.7:443", IPPROTO_UDP},
+		{"[2001:db8::7]:65535/udp", "[2001:db8::7]:65535", IPPROTO_UDP},
+		{"[1111:1111:1111:1111:1111:1111:1111:1111]:65535/tcp",
+		 "[1111:1111:1111:1111:1111:1111:1111:1111]:65535", IPPROTO_TCP},
+	};
+	static const char *const wrong[] = {
+		"",
+		"/udp",
+		"192.0.2.7",
+		"192.0.2.7/udp",
+		"[2001:db8::7]/udp",
+		"192.0.2.7:443/",
+		"192.0.2.7:443/sctp",
+		"192.0.2.7:443/UDP",
+		"192.0.2.7:443/udp/udp",
+		"192.0.2.7:443/udp ",
+		"192.0.2.7:0/udp",
+		"[1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111:1111]:1/tcp",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(good); i++) {
+		uint32_t address[4];
+		uint16_t port;
+		uint8_t protocol = 1;
+		char text[64];
+
+		assert_int_equal(ip_parse_listen(good[i].text, address, &port, &protocol), 0);
+		assert_string_equal(text_address(address, port, text), good[i].end);
+		assert_int_equal(protocol, good[i].protocol);
+	}
+	for (size_t i = 0; i < COUNT(wrong); i++) {
+		uint32_t address[4] = {1, 2, 3, 4}, as_it_was[4] = {1, 2, 3, 4};
+		uint16_t port = 5;
+		uint8_t protocol = 6;
+
+		if (ip_parse_listen(wrong[i], address, &port, &protocol) != -EINVAL)
+			fail_msg("'%s' is read as a listener", wrong[i]);
+		assert_memory_equal(address, as_it_was, sizeof(address));
+		assert_int_equal(port, 5);
+		assert_int_equal(protocol, 6);
+	}
+}
+
 static void what_is_no_address_is_refused(void **state)
 {
 	static const char *const wrong[] = {
@@ -151,6 +203,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_read_as_they_are_written),
 		cmocka_unit_test(brackets_need_no_port),
+		cmocka_unit_test(a_listener_may_name_its_protocol),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(networks_hold_their_addresses),
 		cmocka_unit_test(bits_behind_the_prefix_are_cleared),

@@ -76,6 +76,32 @@ int ip_parse(const char *text, uint32_t ret[4], uint16_t *ret_port)
 	return 0;
 }
 
+int ip_parse_listen(const char *text, uint32_t ret[4], uint16_t *ret_port, uint8_t *ret_protocol)
+{
+	size_t length = strcspn(text, "/");
+	char host[INET6_ADDRSTRLEN + sizeof("[]:65535")];
+	uint8_t protocol = 0;
+	uint32_t address[4];
+	uint16_t port;
+
+	if (!strcmp(text + length, "/tcp"))
+		protocol = IPPROTO_TCP;
+	else if (!strcmp(text + length, "/udp"))
+		protocol = IPPROTO_UDP;
+	else if (text[length])
+		return -EINVAL;
+	if (length >= sizeof(host))
+		return -EINVAL;
+	memcpy(host, text, length);
+	host[length] = '\0';
+	if (ip_parse(host, address, &port) || !port)
+		return -EINVAL;
+	memcpy(ret, address, sizeof(address));
+	*ret_port = port;
+	*ret_protocol = protocol;
+	return 0;
+}
+
 /* The bits of word `i` of an address that a prefix covers, in network order. */
 static uint32_t word_mask(unsigned int bits, unsigned int i)
 {

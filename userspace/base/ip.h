@@ -15,6 +15,9 @@
 /* *ret_port is 0 when the text has none. */
 int ip_parse(const char *text, uint32_t ret[4], uint16_t *ret_port);
 
+/* "203.0.113.10:443/udp": an address with its port. *ret_protocol is 0 when the text names none. */
+int ip_parse_listen(const char *text, uint32_t ret[4], uint16_t *ret_port, uint8_t *ret_protocol);
+
 /* "192.0.2.0/24", or a plain address. *ret_bits counts from the front of the mapped address, so a
  * /24 of IPv4 is 120. Bits behind the prefix are cleared. */
 int ip_parse_cidr(const char *text, uint32_t ret[4], unsigned int *ret_bits);

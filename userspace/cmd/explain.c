@@ -2,9 +2,10 @@
 /*
  * explain.c - `explain`: which arm and backend a client gets, and why
  *
- * The answer is the program's own: it is run on the maps of the attached one with a made-up SYN,
- * and sends, counts and remembers nothing. What the program cannot say is added from the same maps:
- * what the next deadlines will change, and, where the port decides and none was given, the odds.
+ * The answer is the program's own: it is run on the maps of the attached one with a made-up SYN or
+ * datagram, and sends, counts and remembers nothing. What the program cannot say is added from the
+ * same maps: what the next deadlines will change, and, where the port decides and none was given,
+ * the odds.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -33,10 +34,12 @@ struct inquiry {
 	uint32_t client[4];
 	uint16_t client_port; /* network order, 0: not given */
 	uint32_t to[4];
-	uint16_t to_port; /* 0: not given */
+	uint16_t to_port;    /* 0: not given */
+	uint8_t to_protocol; /* the same */
 	int service_id;
 	struct shift_service service;
 	struct shift_listen listen;
+	struct shift_listen udp; /* the one that was asked for as much, if any */
 	struct shift_record record;
 	bool has_record;
 	uint64_t now; /* boot ns */
@@ -71,43 +74,76 @@ static bool port_decides(const struct inquiry *q)
 	return q->service.affinity == SHIFT_AFFINITY_CONNECTION && !q->client_port;
 }
 
+static bool is_udp(const struct inquiry *q)
+{
+	return q->listen.protocol == IPPROTO_UDP;
+}
+
+/* "203.0.113.10:443/udp" */
+static const char *listen_text(const struct shift_listen *l, char ret[72])
+{
+	char address[64];
+
+	snprintf(ret, 72, "%s/%s", text_address(l->address, l->port, address),
+		 l->protocol == IPPROTO_UDP ? "udp" : "tcp");
+	return ret;
+}
+
 /* ---- finding out ---- */
 
-/* The listener that was asked for, or the first of the client's family that takes connections. */
-static int find_listen(struct inquiry *q)
+static bool is_asked_for(const struct inquiry *q, const struct shift_listen *l)
 {
-	bool v4 = ip_is_v4(q->client), found = false;
+	if (ip_is_v4(l->address) != ip_is_v4(q->client) ||
+	    (q->to_protocol && l->protocol != q->to_protocol))
+		return false;
+	return !q->to_port || (l->port == q->to_port && !memcmp(l->address, q->to, sizeof(q->to)));
+}
 
+/* One that takes connections before one that has left the configuration, then TCP before UDP. */
+static int precedence(const struct shift_listen *l)
+{
+	return !(l->flags & SHIFT_LISTEN_USED)
+		       ? 0
+		       : 1 + (l->protocol == IPPROTO_TCP) + 2 * !(l->flags & SHIFT_LISTEN_DRAIN);
+}
+
+/* The first of those asked for. −ENOENT: there is none, and `all` says which there are. */
+static int find_listen(struct inquiry *q, char *all, size_t size)
+{
+	char text[72];
+	size_t used = 0;
+
+	snprintf(all, size, "nothing");
 	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS; id++) {
 		struct shift_listen l;
 		int err = bpfsys_lookup(q->p.map[PLANE_LISTENS], &id, &l);
 
 		if (err)
 			return err;
-		if (!(l.flags & SHIFT_LISTEN_USED) || l.service != q->service_id ||
-		    l.protocol != IPPROTO_TCP || ip_is_v4(l.address) != v4)
+		if (!(l.flags & SHIFT_LISTEN_USED) || l.service != q->service_id)
 			continue;
-		if (q->to_port && (l.port != q->to_port || memcmp(l.address, q->to, sizeof(q->to))))
+		if (used < size && !(l.flags & SHIFT_LISTEN_DRAIN))
+			used += (size_t)snprintf(all + used, size - used, "%s%s", used ? ", " : "",
+						 listen_text(&l, text));
+		if (!is_asked_for(q, &l))
 			continue;
-		if (found &&
-		    (l.flags & SHIFT_LISTEN_DRAIN || !(q->listen.flags & SHIFT_LISTEN_DRAIN)))
-			continue;
-		q->listen = l;
-		found = true;
+		if (precedence(&l) > precedence(&q->listen))
+			q->listen = l;
+		if (l.protocol == IPPROTO_UDP && !q->udp.flags && !(l.flags & SHIFT_LISTEN_DRAIN))
+			q->udp = l;
 	}
-	return found ? 0 : -ENOENT;
+	return precedence(&q->listen) ? 0 : -ENOENT;
 }
 
 static int ask(struct inquiry *q, uint16_t port)
 {
-	struct explain_syn syn = {.client_port = port, .listen_port = q->listen.port};
+	struct explain_packet like = {.client_port = port, .listen = q->listen};
 	uint64_t head;
 
-	memcpy(syn.client, q->client, sizeof(syn.client));
-	memcpy(syn.listen, q->listen.address, sizeof(syn.listen));
+	memcpy(like.client, q->client, sizeof(like.client));
 	q->has_record = !control_get(&q->p.control[q->service_id], &q->record, &head);
 	q->now = control_boot_ns();
-	return explain_run(&q->p, &syn, &q->x);
+	return explain_run(&q->p, &like, &q->x);
 }
 
 static void name_backend(struct inquiry *q, uint32_t id)
@@ -121,17 +157,18 @@ static void name_backend(struct inquiry *q, uint32_t id)
 /* The address that the hash begins with, as pick_target in bpf/decide.bpf.h. */
 static void name_first_target(struct inquiry *q)
 {
-	uint32_t id = q->x.backend, family = !ip_is_v4(q->client), n;
+	uint32_t list = shift_list(!ip_is_v4(q->client), q->listen.protocol);
+	uint32_t id = q->x.backend, n;
 	char address[64], nat[64];
 	struct shift_backend b;
 	struct shift_target t;
 
 	if (bpfsys_lookup(q->p.map[PLANE_BACKENDS], &id, &b))
 		return;
-	n = b.targets[family] < SHIFT_BACKEND_TARGETS ? b.targets[family] : SHIFT_BACKEND_TARGETS;
+	n = b.targets[list] < SHIFT_BACKEND_TARGETS ? b.targets[list] : SHIFT_BACKEND_TARGETS;
 	if (!n)
 		return;
-	id = b.target[family][(q->x.hash >> 16 & 0xffff) * n >> 16];
+	id = b.target[list][(q->x.hash >> 16 & 0xffff) * n >> 16];
 	if (bpfsys_lookup(q->p.map[PLANE_TARGETS], &id, &t))
 		return;
 	snprintf(q->address, sizeof(q->address), "%s", text_address(t.address, t.port, address));
@@ -241,6 +278,10 @@ static void judge_backend(struct inquiry *q)
 
 	if (q->arm == ARM_OLD)
 		return;
+	if (q->listen.flags & SHIFT_LISTEN_QUIC)
+		because(q,
+			"it is QUIC: only an Initial begins a connection; what else comes from an "
+			"unknown address and port stays with the old host");
 	if (port_decides(q)) {
 		add_backend_odds(q);
 		return;
@@ -254,9 +295,22 @@ static void judge_backend(struct inquiry *q)
 	if (q->x.verdict == SHIFT_PASS_FALLBACK) {
 		q->arm = ARM_OLD;
 		because(q, "but no backend of its address family is usable: %s",
-			reset ? "the connection is reset (authority new, on_unable: reset)"
-			      : "the old host serves it");
+			!reset	    ? "the old host serves it"
+			: is_udp(q) ? "it is answered that the port is unreachable (authority new, "
+				      "on_unable: reset)"
+				    : "the connection is reset (authority new, on_unable: reset)");
 	}
+}
+
+/* "2m00s": after so long without a packet a UDP tuple is decided anew. */
+static const char *silence(const struct inquiry *q, char ret[32])
+{
+	uint64_t ticks = q->service.timeout_udp;
+	struct shift_globals g;
+
+	if (plane_globals(&q->p, &g) || !g.hz)
+		return "timeouts.udp";
+	return text_duration((ticks << SHIFT_TICK_SHIFT) * 1000000000 / g.hz, ret);
 }
 
 /* A live record of this very address and port answers the question. */
@@ -266,7 +320,7 @@ static bool judge_flow(struct inquiry *q)
 					    "established", "closing"};
 	uint32_t id = q->x.target;
 	struct shift_target t;
-	char address[64];
+	char address[64], in[32];
 
 	if (!q->x.flow_state || q->x.flow_state >= SHIFT_FLOW_DONE)
 		return false;
@@ -274,11 +328,18 @@ static bool judge_flow(struct inquiry *q)
 	if (!bpfsys_lookup(q->p.map[PLANE_TARGETS], &id, &t))
 		snprintf(q->address, sizeof(q->address), "%s",
 			 text_address(t.address, t.port, address));
-	because(q,
-		"a shifted connection of this address and port is %s: it stays with %s, whatever "
-		"the share (it began in epoch %llu)",
-		names[q->x.flow_state], q->backend, (unsigned long long)q->x.epoch);
 	q->arm = ARM_NEW;
+	if (is_udp(q))
+		because(q,
+			"a shifted UDP flow of this address and port is %s: it stays with %s, "
+			"whatever the share, until %s of silence (it began in epoch %llu)",
+			q->x.flow_state == SHIFT_FLOW_SYN_SENT ? "not yet answered" : "answered",
+			q->backend, silence(q, in), (unsigned long long)q->x.epoch);
+	else
+		because(q,
+			"a shifted connection of this address and port is %s: it stays with %s, "
+			"whatever the share (it began in epoch %llu)",
+			names[q->x.flow_state], q->backend, (unsigned long long)q->x.epoch);
 	return true;
 }
 
@@ -300,18 +361,28 @@ static int look_behind_record(struct inquiry *q)
 	return 0;
 }
 
+/* What the old host has already stays there. */
+static bool judge_local(struct inquiry *q)
+{
+	char in[32];
+
+	if (q->x.local_socket == 1)
+		because(q, "the host itself has a %s of this address and port: it stays",
+			is_udp(q) ? "connected UDP socket" : "connection");
+	else if (q->x.local_socket == 2 && is_udp(q))
+		because(q,
+			"it stays with the old host: its datagrams go there already, whatever the "
+			"share, until %s of silence",
+			silence(q, in));
+	else if (q->x.local_socket == 2)
+		because(q, "this SYN was left to the old host before and is remembered");
+	return q->x.local_socket;
+}
+
 static void judge(struct inquiry *q)
 {
-	if (judge_flow(q))
+	if (judge_flow(q) || judge_local(q))
 		return;
-	if (q->x.local_socket == 1) {
-		because(q, "the host itself has a connection of this address and port: it stays");
-		return;
-	}
-	if (q->x.local_socket == 2) {
-		because(q, "this SYN was left to the old host before and is remembered");
-		return;
-	}
 	if (judge_client(q)) {
 		judge_backend(q);
 		return;
@@ -377,10 +448,10 @@ static void foresee_all(struct inquiry *q)
 
 static void print_text(const struct inquiry *q)
 {
-	char client[64], to[64];
+	char client[64], to[72];
 
 	text_address(q->client, q->client_port, client);
-	text_address(q->listen.address, q->listen.port, to);
+	listen_text(&q->listen, to);
 	printf("%s to %s: %s%s%s%s%s\n", client, to,
 	       q->arm == ARM_EITHER ? "either arm"
 	       : q->arm == ARM_NEW  ? "new arm"
@@ -412,6 +483,7 @@ static void print_answer_json(struct inquiry *q)
 		      q->client_port ? json_integer(ntohs(q->client_port)) : json_null(), "to",
 		      text_address(q->listen.address, q->listen.port, to), "arm", arm_names[q->arm],
 		      "backend", text_or_null(q->backend), "address", text_or_null(q->address));
+	json_object_set_new(j, "protocol", json_string(is_udp(q) ? "udp" : "tcp"));
 	json_object_set_new(j, "weight", json_real(weight / 100.0));
 	json_object_set_new(j, "epoch", json_integer((json_int_t)q->record.epoch));
 	json_object_set_new(j, "rank", odds ? json_null() : json_integer(q->x.rank));
@@ -433,15 +505,39 @@ static int cannot_ask(int err)
 	return EXIT_FAILED;
 }
 
+static int no_such_listen(const struct inquiry *q, const char *all)
+{
+	const char *protocol = q->to_protocol == IPPROTO_UDP   ? "/udp"
+			       : q->to_protocol == IPPROTO_TCP ? "/tcp"
+							       : "";
+	char to[64];
+
+	if (q->to_port)
+		return usage_error("--to: service %.*s does not listen on %s%s; it listens on %s",
+				   SHIFT_NAME, q->service.name, text_address(q->to, q->to_port, to),
+				   protocol, all);
+	say("service %.*s has no IPv%d listener for this client; it listens on %s", SHIFT_NAME,
+	    q->service.name, ip_family(q->client), all);
+	return EXIT_FAILED;
+}
+
+/* Who did not say which protocol is told that there are two. */
+static void say_protocol(const struct inquiry *q)
+{
+	char text[2][72];
+
+	if (!is_udp(q) && q->udp.flags)
+		say("this is about %s; for UDP: --to %s", listen_text(&q->listen, text[0]),
+		    listen_text(&q->udp, text[1]));
+}
+
 static int answer(const struct options *o, struct inquiry *q)
 {
-	int err = find_listen(q);
+	char all[512];
+	int err = find_listen(q, all, sizeof(all));
 
-	if (err == -ENOENT) {
-		say("service %.*s listens on no such TCP address%s", SHIFT_NAME, q->service.name,
-		    q->to_port ? "" : " of the client's family");
-		return EXIT_FAILED;
-	}
+	if (err == -ENOENT)
+		return no_such_listen(q, all);
 	if (!err)
 		err = ask(q, q->client_port);
 	if (err)
@@ -455,10 +551,12 @@ static int answer(const struct options *o, struct inquiry *q)
 		return cannot_ask(err);
 	judge(q);
 	foresee_all(q);
-	if (o->json)
+	if (o->json) {
 		print_answer_json(q);
-	else
+	} else {
 		print_text(q);
+		say_protocol(q);
+	}
 	return EXIT_OK;
 }
 
@@ -492,9 +590,10 @@ int cmd_explain(const struct options *o, int argc, char **argv)
 			if (client)
 				return usage_error("explain: one client, not also '%s'", value);
 			client = value;
-		} else if (ip_parse(value, q.to, &q.to_port) || !q.to_port) {
+		} else if (ip_parse_listen(value, q.to, &q.to_port, &q.to_protocol)) {
 			return usage_error("--to: '%s' is no address with a port such as "
-					   "203.0.113.10:443 or [2001:db8::10]:443",
+					   "203.0.113.10:443, 203.0.113.10:443/udp or "
+					   "[2001:db8::10]:443/tcp",
 					   value);
 		}
 	}

@@ -8,6 +8,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
+#include <linux/udp.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -16,15 +17,17 @@
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/load.h"
 
+#define INITIAL 1200 /* bytes that the datagram of a QUIC Initial has at least (RFC 9000, 14.1) */
+
 struct packet {
 	struct ethhdr eth;
-	unsigned char rest[sizeof(struct ipv6hdr) + sizeof(struct tcphdr)];
+	unsigned char rest[sizeof(struct ipv6hdr) + sizeof(struct udphdr) + INITIAL];
 } __attribute__((packed));
 
-static void put_tcp(unsigned char *at, const struct explain_syn *syn)
+static uint16_t put_tcp(unsigned char *at, const struct explain_packet *like)
 {
-	struct tcphdr tcp = {.source = syn->client_port,
-			     .dest = syn->listen_port,
+	struct tcphdr tcp = {.source = like->client_port,
+			     .dest = like->listen.port,
 			     .doff = sizeof(tcp) / 4,
 			     .syn = 1,
 			     .window = htons(65535)};
@@ -33,38 +36,58 @@ static void put_tcp(unsigned char *at, const struct explain_syn *syn)
 	if (getrandom(&tcp.seq, sizeof(tcp.seq), GRND_NONBLOCK) < 0)
 		tcp.seq = htonl(0x5f17);
 	memcpy(at, &tcp, sizeof(tcp));
+	return sizeof(tcp);
+}
+
+static uint16_t put_udp(unsigned char *at, const struct explain_packet *like)
+{
+	static const unsigned char initial[] = {0xc0, 0, 0, 0, 1}; /* version 1 */
+	struct udphdr udp = {.source = like->client_port, .dest = like->listen.port};
+	uint16_t length = sizeof(udp);
+
+	if (like->listen.flags & SHIFT_LISTEN_QUIC) {
+		memcpy(at + length, initial, sizeof(initial));
+		length += INITIAL;
+	}
+	udp.len = htons(length);
+	memcpy(at, &udp, sizeof(udp));
+	return length;
 }
 
 /* No checksums: the program does not look at them. Returns the packet's length. */
-static uint32_t make_packet(struct packet *p, const struct explain_syn *syn)
+static uint32_t make_packet(struct packet *p, const struct explain_packet *like)
 {
-	struct ipv6hdr v6 = {.version = 6,
-			     .payload_len = htons(sizeof(struct tcphdr)),
-			     .nexthdr = IPPROTO_TCP,
-			     .hop_limit = 64};
-	struct iphdr v4 = {.version = 4,
-			   .ihl = sizeof(v4) / 4,
-			   .tot_len = htons(sizeof(v4) + sizeof(struct tcphdr)),
-			   .ttl = 64,
-			   .protocol = IPPROTO_TCP};
-	size_t header;
+	const struct shift_listen *to = &like->listen;
+	bool v4 = ip_is_v4(like->client);
+	uint32_t header = v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	uint16_t length;
 
 	memset(p, 0, sizeof(*p));
-	if (ip_is_v4(syn->client)) {
-		v4.saddr = syn->client[3];
-		v4.daddr = syn->listen[3];
+	length = to->protocol == IPPROTO_UDP ? put_udp(p->rest + header, like)
+					     : put_tcp(p->rest + header, like);
+	if (v4) {
+		struct iphdr ip = {.version = 4,
+				   .ihl = sizeof(ip) / 4,
+				   .tot_len = htons((uint16_t)(sizeof(ip) + length)),
+				   .ttl = 64,
+				   .protocol = to->protocol,
+				   .saddr = like->client[3],
+				   .daddr = to->address[3]};
+
 		p->eth.h_proto = htons(ETH_P_IP);
-		header = sizeof(v4);
-		memcpy(p->rest, &v4, header);
+		memcpy(p->rest, &ip, sizeof(ip));
 	} else {
-		memcpy(&v6.saddr, syn->client, sizeof(v6.saddr));
-		memcpy(&v6.daddr, syn->listen, sizeof(v6.daddr));
+		struct ipv6hdr ip = {.version = 6,
+				     .payload_len = htons(length),
+				     .nexthdr = to->protocol,
+				     .hop_limit = 64};
+
+		memcpy(&ip.saddr, like->client, sizeof(ip.saddr));
+		memcpy(&ip.daddr, to->address, sizeof(ip.daddr));
 		p->eth.h_proto = htons(ETH_P_IPV6);
-		header = sizeof(v6);
-		memcpy(p->rest, &v6, header);
+		memcpy(p->rest, &ip, sizeof(ip));
 	}
-	put_tcp(p->rest + header, syn);
-	return (uint32_t)(sizeof(p->eth) + header + sizeof(struct tcphdr));
+	return (uint32_t)sizeof(p->eth) + header + length;
 }
 
 /* While the forward table grows, flows are found through the former one, too. */
@@ -76,12 +99,13 @@ static int set_growing(const struct plane *p, struct bpf_object *o)
 	return growing ? load_set(o, "growing", &growing, sizeof(growing)) : 0;
 }
 
-int explain_run(const struct plane *p, const struct explain_syn *syn, struct shift_explanation *ret)
+int explain_run(const struct plane *p, const struct explain_packet *like,
+		struct shift_explanation *ret)
 {
 	struct shift_explanation x;
 	struct bpf_object *o;
 	struct packet packet;
-	uint32_t length = make_packet(&packet, syn), zero = 0;
+	uint32_t length = make_packet(&packet, like), zero = 0;
 	int err = load_open(p, "shift_explain", &o), fd;
 
 	if (err)

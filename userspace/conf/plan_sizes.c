@@ -20,7 +20,16 @@
 #include "userspace/conf/plan_inner.h"
 
 /* An element of the kernel's hash, with its bucket. */
-#define ARRIVAL_BYTES (48 + 24 + sizeof(struct shift_arrival) + 16)
+#define HASH_BYTES(key, value) (48 + ((key) + 7) / 8 * 8 + (value) + 16)
+#define ARRIVAL_BYTES	       HASH_BYTES(sizeof(struct shift_arrival_key), sizeof(struct shift_arrival))
+#define FAILER_BYTES	       HASH_BYTES(sizeof(struct shift_failer_key), sizeof(struct shift_failer))
+
+/* The counters, once per CPU. */
+#define CPU_BYTES                                                                                  \
+	(SHIFT_IFSTATS_PLACES * sizeof(struct shift_if_stats) +                                    \
+	 SHIFT_MAX_SERVICES *                                                                      \
+		 (sizeof(struct shift_service_stats) + SHIFT_ARMS * sizeof(struct shift_arm)) +    \
+	 SHIFT_MAX_BACKENDS * (sizeof(struct shift_backend_stats) + sizeof(struct shift_answers)))
 
 /* ---- families ---- */
 
@@ -179,7 +188,8 @@ static void check_memory(struct plan *p)
 		sizeof(struct shift_ports) + SHIFT_FRAGMENTS * sizeof(struct shift_fragment) +
 		SHIFT_HELD * sizeof(struct shift_held) +
 		SHIFT_MAX_SERVICES * sizeof(struct shift_load) + SHIFT_ARRIVALS * ARRIVAL_BYTES +
-		SHIFT_MAX_BACKENDS * sizeof(struct shift_backend) +
+		SHIFT_WATCHES * sizeof(struct shift_watch) + SHIFT_FAILERS * FAILER_BYTES +
+		p->h->host.cpus * CPU_BYTES + SHIFT_MAX_BACKENDS * sizeof(struct shift_backend) +
 		SHIFT_MAX_TARGETS * (sizeof(struct shift_target) +
 				     SHIFT_MAX_SHARDS * sizeof(struct shift_cursor));
 	m->total = m->records + m->index + m->fixed;

@@ -409,6 +409,7 @@ int host_read(const uint32_t (*towards)[4], unsigned int n, struct host *ret)
 	read_speeds(&h);
 	read_port_range(&h);
 	read_memory(&h);
+	h.cpus = (unsigned int)sysconf(_SC_NPROCESSORS_CONF);
 	read_accepted(&h);
 	h.vrrp = raw_socket_of("/proc/net/raw", VRRP) || raw_socket_of("/proc/net/raw6", VRRP);
 	*ret = h;

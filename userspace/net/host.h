@@ -54,8 +54,9 @@ struct host {
 	struct host_route *routes; /* default routes, and those that cover an address asked for */
 	unsigned int n_routes;
 	uint16_t port_lo, port_hi; /* ip_local_port_range; 0: unknown */
-	bool vrrp;	   /* a program here speaks VRRP (an open raw socket of protocol 112) */
-	uint64_t memory;   /* bytes that could be had, 0: unknown */
+	bool vrrp;	 /* a program here speaks VRRP (an open raw socket of protocol 112) */
+	uint64_t memory; /* bytes that could be had, 0: unknown */
+	unsigned int cpus;
 	uint64_t accepted; /* connections accepted since boot (TcpPassiveOpens) */
 	uint64_t at_ns;	   /* CLOCK_MONOTONIC when this was read */
 };

@@ -21,6 +21,7 @@ void cases_udp(struct rig *rig, const struct net *net);
 void cases_icmp(struct rig *rig, const struct net *net);
 void cases_fragment(struct rig *rig, const struct net *net);
 void cases_width(struct rig *rig, const struct net *net);
+void cases_left(struct rig *rig, const struct net *net);
 void cases_limit(struct rig *rig, const struct net *net);
 void cases_breaker(struct rig *rig, const struct net *net);
 void cases_bare(struct rig *rig, const struct net *net);

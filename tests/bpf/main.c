@@ -97,6 +97,7 @@ int main(int argc, char **argv)
 	cases_icmp(&rig, &net);
 	cases_fragment(&rig, &net);
 	cases_width(&rig, &net);
+	cases_left(&rig, &net);
 	cases_limit(&rig, &net);
 	cases_breaker(&rig, &net);
 	cases_bare(&rig, &net);

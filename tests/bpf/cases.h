@@ -23,6 +23,7 @@ void cases_fragment(struct rig *rig, const struct net *net);
 void cases_width(struct rig *rig, const struct net *net);
 void cases_left(struct rig *rig, const struct net *net);
 void cases_limit(struct rig *rig, const struct net *net);
+void cases_load(struct rig *rig, const struct net *net);
 void cases_breaker(struct rig *rig, const struct net *net);
 void cases_bare(struct rig *rig, const struct net *net);
 void cases_hostile(struct rig *rig, const struct net *net);

@@ -99,6 +99,7 @@ int main(int argc, char **argv)
 	cases_width(&rig, &net);
 	cases_left(&rig, &net);
 	cases_limit(&rig, &net);
+	cases_load(&rig, &net);
 	cases_breaker(&rig, &net);
 	cases_bare(&rig, &net);
 	cases_hostile(&rig, &net);

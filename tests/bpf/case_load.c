@@ -343,12 +343,60 @@ static void udp_cut(struct story *s)
 	}
 }
 
+/* ---- the port is the host's next ---- */
+
+/* As `apply` leaves the port of a connection that it finds masqueraded. */
+static void left_by_apply(const struct story *s, const struct one *o)
+{
+	struct shift_flow *r = record(s, o);
+
+	r->was = r->state;
+	r->expires = rig_tick(s->rig) + 5000 * RIG_SECOND;
+	r->flags |= SHIFT_FLOW_HOSTS;
+	r->state = SHIFT_FLOW_ABANDONED;
+}
+
+/* Nobody saw the flow end, and its port is left to the host, which may use it for days. */
+static void left_to_host(struct story *s)
+{
+	uint32_t target = azure(s, false), key = target * SHIFT_MAX_SHARDS;
+
+	for (int how = 0; how < 3 && !check_failed(); how++) {
+		struct shift_cursor c;
+		struct one o;
+
+		begin(s, 1, false);
+		rig_target_flags(s->rig, target, SHIFT_TARGET_USED | SHIFT_TARGET_MASQUERADE);
+		open(s, &o);
+		if (how)
+			established(s, &o);
+		rig_age(s->rig, 7441, false);
+		if (how == 2)
+			left_by_apply(s, &o);
+		c = cursor(s, target);
+		c.left_tick = rig_tick(s->rig) - 1000;
+		rig_put(s->rig, RIG_CURSORS, &key, &c);
+		packet(s, &o, false, TCP_ACK, 0, 0);
+		CHECK(record(s, &o)->flags & SHIFT_FLOW_HOSTS, "the port is not left to the host");
+		check_equal(cursor(s, target).half_open, 0, "half open");
+		may_sweep(s, target);
+		play_flood(s, 1);
+		check_equal(load(s), 1, "live flows");
+		limited(s, "then");
+		if (check_failed())
+			check_fail("a flow that %s",
+				   how ? how == 1 ? "was silent" : "apply found no more"
+				       : "nobody answered");
+	}
+}
+
 static const struct tale tales[] = {
 	{.name = "ended in any way, as many again and no more", .more = as_many_again},
 	{.name = "one tuple again and again", .more = same_tuple},
 	{.name = "none that found no room", .more = no_room},
 	{.name = "UDP that fell silent", .more = udp_silent},
 	{.name = "UDP that was cut", .more = udp_cut},
+	{.name = "none whose port is the host's now", .more = left_to_host},
 };
 
 void cases_load(struct rig *rig, const struct net *net)

@@ -115,8 +115,9 @@ static __noinline int refuse_anew(struct __sk_buff *skb, struct visit *v)
 
 /*
  * A backend answers at a port that no flow has: the host's own connection, or one that it
- * masquerades for a container. Where that may be, no flow is given the port while it is in use. A
- * stranger may pretend to be the backend, so few ports are left in a time, and never many at once.
+ * masquerades for a container. Where that may be, no flow is given the port while it is in use, and
+ * the one that had it is counted no longer: no hand passes it. A stranger may pretend to be the
+ * backend, so few ports are left in a time, and never many at once.
  */
 static __noinline int leave_port(struct visit *v)
 {
@@ -154,6 +155,8 @@ static __noinline int leave_port(struct visit *v)
 		}
 		f->flags |= SHIFT_FLOW_HOSTS;
 	}
+	uncount_client(f);
+	uncount_half_open(f);
 	f->expires = v->now + svc->timeout_second * HOSTS_SECONDS;
 	return 1;
 }

@@ -52,17 +52,26 @@ static const char *find_object(void)
 	return path;
 }
 
-/* Which verdicts were never reached. The one exception cannot be: it needs the kernel to run out of
- * memory while the packet is written, or a map to lose an element of an array. */
+/* Which verdicts and reasons for a fallback were never reached. The one exception cannot be: it
+ * needs the kernel to run out of memory while the packet is written, or a map to lose an element of
+ * an array. */
 static void check_coverage(struct rig *rig)
 {
-	if (getenv("BPF_TABLES_ONLY") || !check_begin("every verdict was reached"))
+	static const char *const fallback[] = SHIFT_FALLBACK_NAMES;
+
+	if (getenv("BPF_TABLES_ONLY"))
 		return;
 	rig_reset(rig, &rig_usual); /* counts what the last case left */
+	check_begin("every verdict was reached");
 	for (int i = 0; i < SHIFT_VERDICTS; i++)
 		if (i != SHIFT_DROP_REWRITE && !rig->verdicts[i])
 			check_fail("no packet ended as %s", rig_verdict_names[i]);
 	check_equal(rig->verdicts[SHIFT_DROP_REWRITE], 0, "packets dropped while being rewritten");
+	check_end();
+	check_begin("every reason for a fallback was reached");
+	for (int i = 0; i < SHIFT_FALLBACKS; i++)
+		if (!rig->fallbacks[i])
+			check_fail("nothing was counted as %s", fallback[i]);
 	check_end();
 }
 
@@ -97,7 +106,9 @@ int main(int argc, char **argv)
 	cases_icmp(&rig, &net);
 	cases_fragment(&rig, &net);
 	cases_width(&rig, &net);
+	cases_left(&rig, &net);
 	cases_limit(&rig, &net);
+	cases_load(&rig, &net);
 	cases_breaker(&rig, &net);
 	cases_bare(&rig, &net);
 	cases_hostile(&rig, &net);

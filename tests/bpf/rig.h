@@ -110,6 +110,7 @@ struct rig {
 	struct shift_service service;		/* as written to the map */
 	uint32_t next_client;			/* no two cases share one */
 	uint64_t verdicts[SHIFT_VERDICTS];	/* of all cases so far */
+	uint64_t fallbacks[SHIFT_FALLBACKS];	/* the same */
 };
 
 /*

@@ -93,6 +93,8 @@ static void empty(struct rig *r)
 	rig_tally(r, &t);
 	for (int i = 0; i < SHIFT_VERDICTS; i++)
 		r->verdicts[i] += t.verdict[i];
+	for (int i = 0; i < SHIFT_FALLBACKS; i++)
+		r->fallbacks[i] += t.service.fallback[i];
 	zero_per_cpu(r, RIG_IFSTATS, RIG_SLOT, sizeof(struct shift_if_stats));
 	zero_per_cpu(r, RIG_SVCSTATS, RIG_SERVICE, sizeof(struct shift_service_stats));
 	for (uint32_t i = 0; i < RIG_BACKENDS; i++)

@@ -72,8 +72,8 @@ static __always_inline struct shift_service *ends_to_client(struct visit *v,
 	svc = bpf_map_lookup_elem(&shift_services, &v->service);
 	if (!l || !svc || !(svc->flags & SHIFT_SERVICE_USED))
 		return NULL;
-	__builtin_memcpy(v->ends.src, l->address, sizeof(v->ends.src));
-	__builtin_memcpy(v->ends.dst, f->client, sizeof(v->ends.dst));
+	copy_address(v->ends.src, l->address);
+	copy_address(v->ends.dst, f->client);
 	v->ends.sport = l->port;
 	v->ends.dport = f->client_port;
 	return svc;

@@ -24,8 +24,8 @@ enum { NEW_CONNECTION = -100, SHIFTED = -101, LEAVE = -102 };
 static __always_inline __u32 ends_to_backend(struct ends *e, const struct shift_target *t,
 					     __u32 index, __u32 here)
 {
-	__builtin_memcpy(e->src, t->nat, sizeof(e->src));
-	__builtin_memcpy(e->dst, t->address, sizeof(e->dst));
+	copy_address(e->src, t->nat);
+	copy_address(e->dst, t->address);
 	e->sport = bpf_htons(t->port_lo + index);
 	e->dport = t->port;
 	return t->ifindex ? t->ifindex : here;

@@ -118,18 +118,15 @@ static inline __u64 shift_mix(__u64 x)
  */
 static inline __u64 shift_hash(__u64 seed, __u8 affinity, const __u32 address[4], __u16 port)
 {
-	__u64 h = seed;
+	__u64 from = affinity == SHIFT_AFFINITY_CONNECTION ? shift_be16(port) : 0, h;
 
-	if (address[0] == 0 && address[1] == 0) /* IPv4, v4-mapped */
-		h = shift_mix(h ^ shift_be32(address[3]));
-	else
-		h = shift_mix(h ^ ((__u64)shift_be32(address[0]) << 32 | shift_be32(address[1])));
-	if (affinity == SHIFT_AFFINITY_CONNECTION) {
-		if (address[0] || address[1])
-			h = shift_mix(
-				h ^ ((__u64)shift_be32(address[2]) << 32 | shift_be32(address[3])));
-		h = shift_mix(h ^ shift_be16(port) ^ 0x5bd1e9955bd1e995ull);
-	}
+	if (address[0] == 0 &&
+	    address[1] == 0) /* IPv4, v4-mapped: once, for every packet pays it */
+		return shift_mix(seed ^ (from << 32 | shift_be32(address[3])));
+	h = shift_mix(seed ^ ((__u64)shift_be32(address[0]) << 32 | shift_be32(address[1])));
+	if (affinity == SHIFT_AFFINITY_CONNECTION)
+		h = shift_mix(h ^ from * 0x9e3779b97f4a7c15ull ^
+			      ((__u64)shift_be32(address[2]) << 32 | shift_be32(address[3])));
 	return h;
 }
 

@@ -73,7 +73,7 @@ static __always_inline __u64 control_cut_epoch(__u32 service)
 	struct shift_record *r;
 	__u64 head;
 
-	if (!c)
+	if (!c || !*(volatile __u32 *)&c->cuts)
 		return 0;
 	r = control_record(c, &head);
 	if (!r || *(volatile __u64 *)&r->generation != head >> SHIFT_INDEX_BITS)

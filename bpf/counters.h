@@ -157,9 +157,12 @@ enum shift_verdict {
 
 struct shift_if_stats {
 	__u64 verdict[32];
+	__u64 until; /* jiffies: then the next window begins */
+	/* Window n lies at place n % SHIFT_WINDOWS, with the sum of all verdicts at its first
+	 * packet: what came in it is what the one after it, or now, has more. */
 	__u32 window[SHIFT_WINDOWS];
-	__u32 packets[SHIFT_WINDOWS];
-	__u8 scratch[640]; /* the program's working memory for the packet at hand, more than its
+	__u32 before[SHIFT_WINDOWS];
+	__u8 scratch[632]; /* the program's working memory for the packet at hand, more than its
 			      stack */
 };
 

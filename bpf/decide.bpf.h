@@ -392,7 +392,7 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 	count_half_open(f, d->target * SHIFT_MAX_SHARDS + d->shard);
 	rank_mark(v->service, rank);
 	f->generation++;
-	__builtin_memcpy(f->client, p->src, sizeof(f->client));
+	copy_address(f->client, p->src);
 	f->client_port = p->sport;
 	f->listen = v->listen;
 	f->up = 0;

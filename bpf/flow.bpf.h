@@ -47,7 +47,7 @@ static __always_inline void rank_mark(__u32 service, __u32 rank)
 static __always_inline void flow_key(struct shift_flow_key *key, const struct packet *p,
 				     __u16 listen)
 {
-	__builtin_memcpy(key->client, p->src, sizeof(key->client));
+	copy_address(key->client, p->src);
 	key->client_port = p->sport;
 	key->listen = listen;
 }
@@ -108,7 +108,7 @@ static __noinline int flow_forget(const struct shift_flow *f, __u32 target, __u3
 	__u64 at = shift_ref(target, index, 0) & 0xffffffff;
 	struct shift_flow_key key;
 
-	__builtin_memcpy(key.client, f->client, sizeof(key.client));
+	copy_address(key.client, f->client);
 	key.client_port = f->client_port;
 	key.listen = f->listen;
 	index_forget_in(&shift_flows, flow_lines, &key, at);

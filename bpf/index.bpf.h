@@ -149,7 +149,7 @@ static __noinline int line_evict(struct shift_refs *l, __u64 ref, __u32 now)
 		struct shift_flow *f = ref_record(was);
 
 		if (f && f->state != SHIFT_FLOW_FREE && shift_flow_holds(f, now)) {
-			__builtin_memcpy(k.client, f->client, sizeof(k.client));
+			copy_address(k.client, f->client);
 			k.client_port = f->client_port;
 			k.listen = f->listen;
 			if (shift_tag(shift_flow_hash(&k, flow_seed)) == was >> 32)

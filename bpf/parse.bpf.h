@@ -43,10 +43,14 @@ static __always_inline int port_set(const __u64 *bits, __u16 port)
 
 static __always_inline void map_v4(__u32 to[4], __u32 address)
 {
-	to[0] = 0;
-	to[1] = 0;
-	to[2] = bpf_htonl(0xffff);
-	to[3] = address;
+	half_address *halves = (void *)to;
+
+	halves[0] = 0;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	halves[1] = (__u64)address << 32 | 0xffff0000;
+#else
+	halves[1] = 0xffff00000000 | address;
+#endif
 }
 
 static __always_inline void copy_v6(__u32 to[4], const struct in6_addr *from)
@@ -159,7 +163,8 @@ static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct pack
 	p->bytes = bytes;
 	p->v6 = 0;
 	p->fragment = !!(fragment & IP_MF);
-	p->id = ip->id;
+	if (p->fragment)
+		p->id = ip->id;
 	map_v4(p->src, ip->saddr);
 	map_v4(p->dst, ip->daddr);
 	return parse_l4(l4, end, p, bytes - header, whose);

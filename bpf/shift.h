@@ -30,7 +30,7 @@
 
 #include <linux/types.h>
 
-#define SHIFT_ABI 2u
+#define SHIFT_ABI 3u
 
 #define SHIFT_MAX_SERVICES    16
 #define SHIFT_MAX_BACKENDS    128 /* per namespace, over all services; ids are never reused early */
@@ -116,7 +116,9 @@ struct shift_control {
 	__u64 claims[SHIFT_RECORDS]; /* [i]: 0, or somebody is writing record i+1 (plane/control.c)
 				      */
 	__u32 abi;
-	__u8 spare[252];
+	__u32 cuts; /* 1 from before the first record with a cut_epoch: until then no packet looks
+		     */
+	__u8 spare[248];
 	struct shift_record record[SHIFT_RECORDS]; /* record i+1 is record[i] */
 };
 
@@ -378,7 +380,7 @@ struct shift_flow_key {
 	__u32 client[4];
 	__u16 client_port;
 	__u16 listen;
-};
+} __attribute__((aligned(8)));
 
 /* A line of the forward index; see index.bpf.h. */
 #define SHIFT_LINE_REFS 7
@@ -597,7 +599,7 @@ _Static_assert(sizeof(struct shift_globals) == 48 + 128 + 16 + 64 * SHIFT_MAX_IN
 _Static_assert(sizeof(struct shift_reply_key) == 36, "reply key");
 _Static_assert(sizeof(struct shift_flow) == 128, "flow");
 _Static_assert(__builtin_offsetof(struct shift_flow, epoch) == 64, "flow hot part");
-_Static_assert(sizeof(struct shift_flow_key) == 20, "flow key");
+_Static_assert(sizeof(struct shift_flow_key) == 24, "flow key");
 _Static_assert(sizeof(struct shift_index_line) == 64, "index line");
 _Static_assert(sizeof(struct shift_explanation) == 64, "explanation");
 

@@ -127,7 +127,7 @@ static __noinline int icmp_error(struct __sk_buff *skb, struct visit *v)
 SEC("tc")
 int shift_ingress(struct __sk_buff *skb)
 {
-	struct shift_if_stats *stats = count_packet();
+	struct shift_if_stats *stats = stats_now();
 	struct shift_listen *l;
 	struct visit *v;
 
@@ -199,7 +199,7 @@ int shift_egress(struct __sk_buff *skb)
 	struct shift_ports *ports;
 	struct shift_listen *l;
 	__u32 zero = 0, listen;
-	struct packet p;
+	struct packet p __attribute__((aligned(8)));
 
 	ports = bpf_map_lookup_elem(&shift_ports, &zero);
 	if (!ports || skb->vlan_present || parse(skb, &p, ports, WAY_OUT) != PARSED_CLIENT)
@@ -293,7 +293,7 @@ int shift_relink(struct __sk_buff *skb)
 	if (!f || f->state == SHIFT_FLOW_ABANDONED || !shift_flow_holds(f, now) ||
 	    (!at[2] && !shift_flow_alive(f, now)))
 		return 1;
-	__builtin_memcpy(key.client, f->client, sizeof(key.client));
+	copy_address(key.client, f->client);
 	key.client_port = f->client_port;
 	key.listen = f->listen;
 	if (index_find_in(&shift_flows, flow_lines, &key, now))

@@ -14,22 +14,29 @@ static __always_inline __u32 tick_now(void)
 	return bpf_jiffies64() >> SHIFT_TICK_SHIFT;
 }
 
-/* One packet, in the window of this second. */
-static __always_inline struct shift_if_stats *count_packet(void)
+/* The first packet of a window. */
+static __noinline int next_window(struct shift_if_stats *s, __u64 now)
+{
+	__u64 window = now >> window_shift;
+	__u32 place = window % SHIFT_WINDOWS, before = 0;
+
+	for (int i = 0; i < SHIFT_VERDICTS; i++)
+		before += s->verdict[i];
+	s->window[place] = window;
+	s->before[place] = before;
+	s->until = (window + 1) << window_shift;
+	return 0;
+}
+
+/* The interface's counters, in the window of this second. */
+static __always_inline struct shift_if_stats *stats_now(void)
 {
 	__u32 slot = iface_slot;
 	struct shift_if_stats *s = bpf_map_lookup_elem(&shift_ifstats, &slot);
-	__u32 window, place;
+	__u64 now = bpf_jiffies64();
 
-	if (!s)
-		return s;
-	window = bpf_jiffies64() >> window_shift;
-	place = window % SHIFT_WINDOWS;
-	if (s->window[place] != window) {
-		s->window[place] = window;
-		s->packets[place] = 0;
-	}
-	s->packets[place]++;
+	if (s && now >= s->until)
+		next_window(s, now);
 	return s;
 }
 

@@ -96,9 +96,23 @@ struct visit {
 
 _Static_assert(sizeof(struct visit) <= sizeof(((struct shift_if_stats *)0)->scratch), "scratch");
 
+/* Addresses lie at multiples of eight bytes everywhere but in the packet. */
+typedef __u64 __attribute__((may_alias)) half_address;
+
 static __always_inline int same_address(const __u32 a[4], const __u32 b[4])
 {
-	return a[3] == b[3] && a[2] == b[2] && a[1] == b[1] && a[0] == b[0];
+	const half_address *x = (const void *)a, *y = (const void *)b;
+
+	return x[1] == y[1] && x[0] == y[0];
+}
+
+static __always_inline void copy_address(__u32 to[4], const __u32 from[4])
+{
+	half_address *x = (void *)to;
+	const half_address *y = (const void *)from;
+
+	x[0] = y[0];
+	x[1] = y[1];
 }
 
 static __always_inline struct visit *visit_of(struct shift_if_stats *s)

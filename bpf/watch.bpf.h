@@ -37,7 +37,7 @@ static __always_inline struct shift_watch *watch_place(const struct packet *p, _
 	struct shift_flow_key key;
 	__u32 place;
 
-	__builtin_memcpy(key.client, p->src, sizeof(key.client));
+	copy_address(key.client, p->src);
 	key.client_port = p->sport;
 	key.listen = listen;
 	place = shift_flow_hash(&key, flow_seed) >> 32 & (SHIFT_WATCHES - 1);
@@ -97,7 +97,7 @@ static __noinline int watch_begin(const struct visit *v)
 		return 0;
 	w->state = SHIFT_WATCH_FREE;
 	barrier();
-	__builtin_memcpy(w->client, p->src, sizeof(w->client));
+	copy_address(w->client, p->src);
 	w->client_port = p->sport;
 	w->listen = v->listen;
 	w->service = v->service;

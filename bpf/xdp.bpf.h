@@ -120,7 +120,7 @@ static __noinline int ask_fib(struct xdp_md *ctx, const struct visit *v, struct 
 		f.ipv4_src = e->src[3];
 		f.ipv4_dst = e->dst[3];
 	}
-	__builtin_memcpy(h->to, e->dst, sizeof(h->to));
+	copy_address(h->to, e->dst);
 	h->tick = v->now;
 	h->ifindex = 0;
 	answer = bpf_fib_lookup(ctx, &f, sizeof(f), 0);
@@ -173,9 +173,7 @@ static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, _
 
 	if (!h || out != ctx->ingress_ifindex || (void *)(eth + 1) > end)
 		return 0;
-	if (!h->known || h->to[3] != v->ends.dst[3] || h->to[2] != v->ends.dst[2] ||
-	    h->to[1] != v->ends.dst[1] || h->to[0] != v->ends.dst[0] ||
-	    v->now - h->tick > HOP_TICKS)
+	if (!h->known || !same_address(h->to, v->ends.dst) || v->now - h->tick > HOP_TICKS)
 		ask_fib(ctx, v, h);
 	/* What was sent to another machine's MAC is not ours, even if the device listens to all. */
 	if (h->ifindex == out) {
@@ -338,8 +336,7 @@ static __always_inline int xdp_from_backend(struct xdp_md *ctx, struct visit *v)
 SEC("xdp")
 int shift_xdp(struct xdp_md *ctx)
 {
-	__u32 slot = iface_slot;
-	struct shift_if_stats *stats = bpf_map_lookup_elem(&shift_ifstats, &slot);
+	struct shift_if_stats *stats = stats_now();
 	struct shift_listen *l;
 	int action = PASS;
 	struct visit *v;
@@ -358,8 +355,5 @@ int shift_xdp(struct xdp_md *ctx)
 	default:
 		break;
 	}
-	if (action == PASS)
-		return XDP_PASS;
-	count_packet();
-	return action;
+	return action == PASS ? XDP_PASS : action;
 }

@@ -266,8 +266,6 @@ void rig_tally(struct rig *r, struct tally *ret)
 	memset(ret, 0, sizeof(*ret));
 	add_up(r, RIG_IFSTATS, RIG_SLOT, stats.words, sizeof(stats) / 8);
 	memcpy(ret->verdict, stats.s.verdict, sizeof(ret->verdict));
-	for (int i = 0; i < SHIFT_WINDOWS; i++)
-		ret->packets += stats.s.packets[i];
 	add_up(r, RIG_SVCSTATS, RIG_SERVICE, (uint64_t *)&ret->service, sizeof(ret->service) / 8);
 	for (uint32_t i = 0; i < RIG_BACKENDS; i++) {
 		struct shift_backend_stats *b = &ret->backend[i];
@@ -291,13 +289,11 @@ const char *rig_tally_name(size_t word, char text[80])
 	static const char *const of[] = {"(none)", "aws", "azure", "gcp"};
 	size_t at = word * 8;
 
-	if (at < offsetof(struct tally, packets)) {
+	if (at < offsetof(struct tally, service)) {
 		snprintf(text, 80, "verdict %s",
 			 word < SHIFT_VERDICTS ? rig_verdict_names[word] : "(none)");
 		return text;
 	}
-	if (at < offsetof(struct tally, service))
-		return "packets seen";
 	if (at < offsetof(struct tally, backend)) {
 		at = (at - offsetof(struct tally, service)) / 8;
 		if (at < 6)

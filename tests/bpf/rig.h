@@ -87,7 +87,6 @@ struct rig_target {
 /* All counters, added up over the CPUs: words of 64 bits. A histogram is summed up in its first. */
 struct tally {
 	uint64_t verdict[32];
-	uint64_t packets; /* in the windows of seconds */
 	struct shift_service_stats service;
 	struct shift_backend_stats backend[RIG_BACKENDS];
 };

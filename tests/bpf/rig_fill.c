@@ -303,6 +303,8 @@ void rig_publish(struct rig *r, const struct shift_record *next)
 
 	*place = *next;
 	place->generation = shift_record_generation(place, count);
+	if (next->cut_epoch)
+		r->control->cuts = 1;
 	__atomic_store_n(&r->control->head, place->generation << SHIFT_INDEX_BITS | index,
 			 __ATOMIC_SEQ_CST);
 }

@@ -3,6 +3,7 @@
  * rig_index.c - the forward index, read and written from outside
  */
 #include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 #include <bpf/bpf.h>
 
@@ -47,7 +48,8 @@ static struct shift_flow *look_in(struct rig *r, enum rig_map map, uint32_t line
 		if (l.ref[i] >> 32 != tag || !f)
 			continue;
 		is = key_of_record(f);
-		if (memcmp(&is, key, sizeof(is)) != 0)
+		if (memcmp(&is, key, offsetof(struct shift_flow_key, listen) + sizeof(is.listen)) !=
+		    0)
 			continue;
 		*ret = (struct shift_flow_ref){(uint16_t)l.ref[i], (uint16_t)(l.ref[i] >> 16),
 					       f->generation};

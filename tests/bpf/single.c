@@ -58,7 +58,6 @@ bool single_passes(struct rig *r, const struct frame *f, enum shift_verdict verd
 	CHECK(run.action == TC_ACT_UNSPEC, "%s: the action is %d", what, run.action);
 	frame_check_equal(&run.out, f, what);
 	wanted.verdict[verdict]++;
-	wanted.packets++;
 	if (verdict == SHIFT_PASS_LOCAL_SYN)
 		wanted.service.connections_old++;
 	check_moves(r, &before, &wanted, what);
@@ -84,7 +83,6 @@ bool single_ran(struct rig *r, const struct tally *before, const struct run *run
 	if (moves)
 		sum = *moves;
 	sum.verdict[verdict]++;
-	sum.packets++;
 	CHECK(run->action == action, "%s: the action is %d, not %d", what, run->action, action);
 	if (action != TC_ACT_SHOT && wanted)
 		frame_check_equal(&run->out, wanted, what);

@@ -310,7 +310,6 @@ static void check_counters(struct story *s, struct step *step, const struct tall
 	struct tally now;
 
 	step->moves.verdict[step->verdict]++;
-	step->moves.packets++;
 	if (step->begins) {
 		step->moves.service.connections_new++;
 		b->connections++;

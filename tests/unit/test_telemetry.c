@@ -160,7 +160,7 @@ static void only_the_last_ten_seconds_count(void **state)
 	(void)state;
 	for (uint32_t age = 0; age < SHIFT_WINDOWS; age++) {
 		s.window[(1000 - age) % SHIFT_WINDOWS] = 1000 - age;
-		s.packets[(1000 - age) % SHIFT_WINDOWS] = 100;
+		s.before[(1000 - age) % SHIFT_WINDOWS] = 0u - (age + 1) * 100;
 	}
 	/* This window's, nine whole ones, and 0.765625 of the tenth. */
 	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, now), 100 + 900 + 76.5625);
@@ -173,8 +173,10 @@ static void an_idle_interface_comes_to_nothing(void **state)
 	struct shift_if_stats s = {0};
 
 	(void)state;
-	s.window[5] = 1000;
-	s.packets[5] = 4211;
+	s.window[8] = 1000;
+	s.before[8] = 10000;
+	s.verdict[SHIFT_PASS_OTHER] = 14000;
+	s.verdict[SHIFT_FORWARD] = 211;
 	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1000 * 16), 4211);
 	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1009 * 16), 4211);
 	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1011 * 16), 0);
@@ -186,8 +188,8 @@ static void the_kernel_may_be_a_window_ahead(void **state)
 	struct shift_if_stats s = {0};
 
 	(void)state;
-	s.window[0] = 1001;
-	s.packets[0] = 7;
+	s.window[9] = 1001;
+	s.verdict[SHIFT_REPLY] = 7;
 	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1001 * 16 - 1), 7);
 }
 
@@ -198,9 +200,9 @@ static void windows_survive_the_wrap_of_ticks(void **state)
 
 	(void)state;
 	s.window[0] = 0x30000000; /* the window after the wrap of ticks */
-	s.packets[0] = 5;
+	s.before[0] = 6;
 	s.window[15] = 0x2fffffff;
-	s.packets[15] = 6;
+	s.verdict[SHIFT_FORWARD] = 11;
 	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 3), 11);
 }
 

@@ -155,6 +155,8 @@ static int write_and_swap(struct shift_control *c, uint64_t head, const struct s
 	if (!still_mine(c, place, mine))
 		return -EAGAIN;
 	__atomic_store_n(&r->generation, generation, __ATOMIC_RELEASE);
+	if (next->cut_epoch)
+		__atomic_store_n(&c->cuts, 1, __ATOMIC_SEQ_CST);
 	return __atomic_compare_exchange_n(&c->head, &expected,
 					   generation << SHIFT_INDEX_BITS | (uint32_t)place, 0,
 					   __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)

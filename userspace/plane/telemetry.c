@@ -197,6 +197,30 @@ int telemetry_answers(const struct plane *p, uint32_t backend, struct shift_answ
 	return sum_cpus(p->map[PLANE_ANSWERS], backend, ret, sizeof(*ret));
 }
 
+/* A place that was never used is not its window's. */
+static bool is_window(const struct shift_if_stats *s, int i)
+{
+	return s->window[i] % SHIFT_WINDOWS == (uint32_t)i;
+}
+
+/* What came between the first packet of the window at place `i` and that of the one after it. */
+static uint32_t window_packets(const struct shift_if_stats *s, int i, uint32_t mask)
+{
+	uint32_t after = 0, nearest = mask;
+
+	for (int v = 0; v < SHIFT_VERDICTS; v++)
+		after += (uint32_t)s->verdict[v];
+	for (int k = 0; k < SHIFT_WINDOWS; k++) {
+		uint32_t later = (s->window[k] - s->window[i]) & mask;
+
+		if (!is_window(s, k) || !later || later >= nearest || later > mask / 2)
+			continue;
+		nearest = later;
+		after = s->before[k];
+	}
+	return after - s->before[i];
+}
+
 /*
  * The window of `now` has only begun, so ten seconds reach back over it, some whole ones, and a
  * part of one more. Ages are counted in as many bits as a tick leaves for the number of a window.
@@ -215,8 +239,8 @@ double telemetry_window_packets(const struct shift_if_stats *s, uint32_t window_
 
 		if (age == 0 || age == mask) /* the kernel's clock may be a moment ahead of ours */
 			share = 1;
-		if (share > 0)
-			sum += s->packets[i] * (share < 1 ? share : 1);
+		if (share > 0 && is_window(s, i))
+			sum += window_packets(s, i, mask) * (share < 1 ? share : 1);
 	}
 	return sum;
 }

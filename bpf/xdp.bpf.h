@@ -27,12 +27,17 @@
 #define HOPS	  4096
 #define HOP_TICKS 64 /* a second at HZ 1000, four at 250 */
 
+/* As they stand at the packet's beginning. */
+struct macs {
+	__u8 to[6];
+	__u8 from[6];
+} __attribute__((aligned(4)));
+
 struct hop {
 	__u32 to[4];
 	__u32 tick;
 	__u32 ifindex; /* 0: none */
-	__u8 dmac[6];
-	__u8 smac[6];
+	struct macs macs;
 	__u32 known; /* 0: not asked; HOP_* */
 };
 
@@ -127,16 +132,15 @@ static __noinline int ask_fib(struct xdp_md *ctx, const struct visit *v, struct 
 	h->known = answer == BPF_FIB_LKUP_RET_FWD_DISABLED ? HOP_FORWARDING_OFF : HOP_ANSWERED;
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS)
 		return 0;
-	__builtin_memcpy(h->dmac, f.dmac, sizeof(h->dmac));
-	__builtin_memcpy(h->smac, f.smac, sizeof(h->smac));
+	__builtin_memcpy(h->macs.to, f.dmac, sizeof(h->macs.to));
+	__builtin_memcpy(h->macs.from, f.smac, sizeof(h->macs.from));
 	h->ifindex = f.ifindex;
 	return 0;
 }
 
 static __always_inline int same_mac(const __u8 *a, const __u8 *b)
 {
-	return *(const __u16 *)a == *(const __u16 *)b &&
-	       *(const __u16 *)(a + 2) == *(const __u16 *)(b + 2) &&
+	return *(const __u32 *)a == *(const __u32 *)b &&
 	       *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
 }
 
@@ -163,7 +167,7 @@ static __always_inline int from_gateway(struct xdp_md *ctx, const struct shift_t
  * router it came from. False: only tc knows.
  */
 static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, __u32 out, int back,
-				    __u8 macs[12])
+				    struct macs *macs)
 {
 	__u32 bits = v->ends.dst[3] ^ v->ends.dst[1],
 	      key = (bits ^ bits >> 12 ^ bits >> 24) & (HOPS - 1);
@@ -177,16 +181,15 @@ static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, _
 		ask_fib(ctx, v, h);
 	/* What was sent to another machine's MAC is not ours, even if the device listens to all. */
 	if (h->ifindex == out) {
-		if (!same_mac(h->smac, eth->h_dest))
+		if (!same_mac(h->macs.from, eth->h_dest))
 			return 0;
-		__builtin_memcpy(macs, h->dmac, 6);
-		__builtin_memcpy(macs + 6, h->smac, 6);
+		*macs = h->macs;
 		return 1;
 	}
 	if (h->known != HOP_FORWARDING_OFF || !back || !is_own_mac(eth->h_dest))
 		return 0;
-	__builtin_memcpy(macs, eth->h_source, 6);
-	__builtin_memcpy(macs + 6, eth->h_dest, 6);
+	__builtin_memcpy(macs->to, eth->h_source, 6);
+	__builtin_memcpy(macs->from, eth->h_dest, 6);
 	return 1;
 }
 
@@ -194,7 +197,7 @@ static __always_inline int find_hop(struct xdp_md *ctx, const struct visit *v, _
 
 /* The packet for v->ends. The bounds were looked at by xdp_parse; the verifier asks again. */
 static __always_inline int xdp_rewrite(struct xdp_md *ctx, const struct visit *v,
-				       const __u8 macs[12])
+				       const struct macs *macs)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct packet *p = &v->p;
@@ -204,7 +207,7 @@ static __always_inline int xdp_rewrite(struct xdp_md *ctx, const struct visit *v
 
 	if (data + sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct udphdr) > end)
 		return -1;
-	__builtin_memcpy(data, macs, 12);
+	*(struct macs *)data = *macs;
 	if (p->v6) {
 		struct ipv6hdr *ip = data + sizeof(struct ethhdr);
 
@@ -262,7 +265,7 @@ static __always_inline int xdp_from_client(struct xdp_md *ctx, struct visit *v,
 	struct shift_backend_stats *bs;
 	struct shift_target *t;
 	struct shift_flow *f;
-	__u8 macs[12];
+	struct macs macs;
 	__u32 out;
 	int back;
 
@@ -277,9 +280,9 @@ static __always_inline int xdp_from_client(struct xdp_md *ctx, struct visit *v,
 		return PASS;
 	out = ends_to_backend(&v->ends, t, v->index, ctx->ingress_ifindex);
 	back = from_gateway(ctx, t);
-	if (!find_hop(ctx, v, out, back, macs))
+	if (!find_hop(ctx, v, out, back, &macs))
 		return PASS;
-	if (xdp_rewrite(ctx, v, macs))
+	if (xdp_rewrite(ctx, v, &macs))
 		return PASS;
 	if (f->ifindex != ctx->ingress_ifindex)
 		f->ifindex = ctx->ingress_ifindex;
@@ -305,7 +308,7 @@ static __always_inline int xdp_from_backend(struct xdp_md *ctx, struct visit *v)
 	struct shift_target *t;
 	struct shift_flow *f;
 	int is_target, back;
-	__u8 macs[12];
+	struct macs macs;
 
 	v->now = tick_now();
 	f = flow_of_reply(v, &is_target);
@@ -316,9 +319,9 @@ static __always_inline int xdp_from_backend(struct xdp_md *ctx, struct visit *v)
 		return PASS;
 	t = bpf_map_lookup_elem(&shift_targets, &v->target);
 	back = t && f->flags & SHIFT_FLOW_GATEWAY && from_gateway(ctx, t);
-	if (!find_hop(ctx, v, f->ifindex, back, macs))
+	if (!find_hop(ctx, v, f->ifindex, back, &macs))
 		return PASS;
-	if (xdp_rewrite(ctx, v, macs))
+	if (xdp_rewrite(ctx, v, &macs))
 		return PASS;
 	bs = backend_stats(f->backend);
 	if (v->p.protocol == IPPROTO_UDP)

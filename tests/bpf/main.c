@@ -103,6 +103,7 @@ int main(int argc, char **argv)
 	cases_growing(&grown, &net);
 	cases_explain(&rig, &net);
 	cases_answer(&rig, &net);
+	cases_watch(&rig, &net);
 	cases_udp(&rig, &net);
 	cases_icmp(&rig, &net);
 	cases_fragment(&rig, &net);

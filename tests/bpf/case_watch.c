@@ -329,6 +329,17 @@ static const struct tale arms[] = {
 			 "host says RA\n"
 			 "answers old\n"
 			 "answers new begun 1 answered 1 timed 1\n"},
+	{.name = "nor when the tuple's SYN before was left local: refused",
+	 .text = SENT "weight 100\n"
+		      "client S anew        -> forward +new\n"
+		      "host says RA\n"
+		      "answers old in 1 begun 1\n"},
+	{.name = "nor when the tuple's SYN before was left local: answered",
+	 .text = SENT "weight 100\n"
+		      "client S anew        -> forward +new\n"
+		      "host says SA\n"
+		      "host says PA len 10\n"
+		      "answers old in 1 begun 1\n"},
 	{.name = "what falls back is watched",
 	 .text = "weight 100\n"
 		 "watched yes\n"

@@ -20,6 +20,7 @@ void cases_explain(struct rig *rig, const struct net *net);
 void cases_answer(struct rig *rig, const struct net *net);
 void cases_watch(struct rig *rig, const struct net *net);
 void cases_udp(struct rig *rig, const struct net *net);
+void cases_udp_host(struct rig *rig, const struct net *net);
 void cases_icmp(struct rig *rig, const struct net *net);
 void cases_fragment(struct rig *rig, const struct net *net);
 void cases_width(struct rig *rig, const struct net *net);

@@ -33,22 +33,22 @@ static const struct tale answers[] = {
 		       "answers old begun 1 answered 1 timed 1\n"
 		       "answers new\n"},
 	{.name = "the time is from the first data on, not from the second",
-	 .text = ASKED "time 450ms\n"
+	 .text = ASKED "time 3200ms\n"
 		       "client PA len 20     -> local\n"
 		       "host says PA len 1\n"
-		       "answers old begun 1 answered 1 timed 1 bucket 500ms\n"},
+		       "answers old begun 1 answered 1 timed 1 bucket 4s\n"},
 	{.name = "nor from the handshake",
-	 .text = OPEN "time 450ms\n"
+	 .text = OPEN "time 5s\n"
 		      "client PA len 20     -> local\n"
-		      "time 150ms\n"
+		      "time 3200ms\n"
 		      "host says PA len 1\n"
-		      "answers old begun 1 answered 1 timed 1 bucket 200ms\n"},
+		      "answers old begun 1 answered 1 timed 1 bucket 4s\n"},
 	{.name = "data in place of the handshake's last packet asks",
 	 .text = SENT "host says SA\n"
 		      "client PA len 20     -> local\n"
-		      "time 250ms\n"
+		      "time 3200ms\n"
 		      "host says PA len 1\n"
-		      "answers old begun 1 answered 1 timed 1 bucket 300ms\n"},
+		      "answers old begun 1 answered 1 timed 1 bucket 4s\n"},
 	{.name = "the server speaks first: answered, not timed",
 	 .text = OPEN "host says PA len 20\n"
 		      "answers old begun 1 answered 1\n"

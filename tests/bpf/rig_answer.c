@@ -106,6 +106,21 @@ static void each_failer(struct rig *r, bool forget, uint64_t ns)
 
 /* ---- both ---- */
 
+/* What is remembered was counted: looking through the tables takes long in an emulated machine. */
+static bool any_counted(struct rig *r)
+{
+	uint64_t n = 0;
+
+	for (uint32_t arm = 0; arm < SHIFT_ARMS; arm++) {
+		struct shift_arm *cpus = rig_arm(r, arm);
+
+		for (int i = 0; i < r->cpus; i++)
+			n += cpus[i].total.begun;
+		free(cpus);
+	}
+	return n > 0;
+}
+
 /* All cohorts move by the same number, so that no two of them meet at a place. */
 static void older_cohorts(struct shift_cohort c[SHIFT_COHORTS], uint64_t ns)
 {
@@ -129,6 +144,8 @@ void rig_age_answers(struct rig *r, double seconds)
 	uint32_t ticks = (uint32_t)(seconds * RIG_SECOND + 0.5);
 	uint64_t ns = (uint64_t)(seconds * 1e9 + 0.5);
 
+	if (!any_counted(r))
+		return;
 	each_watch(r, false, ticks, ns);
 	each_failer(r, false, ns);
 	for (uint32_t arm = 0; arm < SHIFT_ARMS; arm++) {
@@ -144,8 +161,11 @@ void rig_age_answers(struct rig *r, double seconds)
 
 void rig_forget_answers(struct rig *r)
 {
-	void *none = calloc((size_t)r->cpus, sizeof(struct shift_arm));
+	void *none;
 
+	if (!any_counted(r))
+		return;
+	none = calloc((size_t)r->cpus, sizeof(struct shift_arm));
 	if (!none)
 		abort();
 	for (uint32_t arm = 0; arm < SHIFT_ARMS; arm++) {

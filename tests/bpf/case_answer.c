@@ -129,6 +129,13 @@ static const struct tale failures[] = {
 		       "client A             -> forward\n"
 		       "backend RA           -> reply +reset\n"
 		       "answers new begun 1 answered 1 timed 1\n"},
+	{.name = "Fast Open: a RST after the answer, before the handshake's last packet",
+	 .text = "weight 100\n"
+		 "client S len 200     -> forward +new\n"
+		 "backend SA           -> reply +handshake\n"
+		 "backend PA len 500   -> reply\n"
+		 "backend RA           -> reply +failure\n"
+		 "answers new begun 1 answered 1\n"},
 	{.name = "a guessed RST in the backend's name",
 	 .text = ASKED "backend RA seq 70000 -> reply\n"
 		       "backend RA seq -1    -> reply\n"

@@ -592,20 +592,18 @@ static void edges(struct story *s)
 			int bucket = answered_after(s, &f, edge - 3 * run + (uint64_t)i * run / 100,
 						    took);
 
-			CHECK(bucket == end || bucket == end + 1, "bucket %d at %llu ms", bucket,
-			      (unsigned long long)at[k]);
 			if (took[1] <= edge) {
 				below++;
 				CHECK(bucket == end, "%llu ns are in bucket %d",
 				      (unsigned long long)took[1], bucket);
 			} else if (took[0] > edge) {
-				CHECK(bucket == end + 1, "%llu ns are in bucket %d",
+				CHECK(bucket > end, "%llu ns are in bucket %d",
 				      (unsigned long long)took[0], bucket);
 			}
 		}
 		for (int i = 0; i < 20 && !check_failed(); i++)
-			CHECK(answered_after(s, &f, edge + 1, took) == end + 1,
-			      "%llu ms and a little are not in the next bucket",
+			CHECK(answered_after(s, &f, edge + 1, took) > end,
+			      "%llu ms and a little are not in a later bucket",
 			      (unsigned long long)at[k]);
 		CHECK(below > 0, "no packet ran as fast as one of those before");
 	}

@@ -173,6 +173,7 @@ static __noinline int settle(struct __sk_buff *skb, struct visit *v,
 			bs->connections++;
 		v->target = d->target;
 		v->index = d->index;
+		watch_leave(v);
 		arm_begun(arm_place(v->service, SHIFT_ARM_NEW), d->control.epoch, v->born);
 		return SHIFTED;
 	default:

@@ -233,7 +233,8 @@ static __always_inline void flow_handshake(struct shift_flow *f, const struct pa
 			stats->handshake_failures++;
 		if (f->state == SHIFT_FLOW_SYN_SENT)
 			breaker_failed(f->backend, now);
-		flow_failed(f, SHIFT_FAILURE_REFUSED);
+		if (!(f->down & SHIFT_SEEN_DATA)) /* TCP Fast Open: it was answered */
+			flow_failed(f, SHIFT_FAILURE_REFUSED);
 		f->down |= SHIFT_SEEN_RST;
 		flow_state(f, svc, SHIFT_FLOW_DONE, now);
 		return;

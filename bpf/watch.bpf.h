@@ -113,6 +113,20 @@ static __noinline int watch_begin(const struct visit *v)
 	return arm_begun(arm_place(v->service, SHIFT_ARM_OLD), w->epoch, now);
 }
 
+/* The tuple is a shifted flow's from now on, whose packets pass the egress, too. */
+static __noinline int watch_leave(const struct visit *v)
+{
+	const struct packet *p = &v->p;
+	struct shift_watch *w;
+
+	if (!is_watched(p))
+		return 0;
+	w = watch_place(p, v->listen);
+	if (w && watches(w, p, v->listen))
+		w->state = SHIFT_WATCH_FREE;
+	return 0;
+}
+
 /* Its SYN again: the second time, it has failed (as on the new arm: client.bpf.h, rescue). */
 static __noinline int watch_repeat(const struct visit *v, const struct shift_service *svc)
 {

@@ -20,6 +20,14 @@ int attach_to_ifindex(uint32_t ifindex, int prog)
 	return err && err != -EEXIST ? err : bpf_tc_attach(&hook, &o);
 }
 
+int attach_to_egress(uint32_t ifindex, int prog)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, o, .prog_fd = prog, .handle = 1, .priority = 1);
+
+	return bpf_tc_attach(&hook, &o);
+}
+
 int attach_to(const struct net *n, int prog)
 {
 	return attach_to_ifindex(n->ifindex, prog);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * attach.h - the program at an interface's ingress, and what the host sends then
+ * attach.h - the programs at an interface, and what the host sends then
  */
 #pragma once
 
@@ -9,6 +9,7 @@
 int attach_to(const struct net *n, int prog);
 void attach_end(const struct net *n);
 int attach_to_ifindex(uint32_t ifindex, int prog);
+int attach_to_egress(uint32_t ifindex, int prog); /* which has one at the ingress */
 
 /*
  * The next IP packet that the host sent, other than its own of IPv6's neighbourhood; with `like`,

@@ -15,6 +15,7 @@
 #include "tests/bpf/attach.h"
 #include "tests/bpf/cases.h"
 #include "tests/bpf/check.h"
+#include "tests/bpf/host.h"
 #include "tests/bpf/play.h"
 
 static int tun;
@@ -196,6 +197,47 @@ static void answers(struct story *s)
 	}
 }
 
+/* The host's own service answers a client there, and the program at the egress sees it. */
+static void host_answers(struct story *s)
+{
+	struct end listen = rig_listen_end(s->v6);
+	struct segment seg;
+	static struct frame f, like, is;
+
+	rig_weight(s->rig, 0);
+	tell(s, "watched yes\n");
+	s->listener = host_listen(&listen);
+	if (s->listener < 0 || attach_to_egress(tun_ifindex, s->rig->bare_egress)) {
+		check_fail("no listener, or no program at the egress: %s", strerror(errno));
+		return;
+	}
+	seg = segment(s, true, TCP_SYN, 0);
+	frame_build(&f, &seg);
+	bare_send(&f);
+	seg.src = listen;
+	seg.dst = s->client_end;
+	frame_build(&like, &seg);
+	if (!bare_read(&like, &is) || frame_tcp_flags(&is) != (TCP_SYN | TCP_ACK)) {
+		check_fail("the SYN was not answered");
+		return;
+	}
+	tell(s, "answers old begun 1\n");
+	seg = segment(s, true, TCP_ACK | TCP_PSH, 10);
+	seg.seq = 1001;
+	seg.ack = frame_tcp_seq(&is) + 1;
+	frame_build(&f, &seg);
+	bare_send(&f);
+	s->connection = host_accept(s->listener);
+	if (host_received(s->connection) != 10 || write(s->connection, "answer", 6) != 6) {
+		check_fail("the host got no question");
+		return;
+	}
+	while (bare_read(&like, &is) && !frame_tcp_payload(&is))
+		;
+	check_equal(frame_tcp_payload(&is), 6, "bytes of the answer");
+	tell(s, "answers old begun 1 answered 1 timed 1\n");
+}
+
 /* An ICMP error, and a datagram in two parts, from a backend behind the device. */
 static void errors_and_parts(struct story *s)
 {
@@ -265,6 +307,7 @@ void cases_bare(struct rig *rig, const struct net *net)
 		{"a backend behind it", backend_behind, false},
 		{"answers of the program's own", answers, true},
 		{"ICMP errors and parts of datagrams", errors_and_parts, false},
+		{"answers of the host's own service", host_answers, true},
 	};
 	static const char *const near_clients[] = {"198.51.99.2", "2001:db8:99::2"};
 	static const char *const near_backends[] = {"198.51.100.2", "2001:db8:b::2", "192.0.2.2",

@@ -339,6 +339,22 @@ static void handshake(struct story *s)
 	}
 }
 
+/* A question and its answer that go the short way, beside a flow of UDP that tc saw answered. */
+static void answers(struct story *s)
+{
+	static const bool up[] = {true, true, false, false};
+
+	if (!xdp_flows(s))
+		return;
+	tell(s, "answers new begun 2 answered 1 timed 1\n");
+	for (size_t i = 0; i < sizeof(up) / sizeof(up[0]) && !check_failed(); i++) {
+		xdp_frame(s, false, up[i], 10, &f);
+		CHECK(!xdp_run(&f, &s->run) && s->run.action == XDP_TX, "packet %zu is left to tc",
+		      i);
+	}
+	tell(s, "answers new begun 2 answered 2 timed 2\n");
+}
+
 static const struct tale tales[] = {
 	{.name = "packets of every size", .more = sizes},
 	{.name = "every field of the headers", .more = headers},
@@ -347,6 +363,7 @@ static const struct tale tales[] = {
 	{.name = "a connection", .more = connection},
 	{.name = "any connection", .more = any_connection},
 	{.name = "a handshake is left to tc", .more = handshake},
+	{.name = "answers are counted", .more = answers},
 };
 
 void cases_xdp(struct rig *rig, const struct net *net)

@@ -102,7 +102,10 @@ int main(int argc, char **argv)
 	cases_unable(&rig, &net);
 	cases_growing(&grown, &net);
 	cases_explain(&rig, &net);
+	cases_answer(&rig, &net);
+	cases_watch(&rig, &net);
 	cases_udp(&rig, &net);
+	cases_udp_host(&rig, &net);
 	cases_icmp(&rig, &net);
 	cases_fragment(&rig, &net);
 	cases_width(&rig, &net);

@@ -12,12 +12,13 @@
 #include "tests/bpf/rig.h"
 
 static const char *const map_names[RIG_MAPS] = {
-	"shift_control",   "shift_globals",  "shift_ports",    "shift_services",  "shift_entry",
-	"shift_listens",   "shift_clients",  "shift_dirty",    "shift_tables",	  "shift_backends",
-	"shift_targets",   "shift_replies",  "shift_cursors",  "shift_slots",	  "shift_flows",
-	"shift_flows_was", "shift_syns",     "shift_udps",     "shift_fragments", "shift_held",
-	"shift_load",	   "shift_breakers", "shift_arrivals", "shift_ifstats",	  "shift_svcstats",
-	"shift_bestats",   "shift_explained"};
+	"shift_control",   "shift_globals",   "shift_ports",	"shift_services",  "shift_entry",
+	"shift_listens",   "shift_clients",   "shift_dirty",	"shift_tables",	   "shift_backends",
+	"shift_targets",   "shift_replies",   "shift_cursors",	"shift_slots",	   "shift_flows",
+	"shift_flows_was", "shift_syns",      "shift_udps",	"shift_fragments", "shift_held",
+	"shift_load",	   "shift_breakers",  "shift_arrivals", "shift_ifstats",   "shift_svcstats",
+	"shift_bestats",   "shift_explained", "shift_arms",	"shift_answers",   "shift_watches",
+	"shift_failers"};
 
 const char *const rig_verdict_names[SHIFT_VERDICTS] = SHIFT_VERDICT_NAMES;
 
@@ -142,10 +143,11 @@ int rig_load(struct rig *r, const char *path, bool growing)
 		}
 	}
 	r->ingress = program(r->object, "shift_ingress");
+	r->egress = program(r->object, "shift_egress");
 	r->explain = program(r->object, "shift_explain");
 	r->clock = program(r->object, "shift_clock");
 	err = map_memory(r);
-	if (err || r->ingress < 0 || r->explain < 0 || r->clock < 0) {
+	if (err || r->ingress < 0 || r->egress < 0 || r->explain < 0 || r->clock < 0) {
 		fprintf(stderr, "%s: programs or maps are missing\n", path);
 		return err ? err : -ENOENT;
 	}
@@ -171,8 +173,10 @@ int rig_load_bare(struct rig *r, const char *path)
 					r->map[i]);
 	if (!err)
 		err = bpf_object__load(r->bare);
-	if (!err)
+	if (!err) {
 		r->bare_ingress = program(r->bare, "shift_ingress");
+		r->bare_egress = program(r->bare, "shift_egress");
+	}
 	if (err)
 		fprintf(stderr, "%s: without Ethernet: %s\n", path, strerror(-err));
 	return err;

@@ -63,6 +63,10 @@ enum rig_map {
 	RIG_SVCSTATS,
 	RIG_BESTATS,
 	RIG_ANSWER,
+	RIG_ARMS,
+	RIG_ANSWERS,
+	RIG_WATCHES,
+	RIG_FAILERS,
 	RIG_MAPS
 };
 
@@ -95,7 +99,7 @@ struct tally {
 struct rig {
 	struct bpf_object *object;
 	struct bpf_object *bare; /* the same for a device without Ethernet headers, on these maps */
-	int ingress, explain, clock, bare_ingress;
+	int ingress, egress, explain, clock, bare_ingress, bare_egress;
 	int map[RIG_MAPS];
 	int cpus;
 	uint32_t ifindex; /* where packets come in */
@@ -208,6 +212,22 @@ void rig_forget_syns(struct rig *r);
 /* The memory of UDP tuples, of fragments and the breakers become older; or are emptied. */
 void rig_age_udp(struct rig *r, double seconds);
 void rig_forget_udp(struct rig *r);
+
+/*
+ * How an arm answers: an element for each CPU, to be freed; of one backend: the sum. Adding up
+ * leaves the epoch out.
+ */
+struct shift_arm *rig_arm(struct rig *r, uint32_t arm);
+void rig_backend_answers(struct rig *r, uint32_t backend, struct shift_answers *ret);
+void rig_add_answers(struct shift_answers *sum, const struct shift_answers *more);
+
+/* Where the client's connection to a listener would be watched. */
+uint32_t rig_watch_place(const struct end *client, uint32_t listen);
+
+/* Watched connections, clients that failed and the seconds that connections are counted by become
+ * older; all that is counted of answers is forgotten. rig_age and rig_reset do it. */
+void rig_age_answers(struct rig *r, double seconds);
+void rig_forget_answers(struct rig *r);
 
 /* Of the way to a target, of the packets' interface, and the service's floor; 0: unknown. */
 void rig_target_mtu(struct rig *r, uint32_t id, uint16_t mtu);

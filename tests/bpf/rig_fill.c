@@ -103,6 +103,7 @@ static void empty(struct rig *r)
 	memset(r->control, 0, sizeof(*r->control));
 	memset(r->dirty, 0, sizeof(*r->dirty));
 	rig_empty_index(r);
+	rig_forget_answers(r);
 	delete_all(r->map[RIG_CLIENTS], sizeof(struct shift_client_key));
 	delete_all(r->map[RIG_REPLIES], sizeof(struct shift_reply_key));
 	delete_all(r->map[RIG_ENTRY], sizeof(struct shift_listen_key));
@@ -439,13 +440,14 @@ static void age_cursors(struct rig *r, uint32_t target, uint32_t ticks)
 void rig_age(struct rig *r, double seconds, bool syns)
 {
 	uint32_t ticks = (uint32_t)(seconds * RIG_SECOND + 0.5);
-	uint64_t ns = (uint64_t)(seconds * 1e9);
+	uint64_t ns = (uint64_t)(seconds * 1e9 + 0.5);
 
 	for (uint32_t id = 0; id < 32; id++) {
 		for (uint32_t k = 0; r->slots[id] && k < r->slot_ports[id]; k++) {
 			r->slots[id][k].expires -= ticks;
 			r->slots[id][k].syn_tick -= ticks;
 			r->slots[id][k].born -= ns;
+			r->slots[id][k].asked -= r->slots[id][k].asked ? ns : 0;
 		}
 		if (r->slots[id])
 			age_cursors(r, id, ticks);
@@ -467,6 +469,7 @@ void rig_age(struct rig *r, double seconds, bool syns)
 	}
 	if (syns)
 		each_syn_line(r, make_older, ticks);
+	rig_age_answers(r, seconds);
 }
 
 void rig_forget_limits(struct rig *r)

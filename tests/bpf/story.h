@@ -101,6 +101,15 @@ struct shift_flow *story_record(struct story *s); /* of the last flow, whatever 
 void story_packet(struct story *s, char *word[], int words);
 void story_line(struct story *s, char *word[], int words);
 
+/* story_answer.c: what leaves the host, and how both arms answer. */
+void story_watched(struct story *s, char *arg[]);
+void story_host_says(struct story *s, char *arg[]);
+void story_answers(struct story *s, char *arg[]);
+
+/* A frame of the host's on its way out: it is unchanged, and nothing that the ingress counts moves.
+ */
+void story_leaves(struct story *s, const struct frame *f, const char *what);
+
 /* A table of these is a chapter. Each is told for IPv4 and for IPv6, if `only` is 0. */
 struct tale {
 	const char *name;

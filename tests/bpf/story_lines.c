@@ -329,9 +329,14 @@ static void host_calls(struct story *s)
  * host closes                  the accepted connection, with a FIN
  * host got N                   bytes that came in on the accepted connection
  * host cookies                 answers SYNs with cookies, keeping nothing
+ * host says FLAGS …            see story_answer.c
  */
 static void line_host(struct story *s, char *arg[])
 {
+	if (is(arg[0], "says")) {
+		story_host_says(s, arg + 1);
+		return;
+	}
 	s->host_speaks = true;
 	if (is(arg[0], "listens"))
 		host_listens(s);
@@ -533,6 +538,8 @@ static const struct {
 	{"numbers", 2, line_numbers},
 	{"grow", 0, line_grow},
 	{"held", 1, line_held},
+	{"watched", 1, story_watched},
+	{"answers", 1, story_answers},
 };
 
 void story_line(struct story *s, char *word[], int words)

@@ -15,7 +15,7 @@ WARN   := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes 
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARN) $(if $(WERROR),-Werror) -D_GNU_SOURCE -I. -MMD -MP
 LDFLAGS ?= -Wl,-O1,--as-needed,-z,relro,-z,now
-BPFFLAGS := -O2 -g -target bpf -mcpu=v2 -Wall -Wextra -Wno-unused-parameter -Wno-pass-failed \
+BPFFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Wno-pass-failed \
 	-Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
 
 # The two commands. shiftctl has the verbs that must start in a millisecond; shiftctl-apply has
@@ -115,7 +115,7 @@ tests: all $(UNIT) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/b
 
 # The same program compiled for another instruction set: what an upgrade looks like.
 $(B)/bpf/variant.bpf.o: bpf/shift_tc.bpf.c $(BPF_PARTS) Makefile
-	$(CLANG) $(subst -mcpu=v2,-mcpu=v3,$(BPFFLAGS)) -DSHIFT_BUILD=2 -c -o $@ $<
+	$(CLANG) $(subst -mcpu=v3,-mcpu=v2,$(BPFFLAGS)) -DSHIFT_BUILD=2 -c -o $@ $<
 	llvm-strip -g $@
 
 demo:

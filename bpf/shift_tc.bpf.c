@@ -188,6 +188,22 @@ static __noinline int udp_from_host(const struct packet *p, __u32 listen, __u32 
 	return udp_memory(syn_hash(p), svc->timeout_udp, now, SYN_KEEP);
 }
 
+/* Is it certainly of no interest? Most of what leaves is plain IPv4, and ends here. */
+static __always_inline int is_unwatched(struct __sk_buff *skb, const struct shift_ports *ports)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const struct iphdr *ip = data + l3_offset;
+	const struct udphdr *l4 = (const void *)(ip + 1);
+	__u32 client[4] = {0};
+
+	if (skb->protocol != bpf_htons(ETH_P_IP) || (void *)(l4 + 1) > end || ip->ihl != 5 ||
+	    ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(IP_MF | IP_OFFSET))
+		return 0;
+	client[3] = ip->daddr;
+	return !port_set(ports->listen, bpf_ntohs(l4->source)) ||
+	       !shift_watched(client, l4->dest, flow_seed);
+}
+
 /*
  * What leaves the host is only looked at: it shows how the old arm answers, and which clients a UDP
  * service talks to, also when they are silent. The shifted flows' packets come by, too, and the old
@@ -202,7 +218,8 @@ int shift_egress(struct __sk_buff *skb)
 	struct packet p __attribute__((aligned(8)));
 
 	ports = bpf_map_lookup_elem(&shift_ports, &zero);
-	if (!ports || skb->vlan_present || parse(skb, &p, ports, WAY_OUT) != PARSED_CLIENT)
+	if (!ports || skb->vlan_present || is_unwatched(skb, ports) ||
+	    parse(skb, &p, ports, WAY_OUT) != PARSED_CLIENT)
 		return NOT_OURS;
 	turn(&p);
 	if (p.protocol == IPPROTO_TCP && !is_watched(&p))

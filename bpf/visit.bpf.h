@@ -79,19 +79,19 @@ struct decision {
 struct visit {
 	struct packet p;
 	struct ends ends;
-	struct reset reset;
-	struct decision d;
-	__u8 quote[128]
-		__attribute__((aligned(8))); /* the beginning of a packet that is answered */
+	__u32 now; /* tick */
 	__u64 hash;
-	__u64 born;    /* ktime ns, of the flow that was made */
-	__u32 now;     /* tick */
 	__u32 service; /* ids */
 	__u32 listen;
 	__u32 target;
 	__u32 index;
 	__u32 quic;	/* the listener's flows begin with an Initial packet */
 	__u32 draining; /* the service or the listener takes no new flow */
+	__u64 born;	/* ktime ns, of the flow that was made */
+	struct reset reset;
+	struct decision d;
+	__u8 quote[128]
+		__attribute__((aligned(8))); /* the beginning of a packet that is answered */
 };
 
 _Static_assert(sizeof(struct visit) <= sizeof(((struct shift_if_stats *)0)->scratch), "scratch");

@@ -197,3 +197,9 @@ static __always_inline int flow_waits(const struct shift_flow *f)
 {
 	return f->up & SHIFT_SEEN_DATA && !(f->down & SHIFT_SEEN_DATA);
 }
+
+/* Of a flow that is over: it was waiting, or the backend's reset was not certain then. */
+static __always_inline int ended_unanswered(const struct shift_flow *f)
+{
+	return flow_waits(f) || (f->down & SHIFT_SEEN_RST && !(f->down & SHIFT_SEEN_DATA));
+}

@@ -375,8 +375,9 @@ static __noinline int flow_insert(struct __sk_buff *skb, struct visit *v,
 			if (bpf_ktime_get_ns() - f->born < FAILED_LATELY)
 				breaker_failed(backend, v->now);
 			flow_failed(f, SHIFT_FAILURE_UNANSWERED);
-		} else if (flow_waits(f) && f->protocol == IPPROTO_TCP && !was_cut(f)) {
-			flow_failed(f, SHIFT_FAILURE_GAVE_UP);
+		} else if (f->protocol == IPPROTO_TCP && ended_unanswered(f) && !was_cut(f)) {
+			flow_failed(f, f->down & SHIFT_SEEN_RST ? SHIFT_FAILURE_RESET
+								: SHIFT_FAILURE_GAVE_UP);
 		}
 		flow_forget(f, d->target, d->index);
 		f->was = SHIFT_FLOW_FREE;
@@ -451,7 +452,7 @@ static __noinline int decide(struct __sk_buff *skb, struct visit *v,
 		d->client_action = client_action(p, v->service);
 	if (d->client_action == SHIFT_CLIENT_BYPASS)
 		return 0;
-	if (!v->draining && control_read(v->service, &d->control)) {
+	if (control_read(v->service, &d->control) && !v->draining) {
 		wanted = shift_hash_rank(v->hash) < d->control.threshold;
 		if (d->client_action == SHIFT_CLIENT_NEW && !d->control.latched)
 			wanted = 1;

@@ -173,7 +173,7 @@ static __always_inline void flow_reset(struct shift_flow *f, const struct shift_
 		stats->resets++;
 	if (!(*seen & SHIFT_SEEN_RST))
 		*seen |= SHIFT_SEEN_RST;
-	if (seen == &f->down ? !(f->down & SHIFT_SEEN_DATA) : flow_waits(f))
+	if (seen == &f->down ? !ahead && !(f->down & SHIFT_SEEN_DATA) : flow_waits(f))
 		flow_failed(f, seen == &f->down ? SHIFT_FAILURE_RESET : SHIFT_FAILURE_GAVE_UP);
 	/* Perhaps only data is under way before it: then nothing follows. If something does, it was
 	 * not obeyed, and the flow goes on. */

@@ -180,13 +180,14 @@ static const struct tale failures[] = {
 		       "backend RA           -> reply +reset\n"
 		       "client R             -> forward +reset\n"
 		       "answers new begun 1 failed 1 clients 1 closed 1\n"},
-	{.name = "a flow fails once: a RST ahead of its time, and the client's",
+	{.name = "a RST ahead of its time is none yet, and the flow fails once",
 	 .text = ASKED "backend A            -> reply\n"
 		       "backend RA seq 100   -> reply +reset\n"
-		       "answers new begun 1 failed 1 clients 1 reset 1\n"
-		       "backend RA seq 100   -> reply\n"
+		       "answers new begun 1\n"
 		       "client R             -> forward +reset\n"
-		       "answers new begun 1 failed 1 clients 1 reset 1\n"},
+		       "answers new begun 1 failed 1 clients 1 gave_up 1\n"
+		       "backend RA           -> reply\n"
+		       "answers new begun 1 failed 1 clients 1 gave_up 1\n"},
 	{.name = "a cut is no failure",
 	 .text = ASKED "cut older\n"
 		       "client A             -> cut\n"
@@ -230,6 +231,17 @@ static void wait_taken(struct story *s)
 			  "client S             -> forward +new\n"
 			  "place same\n"
 			  "answers new begun 2 failed 1 clients 1 gave_up 1\n");
+}
+
+static void reset_taken(struct story *s)
+{
+	one_port(s, ASKED "backend RA seq 100   -> reply +reset\n"
+			  "answers new begun 1\n"
+			  "time 241s\n"
+			  "another\n"
+			  "client S             -> forward +new\n"
+			  "place same\n"
+			  "answers new begun 2 failed 1 clients 1 reset 1\n");
 }
 
 static void answered_taken(struct story *s)
@@ -297,6 +309,7 @@ static void cut_told_taken(struct story *s)
 static const struct tale taken[] = {
 	{.name = "a SYN that nothing answered", .more = syn_taken},
 	{.name = "a client that waits", .more = wait_taken},
+	{.name = "a RST that was ahead of its time, and nothing after it", .more = reset_taken},
 	{.name = "a client that was answered once, and waits again", .more = answered_taken},
 	{.name = "a client that never asked", .more = idle_taken},
 	{.name = "a flow that failed before", .more = failed_taken},

@@ -237,7 +237,7 @@ static void reset_taken(struct story *s)
 {
 	one_port(s, ASKED "backend RA seq 100   -> reply +reset\n"
 			  "answers new begun 1\n"
-			  "time 241s\n"
+			  "time 243s\n"
 			  "another\n"
 			  "client S             -> forward +new\n"
 			  "place same\n"

@@ -44,19 +44,23 @@ static __always_inline struct shift_refs *line_of(void *map, __u32 line)
 	return bpf_map_lookup_elem(map, &line);
 }
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define TAG_HALF 1
+#else
+#define TAG_HALF 0
+#endif
+
 /* The first reference with the tag, or, with `last`, the last one; 0: there is none. */
 static __always_inline __u64 line_find(const struct shift_refs *l, __u32 tag, int last)
 {
-	__u64 found = 0;
-
 #pragma unroll
 	for (int i = 0; i < SHIFT_LINE_REFS; i++) {
-		__u64 ref = *(const volatile __u64 *)&l->ref[last ? i : SHIFT_LINE_REFS - 1 - i];
+		const __u64 *ref = &l->ref[last ? SHIFT_LINE_REFS - 1 - i : i];
 
-		if ((__u32)(ref >> 32) == tag)
-			found = ref;
+		if (((const volatile __u32 *)ref)[TAG_HALF] == tag)
+			return *(const volatile __u64 *)ref;
 	}
-	return found;
+	return 0;
 }
 
 static __always_inline int is_flow(const struct shift_flow *f, const struct shift_flow_key *k)

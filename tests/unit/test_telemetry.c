@@ -206,9 +206,100 @@ static void windows_survive_the_wrap_of_ticks(void **state)
 	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 3), 11);
 }
 
+/* ---- arms ---- */
+
+static struct shift_arm cpus[3];
+
+static void count(unsigned int cpu, uint64_t epoch, uint64_t begun, uint64_t failed)
+{
+	struct shift_answers *e = &cpus[cpu].epoch[epoch % SHIFT_EPOCHS];
+
+	e->epoch = epoch;
+	e->begun = begun;
+	e->failed = failed;
+	cpus[cpu].total.begun += begun;
+	cpus[cpu].total.failed += failed;
+}
+
+/* One CPU has not seen the later epochs, another has not seen the earlier ones. */
+static void epochs_of_all_cpus_meet_by_their_number(void **state)
+{
+	static const struct {
+		uint64_t epoch, begun, failed;
+	} want[SHIFT_EPOCHS] = {{21, 1, 0}, {20, 7, 2}, {13, 40, 0}, {12, 130, 4},
+				{11, 5, 5}, {10, 6, 0}, {9, 2, 0},   {8, 3, 0}};
+	struct telemetry_arm a;
+
+	(void)state;
+	memset(cpus, 0, sizeof(cpus));
+	count(0, 12, 100, 4);
+	count(0, 13, 40, 0);
+	count(1, 12, 30, 0);
+	count(1, 20, 7, 2); /* in the place of its epoch 12: that one's count there is gone */
+	count(1, 21, 1, 0);
+	count(2, 12, 30, 0);
+	for (uint64_t epoch = 8; epoch < 12; epoch++)
+		count(2, epoch,
+		      epoch == 8    ? 3
+		      : epoch == 9  ? 2
+		      : epoch == 10 ? 6
+				    : 5,
+		      epoch == 11 ? 5 : 0);
+	count(2, 7, 1, 1); /* a ninth: the oldest is left out */
+	telemetry_add_up(cpus, 3, 0, &a);
+	assert_int_equal(a.epochs, SHIFT_EPOCHS);
+	for (unsigned int i = 0; i < SHIFT_EPOCHS; i++) {
+		assert_int_equal(a.epoch[i].epoch, want[i].epoch);
+		assert_int_equal(a.epoch[i].begun, want[i].begun);
+		assert_int_equal(a.epoch[i].failed, want[i].failed);
+	}
+	assert_int_equal(a.total.failed, 12);
+}
+
+static void the_last_ten_seconds_are_told_by_when_it_began(void **state)
+{
+	uint64_t now = 1000;
+	struct telemetry_arm a;
+
+	(void)state;
+	memset(cpus, 0, sizeof(cpus));
+	for (uint64_t age = 0; age < SHIFT_COHORTS; age++) {
+		struct shift_cohort *c = &cpus[age & 1].cohort[(now - age) % SHIFT_COHORTS];
+
+		*c = (struct shift_cohort){.number = now - age, .begun = 100, .failed = 1};
+	}
+	cpus[2].cohort[1] = (struct shift_cohort){.number = now + 1, .begun = 9, .failed = 9};
+	telemetry_add_up(cpus, 3, now << SHIFT_COHORT_SHIFT, &a);
+	assert_int_equal(a.begun_10s, 1000);
+	assert_int_equal(a.failed_10s, 10);
+	telemetry_add_up(cpus, 3, (now + 8) << SHIFT_COHORT_SHIFT, &a);
+	assert_int_equal(a.begun_10s, 209);
+	telemetry_add_up(cpus, 3, (now + 100) << SHIFT_COHORT_SHIFT, &a);
+	assert_int_equal(a.begun_10s, 0);
+}
+
+static void longer_than_an_edge_is_what_its_bucket_does_not_hold(void **state)
+{
+	__u64 histogram[SHIFT_HISTOGRAM] = {0};
+
+	(void)state;
+	for (int i = 0; i <= SHIFT_HISTOGRAM_STEPS; i++) {
+		if (i < SHIFT_HISTOGRAM_STEPS && edges[i] <= 20000)
+			continue;
+		histogram[i] = 1;
+	}
+	assert_int_equal(telemetry_over_ms(histogram, 200), 18);
+	assert_int_equal(telemetry_over_ms(histogram, 100), 18);
+	assert_int_equal(telemetry_over_ms(histogram, 500), 14);
+	assert_int_equal(telemetry_over_ms(histogram, 10000), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(epochs_of_all_cpus_meet_by_their_number),
+		cmocka_unit_test(the_last_ten_seconds_are_told_by_when_it_began),
+		cmocka_unit_test(longer_than_an_edge_is_what_its_bucket_does_not_hold),
 		cmocka_unit_test(edges_ascend_and_are_as_many_as_promised),
 		cmocka_unit_test(gate_limits_are_edges),
 		cmocka_unit_test(empty_histogram_has_no_quantile),

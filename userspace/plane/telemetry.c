@@ -160,31 +160,36 @@ static void add_cohort(struct telemetry_arm *to, const struct shift_cohort *c, u
 	to->failed_10s += c->failed;
 }
 
+void telemetry_add_up(const struct shift_arm *cpu, unsigned int cpus, uint64_t now_ns,
+		      struct telemetry_arm *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (; cpus; cpus--, cpu++) {
+		add_answers(&ret->total, &cpu->total);
+		for (int i = 0; i < SHIFT_EPOCHS; i++)
+			add_epoch(ret, &cpu->epoch[i]);
+		for (int i = 0; i < SHIFT_COHORTS; i++)
+			add_cohort(ret, &cpu->cohort[i], now_ns >> SHIFT_COHORT_SHIFT);
+	}
+}
+
 int telemetry_arm(const struct plane *p, uint32_t service, enum shift_arm_id arm,
 		  struct telemetry_arm *ret)
 {
-	const struct shift_arm *values;
 	struct timespec t;
-	uint64_t now;
 	void *all;
 	int err;
 
 	memset(ret, 0, sizeof(*ret));
 	if (p->map[PLANE_ARMS] < 0)
 		return -ENODATA;
-	err = read_cpus(p->map[PLANE_ARMS], service * SHIFT_ARMS + arm, sizeof(*values), &all);
+	err = read_cpus(p->map[PLANE_ARMS], service * SHIFT_ARMS + arm, sizeof(struct shift_arm),
+			&all);
 	if (err)
 		return err;
-	values = all;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	now = ((uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec) >> SHIFT_COHORT_SHIFT;
-	for (unsigned int cpu = 0; cpu < possible_cpus(); cpu++) {
-		add_answers(&ret->total, &values[cpu].total);
-		for (int i = 0; i < SHIFT_EPOCHS; i++)
-			add_epoch(ret, &values[cpu].epoch[i]);
-		for (int i = 0; i < SHIFT_COHORTS; i++)
-			add_cohort(ret, &values[cpu].cohort[i], now);
-	}
+	telemetry_add_up(all, possible_cpus(),
+			 (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec, ret);
 	free(all);
 	return 0;
 }

@@ -35,6 +35,10 @@ int telemetry_arm(const struct plane *p, uint32_t service, enum shift_arm_id arm
 		  struct telemetry_arm *ret);
 int telemetry_answers(const struct plane *p, uint32_t backend, struct shift_answers *ret);
 
+/* The same of what each CPU counted, at CLOCK_MONOTONIC `now_ns`. */
+void telemetry_add_up(const struct shift_arm *cpu, unsigned int cpus, uint64_t now_ns,
+		      struct telemetry_arm *ret);
+
 /* How many took longer than `ms`, which is an edge of the histogram. */
 uint64_t telemetry_over_ms(const __u64 histogram[SHIFT_HISTOGRAM], uint32_t ms);
 

@@ -143,6 +143,17 @@ static __noinline int arm_failed(__u32 place, __u64 epoch, __u64 born, const __u
 	return first;
 }
 
+/*
+ * A client that says at once that it will send no more may still want the answer; one that has
+ * waited for it does not.
+ */
+#define GIVE_UP 1000000000ull /* ns */
+
+static __always_inline int gives_up(__u64 asked)
+{
+	return bpf_ktime_get_ns() - asked >= GIVE_UP;
+}
+
 /* ---- of the new arm: a flow's record ---- */
 
 static __always_inline struct shift_answers *backend_answers(__u32 backend)
@@ -175,7 +186,8 @@ static __always_inline void flow_answers(struct shift_flow *f)
 	if (f->down & SHIFT_SEEN_DATA)
 		return;
 	f->down |= SHIFT_SEEN_DATA;
-	flow_first_answer(f, f->up & SHIFT_SEEN_DATA ? f->asked : 0);
+	if (!(f->counted & SHIFT_COUNTED_FAILED))
+		flow_first_answer(f, f->up & SHIFT_SEEN_DATA ? f->asked : 0);
 }
 
 /* Once per flow. */

@@ -214,6 +214,8 @@ static __always_inline void flow_from_client(struct shift_flow *f, const struct 
 	if (p->flags & TCP_ACK && f->client_ack != p->ack)
 		f->client_ack = p->ack;
 	if (is_fin(p) && !client_closes(f) && p->seq - f->backend_ack <= FIN_WINDOW) {
+		if (flow_waits(f) && gives_up(f->asked))
+			flow_failed(f, SHIFT_FAILURE_GAVE_UP);
 		f->client_fin = p->seq + p->payload + 1;
 		f->up |= p->seq == f->backend_ack ? SHIFT_SEEN_FIN | SHIFT_SEEN_FIN_SURE
 						  : SHIFT_SEEN_FIN;

@@ -22,8 +22,9 @@ static __noinline int next_window(struct shift_if_stats *s, __u64 now)
 
 	for (int i = 0; i < SHIFT_VERDICTS; i++)
 		before += s->verdict[i];
-	s->window[place] = window;
 	s->before[place] = before;
+	barrier();
+	s->window[place] = window;
 	s->until = (window + 1) << window_shift;
 	return 0;
 }

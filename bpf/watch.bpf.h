@@ -16,8 +16,10 @@
 #include "bpf/answer.bpf.h"
 #include "bpf/index.bpf.h"
 
-#define WATCH_SYN   64000000000ull  /* ns; as long as a SYN may be repeated */
-#define WATCH_ASKED 120000000000ull /* nobody waits longer */
+#define WATCH_SYN    64000000000ull  /* ns; as long as a SYN may be repeated */
+#define WATCH_ASKED  120000000000ull /* nobody waits longer */
+#define WATCH_OPEN   2000000000ull   /* a client that lives has acknowledged the SYN-ACK by then */
+#define ACKNOWLEDGED 0xff
 
 static __always_inline int is_watched(const struct packet *p)
 {
@@ -75,8 +77,8 @@ static __always_inline int watch_over(struct shift_watch *w, __u64 now)
 			return 0;
 		watch_failed(w, SHIFT_FAILURE_GAVE_UP);
 		return 1;
-	default:
-		return now - w->born >= WATCH_ASKED;
+	default: /* a flood leaves many that nobody acknowledges */
+		return now - w->born >= (w->repeats == ACKNOWLEDGED ? WATCH_ASKED : WATCH_OPEN);
 	}
 }
 
@@ -165,10 +167,13 @@ static __noinline int watch_client(const struct visit *v)
 		w->state = SHIFT_WATCH_FREE;
 		return 0;
 	}
+	w->repeats = ACKNOWLEDGED;
 	if (p->payload && w->state == SHIFT_WATCH_OPEN) {
 		w->asked = bpf_ktime_get_ns();
 		w->state = SHIFT_WATCH_ASKED;
 	}
+	if (p->flags & TCP_FIN && w->state == SHIFT_WATCH_ASKED && gives_up(w->asked))
+		watch_failed(w, SHIFT_FAILURE_GAVE_UP);
 	return 0;
 }
 

@@ -178,6 +178,16 @@ static const struct tale failures[] = {
 		       "client R             -> local\n"
 		       "host says RA\n"
 		       "answers old begun 1 failed 1 clients 1 gave_up 1\n"},
+	{.name = "it closes after it has waited for a second: it gave up",
+	 .text = ASKED "host says A\n"
+		       "time 2s\n"
+		       "client FA            -> local\n"
+		       "answers old begun 1 failed 1 clients 1 gave_up 1\n"},
+	{.name = "it closes at once, and is answered: half a close is none",
+	 .text = ASKED "client FA            -> local\n"
+		       "time 2s\n"
+		       "host says PA len 10\n"
+		       "answers old begun 1 answered 1 timed 1\n"},
 	{.name = "with data under way before its RST, too",
 	 .text = ASKED "host says A\n"
 		       "client R seq 60000   -> local\n"
@@ -276,6 +286,18 @@ static void taken_open(struct story *s)
 		"answers old begun 2\n");
 }
 
+static void taken_unheard(struct story *s)
+{
+	tell(s, SENT "host says SA\n");
+	others(s);
+	tell(s, "time 1s\n"
+		"client S anew        -> local_syn +old\n"
+		"answers old begun 1\n"
+		"time 2s\n"
+		"client S anew        -> local_syn +old\n"
+		"answers old begun 2\n");
+}
+
 static void taken_asked(struct story *s)
 {
 	tell(s, OPEN "time 10s\n"
@@ -301,6 +323,7 @@ static void free_again(struct story *s)
 static const struct tale places[] = {
 	{.name = "of a SYN, for 64 s", .more = taken_syn},
 	{.name = "of an open connection, for 120 s", .more = taken_open},
+	{.name = "of one that its client never acknowledged, for 2 s", .more = taken_unheard},
 	{.name = "of one that asked, for 120 s", .more = taken_asked},
 	{.name = "is free when it is answered", .more = free_again},
 	{.name = "the client's own next connection has it",

@@ -9,6 +9,7 @@
 """
 import collections
 import json
+import os
 import selectors
 import socket
 import struct
@@ -58,7 +59,7 @@ def serve(arm, port, delay, fate, *addresses):
 
 def one(address, port, source, seen, lock):
     s = socket.socket(family(address))
-    s.settimeout(10)
+    s.settimeout(float(os.environ.get("PATIENCE", "10")))
     try:
         with s:
             s.bind((source, 0))

@@ -174,6 +174,12 @@ static void tcx_egress(struct fixture *x)
 	add_tcx(x, 1, "other");
 }
 
+static void tcx_before_at_the_egress(struct fixture *x)
+{
+	add_tcx(x, 1, "other");
+	add_tcx(x, 1, "shift_egress");
+}
+
 static void add_filter(struct fixture *x, int side, uint16_t priority)
 {
 	struct filter *t = &x->device[0].filter[side][x->device[0].n_filters[side]++];
@@ -415,6 +421,8 @@ static const struct {
 	{"tcx before clsact", tcx_before_our_filter, "tcx", DOCTOR_WARNING,
 	 "before ours", "behind"},
 	{"tcx egress", tcx_egress, "tc-egress", DOCTOR_NOTE, "program 41 other", NULL},
+	{"tcx egress, before", tcx_before_at_the_egress, "tc-egress", DOCTOR_WARNING,
+	 "before ours at the egress: program 41 other", "behind ours"},
 	{"filter behind tcx", filter_on_tcx_kernel, "tc-filter", DOCTOR_NOTE,
 	 "ours will go before", "none"},
 	{"filter before", filter_before, "tc-filter", DOCTOR_WARNING,

@@ -171,6 +171,38 @@ static void failing_handshakes_are_looked_at_before_a_raise(void **state)
 	assert_non_null(strstr(next_of(), "312 of 2,504 handshakes failed"));
 }
 
+static void failing_answers_are_looked_at_before_a_commit(void **state)
+{
+	struct telemetry_arm *new = &v.arm[SHIFT_ARM_NEW];
+
+	(void)state;
+	weigh(10000);
+	v.answers = true;
+	new->total.begun = 200;
+	new->total.answered = 200;
+	assert_memory_equal(next_of(), "shiftctl commit", 15);
+	new->total.answered = 0;
+	assert_string_equal(state_of(), "shifting 100%, and none of 200 connections was answered");
+	new->begun_10s = 190; /* too new to tell */
+	assert_string_equal(state_of(), "everything goes to the new side");
+	new->total.failed = 200;
+	assert_string_equal(next_of(), "shiftctl status --watch: 200 of 200 connections failed "
+				       "since attach; if it goes on: shiftctl rollback");
+	new->total.begun = 100000;
+	assert_memory_equal(next_of(), "shiftctl status --watch: none of", 32);
+	new->total.answered = 99800;
+	new->failed_10s = 100;
+	assert_string_equal(state_of(), "shifting 100%, and 100 of 190 connections of the last ten "
+					"seconds failed");
+}
+
+static void an_egress_without_our_program_is_to_be_mended(void **state)
+{
+	(void)state;
+	v.interface[0].watched = false;
+	assert_string_equal(next_of(), "shiftctl apply (eth0 has no program at its egress)");
+}
+
 static void a_foreign_lock_stops_a_raise(void **state)
 {
 	(void)state;
@@ -500,6 +532,8 @@ int main(void)
 		cmocka_unit_test_setup(a_dead_family_calls_for_a_rollback_before_commit_only,
 				       healthy),
 		cmocka_unit_test_setup(failing_handshakes_are_looked_at_before_a_raise, healthy),
+		cmocka_unit_test_setup(failing_answers_are_looked_at_before_a_commit, healthy),
+		cmocka_unit_test_setup(an_egress_without_our_program_is_to_be_mended, healthy),
 		cmocka_unit_test_setup(a_foreign_lock_stops_a_raise, healthy),
 		cmocka_unit_test_setup(seconds_left_are_rounded_up, healthy),
 		cmocka_unit_test_setup(json_has_every_field_in_every_state, healthy),

@@ -165,8 +165,15 @@ int apply_prepare(struct apply *a)
 static int put_programs(struct apply *a, struct shift_interface *f, const int fd[2])
 {
 	uint8_t had = f->hook;
+	bool makes = false;
 	char line[96];
+	int failed = attach_makes_qdisc(f->ifindex, &makes);
 
+	if (failed)
+		return apply_failed(f->name, failed);
+	f->made_clsact |= makes;
+	if (makes && apply_write_globals(a))
+		return apply_failed("cannot write the maps", -EIO);
 	for (int egress = 0; egress < 2; egress++) {
 		enum shift_hook hook;
 		bool made;
@@ -175,7 +182,8 @@ static int put_programs(struct apply *a, struct shift_interface *f, const int fd
 		if (err)
 			return apply_failed(f->name, err);
 		a->attached += !egress;
-		f->hook = (uint8_t)hook;
+		if (!egress)
+			f->hook = (uint8_t)hook;
 		f->made_clsact |= made;
 	}
 	if (apply_write_globals(a))

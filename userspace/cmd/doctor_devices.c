@@ -291,21 +291,34 @@ static void judge_filters(const struct doctor_device *d, bool tcx, struct doctor
 
 static void judge_egress(const struct doctor_device *d, struct doctor_report *r)
 {
-	struct names l = {.n = 0};
+	struct names l = {.n = 0}, before = {.n = 0};
+	bool runs = false, passed = false;
 
 	for (int i = 0; i < d->n_tcx[EGRESS]; i++)
-		if (!d->tcx[EGRESS][i].ours)
-			add_name(&l, "program %u %s", d->tcx[EGRESS][i].id, d->tcx[EGRESS][i].name);
+		runs |= d->tcx[EGRESS][i].ours;
+	for (int i = 0; i < d->n_tcx[EGRESS]; i++) {
+		const struct doctor_program *p = &d->tcx[EGRESS][i];
+
+		passed |= p->ours;
+		if (!p->ours)
+			add_name(runs && !passed ? &before : &l, "program %u %s", p->id, p->name);
+	}
 	for (int i = 0; i < d->n_filters[EGRESS]; i++)
 		if (!d->filter[EGRESS][i].ours && strncmp(d->filter[EGRESS][i].name, "shift_", 6))
 			add_name(&l, "%s %s at priority %u", d->filter[EGRESS][i].kind,
 				 d->filter[EGRESS][i].name, d->filter[EGRESS][i].priority);
+	if (before.n)
+		doctor_fix(doctor_find(r, "tc-egress", DOCTOR_WARNING, d->name,
+				       "before ours at the egress: %s: what ends the chain there "
+				       "hides how the old arm answers",
+				       before.text),
+			   "attach it again behind ours, or make it answer TC_ACT_UNSPEC");
 	if (l.n)
 		doctor_find(r, "tc-egress", DOCTOR_NOTE, d->name,
 			    "others at the egress: %s: shifted packets pass them with the NAT "
 			    "addresses, not the clients'",
 			    l.text);
-	else if (d->n_tcx[EGRESS] >= 0 && d->n_filters[EGRESS] >= 0)
+	else if (!before.n && d->n_tcx[EGRESS] >= 0 && d->n_filters[EGRESS] >= 0)
 		doctor_find(r, "tc-egress", DOCTOR_OK, d->name, "nobody else's at the egress");
 }
 

@@ -106,7 +106,7 @@ void status_answers_show(const struct status_view *v, bool colour, FILE *to)
 	struct table t = {.dim = colour};
 	char name[32];
 
-	if (!old->answered && !old->failed && !new->answered && !new->failed)
+	if (!old->begun && !new->begun)
 		return;
 	table_head(&t,
 		   "first answer|>seen|>answered|>p50|>p95|>p99 ms|>over 200|>failed of clients");

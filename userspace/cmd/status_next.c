@@ -14,6 +14,7 @@
 
 /* Failed handshakes worth a warning: one in twenty, and enough of them to mean something. */
 #define FAILED_SHARE 20
+#define SILENT_LEAST 20 /* connections older than ten seconds, and no answer to any */
 #define FAILED_LEAST 20
 
 static const uint16_t stages[] = {1000, 2500, 5000, 7500, SHIFT_WEIGHT_MAX};
@@ -38,6 +39,16 @@ static bool backend_usable(const struct status_view *v, unsigned int i)
 			return true;
 	}
 	return false;
+}
+
+/* One whose answers nobody sees. */
+static const struct status_interface *blind_interface(const struct status_view *v)
+{
+	for (unsigned int i = 0; i < v->interfaces; i++) {
+		if (v->interface[i].attached && !v->interface[i].watched)
+			return &v->interface[i];
+	}
+	return NULL;
 }
 
 unsigned int status_usable_backends(const struct status_view *v)
@@ -75,11 +86,34 @@ static uint64_t failed_handshakes(const struct status_view *v)
 	return n;
 }
 
-static bool many_failed(const struct status_view *v)
+static bool is_many(uint64_t failed, uint64_t of)
 {
-	uint64_t failed = failed_handshakes(v);
+	return failed >= FAILED_LEAST && failed * FAILED_SHARE > of;
+}
 
-	return failed >= FAILED_LEAST && failed * FAILED_SHARE > v->stats.connections_new;
+/* What is wrong with the new side's answers, in words; false: nothing. */
+static bool answers_badly(const struct status_view *v, char *ret, size_t size)
+{
+	const struct telemetry_arm *arm = &v->arm[SHIFT_ARM_NEW];
+	uint64_t handshakes = failed_handshakes(v), of = v->stats.connections_new;
+	char a[32], b[32];
+
+	if (is_many(handshakes, of))
+		snprintf(ret, size, "%s of %s handshakes failed since attach",
+			 text_count(handshakes, a), text_count(of, b));
+	else if (v->answers && is_many(arm->failed_10s, arm->begun_10s))
+		snprintf(ret, size, "%s of %s connections of the last ten seconds failed",
+			 text_count(arm->failed_10s, a), text_count(arm->begun_10s, b));
+	else if (v->answers && is_many(arm->total.failed, arm->total.begun))
+		snprintf(ret, size, "%s of %s connections failed since attach",
+			 text_count(arm->total.failed, a), text_count(arm->total.begun, b));
+	else if (v->answers && !arm->total.answered &&
+		 arm->total.begun - arm->begun_10s >= SILENT_LEAST)
+		snprintf(ret, size, "none of %s connections was answered",
+			 text_count(arm->total.begun, a));
+	else
+		return false;
+	return true;
 }
 
 /* NULL: there is no operator lock, or it is this operator's own. */
@@ -125,8 +159,9 @@ void status_next(const struct status_view *v, char *ret, size_t size)
 {
 	const struct shift_record *r = &v->record;
 	const struct status_interface *bare = bare_interface(v);
+	const struct status_interface *blind = blind_interface(v);
 	int64_t left = status_seconds_left(v, r->confirm_deadline);
-	char a[32], b[32];
+	char a[32], b[32], bad[96];
 
 	if (!v->attached && v->others[0])
 		snprintf(ret, size,
@@ -139,6 +174,9 @@ void status_next(const struct status_view *v, char *ret, size_t size)
 		snprintf(ret, size, "shiftctl apply");
 	else if (bare)
 		snprintf(ret, size, "shiftctl apply (%s has no program)", bare->name);
+	else if (blind)
+		snprintf(ret, size, "shiftctl apply (%s has no program at its egress)",
+			 blind->name);
 	else if (r->latched)
 		snprintf(ret, size, "shiftctl weight 10 --after-rollback, once the cause is known");
 	else if (left >= 0)
@@ -157,13 +195,9 @@ void status_next(const struct status_view *v, char *ret, size_t size)
 				 ? "bring a backend back; a rollback would send users "
 				   "to stale data"
 				 : "shiftctl rollback");
-	else if (v->weight && many_failed(v))
-		snprintf(
-			ret, size,
-			"shiftctl status --watch: %s of %s handshakes failed since attach; if they "
-			"still do: shiftctl rollback",
-			text_count(failed_handshakes(v), a),
-			text_count(v->stats.connections_new, b));
+	else if (v->weight && answers_badly(v, bad, sizeof(bad)))
+		snprintf(ret, size, "shiftctl status --watch: %s; if it goes on: shiftctl rollback",
+			 bad);
 	else
 		next_step(v, ret, size);
 }
@@ -171,7 +205,7 @@ void status_next(const struct status_view *v, char *ret, size_t size)
 static void state_of_share(const struct status_view *v, char *ret, size_t size)
 {
 	bool committed = v->record.authority == SHIFT_AUTHORITY_NEW;
-	char a[32];
+	char a[32], bad[96];
 
 	if (v->record.mode == SHIFT_MODE_SHADOW)
 		snprintf(ret, size, "shadow: decides and counts, shifts nothing");
@@ -180,6 +214,8 @@ static void state_of_share(const struct status_view *v, char *ret, size_t size)
 	else if (dead_family(v))
 		snprintf(ret, size, "no %sbackend is usable, its new connections %s",
 			 dead_family(v), committed ? "cannot be shifted" : "stay with this host");
+	else if (answers_badly(v, bad, sizeof(bad)))
+		snprintf(ret, size, "shifting %s%%, and %s", text_weight(v->weight, a), bad);
 	else if (v->weight < SHIFT_WEIGHT_MAX)
 		snprintf(ret, size, "shifting %s%%", text_weight(v->weight, a));
 	else

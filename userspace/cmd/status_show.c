@@ -199,7 +199,7 @@ static void put_interfaces(struct page *g, unsigned int indent)
 {
 	const struct status_view *v = g->v;
 	struct table t = {.width = {indent}};
-	char a[32], b[160], hook[48];
+	char a[32], b[160], hook[64];
 
 	table_head(&t, "||");
 	for (unsigned int n = 0; n < v->interfaces; n++) {
@@ -209,12 +209,12 @@ static void put_interfaces(struct page *g, unsigned int indent)
 			paint(g, SCREEN_GREEN, "attached", b);
 		else
 			paint(g, SCREEN_RED, i->exists ? "NOT ATTACHED" : "GONE", b);
-		snprintf(hook, sizeof(hook), "%s%s%s", status_hook_names[i->hook & 3],
-			 i->xdp			      ? " + xdp "
-			 : i->xdp_lost		      ? ", XDP gone: apply"
-			 : i->attached && !i->watched ? ", egress gone: apply"
-						      : "",
-			 i->xdp ? status_xdp_names[i->xdp % 3] : "");
+		snprintf(hook, sizeof(hook), "%s%s%s%s", status_hook_names[i->hook & 3],
+			 i->xdp	       ? " + xdp "
+			 : i->xdp_lost ? ", XDP gone: apply"
+				       : "",
+			 i->xdp ? status_xdp_names[i->xdp % 3] : "",
+			 i->attached && !i->watched ? ", egress gone: apply" : "");
 		table_row(&t, "%s%s\t%s\t%s\t%s packets in 10 s", g->branch, i->name, hook, b,
 			  text_count(i->packets_10s, a));
 	}
@@ -566,7 +566,8 @@ void status_line(const struct status_view *v, FILE *to)
 	fprintf(to, "Shift: %s %s%%; ", *v->service ? v->service : "-", text_weight(v->weight, a));
 	if (v->loaded) {
 		for (unsigned int i = 0; i < v->backends; i++) {
-			failed += v->backend[i].stats.handshake_failures;
+			failed += v->answers ? v->backend[i].answers.failed
+					     : v->backend[i].stats.handshake_failures;
 			for (int n = 0; n < SHIFT_HISTOGRAM; n++)
 				all.handshake[n] += v->backend[i].stats.handshake[n];
 		}

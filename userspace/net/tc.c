@@ -101,6 +101,34 @@ int tc_clsact_empty(uint32_t ifindex, bool *ret_empty)
 	return err;
 }
 
+struct qdiscs {
+	uint32_t ifindex;
+	bool clsact;
+};
+
+static int one_qdisc(const struct nlmsghdr *h, void *arg)
+{
+	const struct tcmsg *tc = mnl_nlmsg_get_payload(h);
+	struct qdiscs *q = arg;
+
+	if (h->nlmsg_type == RTM_NEWQDISC && (uint32_t)tc->tcm_ifindex == q->ifindex &&
+	    tc->tcm_parent == TC_H_CLSACT)
+		q->clsact = true;
+	return MNL_CB_OK;
+}
+
+int tc_clsact_present(uint32_t ifindex, bool *ret)
+{
+	char buffer[512];
+	struct tcmsg *tc;
+	struct nlmsghdr *h = prepare(buffer, RTM_GETQDISC, NLM_F_DUMP, ifindex, &tc);
+	struct qdiscs q = {.ifindex = ifindex};
+	int err = netlink_exchange(h, one_qdisc, &q);
+
+	*ret = q.clsact;
+	return err;
+}
+
 static int clsact(uint32_t ifindex, uint16_t type, uint16_t flags)
 {
 	char buffer[512];

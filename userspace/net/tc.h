@@ -16,6 +16,8 @@
 /* The program id of our filter on one side, 0: there is none. */
 int tc_find(uint32_t ifindex, bool egress, uint32_t *ret_prog_id);
 
+int tc_clsact_present(uint32_t ifindex, bool *ret);
+
 /* Adds the qdisc; *ret_made says whether it was missing. */
 int tc_clsact_ensure(uint32_t ifindex, bool *ret_made);
 

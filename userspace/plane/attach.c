@@ -27,6 +27,15 @@ static int attach_clsact(uint32_t ifindex, bool egress, int prog_fd, bool *ret_m
 	return err;
 }
 
+int attach_makes_qdisc(uint32_t ifindex, bool *ret)
+{
+	bool present = true;
+	int err = has_tcx(ifindex) ? 0 : tc_clsact_present(ifindex, &present);
+
+	*ret = !err && !present;
+	return err;
+}
+
 int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret_hook,
 		   bool *ret_made_clsact)
 {
@@ -82,7 +91,9 @@ int attach_remove(uint32_t ifindex, bool made_clsact)
 	if (err || !made_clsact)
 		return err;
 	err = tc_clsact_empty(ifindex, &empty);
-	return err || !empty ? err : tc_clsact_delete(ifindex);
+	if (!err && empty)
+		err = tc_clsact_delete(ifindex);
+	return err == -EINVAL || err == -ENOENT ? 0 : err; /* somebody took it away already */
 }
 
 const char *attach_hook_name(enum shift_hook hook)

@@ -18,6 +18,9 @@
 int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret_hook,
 		   bool *ret_made_clsact);
 
+/* Will that make a clsact qdisc? To be noted before, so that whoever comes after a kill knows. */
+int attach_makes_qdisc(uint32_t ifindex, bool *ret);
+
 /* Takes ours away from both sides and XDP, the ingress last, by which the others are found; and the
  * qdisc if we made it and nobody uses it. Not there is no error. */
 int attach_remove(uint32_t ifindex, bool made_clsact);

@@ -344,6 +344,29 @@ static int adopt_program(struct plane *p)
 	return err;
 }
 
+/* No pins, and no program at any ingress: one at an egress still holds the maps. */
+static int find_by_egress(struct plane *p)
+{
+	struct if_nameindex *all = if_nameindex();
+	int err = all ? -ENOENT : -errno;
+
+	for (int i = 0; all && all[i].if_index && err == -ENOENT; i++) {
+		struct plane_attachment at;
+
+		err = plane_attachment(all[i].if_index, true, &at);
+		if (!err && at.hook == SHIFT_HOOK_NONE)
+			err = -ENOENT;
+		if (err)
+			continue;
+		forget_maps(p);
+		err = plane_maps_of_program(at.prog_fd, p->map);
+		close(at.prog_fd);
+	}
+	if (all)
+		if_freenameindex(all);
+	return err;
+}
+
 int plane_find(struct plane *ret)
 {
 	struct bpf_map_info info;
@@ -359,7 +382,7 @@ int plane_find(struct plane *ret)
 	if (!err && ret->attachments)
 		err = adopt_program(ret);
 	else if (!err)
-		err = pinned;
+		err = pinned == -ENOENT ? find_by_egress(ret) : pinned;
 	if (!err &&
 	    (ret->map[PLANE_CONTROL] < 0 || bpfsys_map_info(ret->map[PLANE_CONTROL], &info) ||
 	     info.value_size != sizeof(struct shift_control)))

@@ -223,7 +223,8 @@ static uint32_t window_packets(const struct shift_if_stats *s, int i, uint32_t m
 		nearest = later;
 		after = s->before[k];
 	}
-	return after - s->before[i];
+	after -= s->before[i];
+	return (int32_t)after < 0 ? 0 : after; /* read while the program wrote it */
 }
 
 /*

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * counters.h - what the program counts; a part of shift.h
+ * counters.h - what the program counts, and what it remembers in order to count; a part of shift.h
  *
- * Per CPU, written by the program alone; they add up across CPUs and across hosts.
+ * Counters are per CPU, written by the program alone; they add up across CPUs and across hosts.
  */
 #pragma once
 
@@ -101,6 +101,47 @@ struct shift_arm {
 	struct shift_answers epoch[SHIFT_EPOCHS];
 };
 
+/* A connection of the old arm that is watched until it is answered: see bpf/watch.bpf.h. */
+#define SHIFT_WATCHES	   16384
+#define SHIFT_WATCH_ONE_IN 8
+
+enum shift_watch_state {
+	SHIFT_WATCH_FREE = 0,
+	SHIFT_WATCH_SYN,
+	SHIFT_WATCH_OPEN, /* the host's SYN-ACK was seen */
+	SHIFT_WATCH_ASKED,
+};
+
+struct shift_watch {
+	__u32 client[4];
+	__u16 client_port;
+	__u16 listen;
+	__u8 state; /* enum shift_watch_state */
+	__u8 service;
+	__u8 protocol;
+	__u8 repeats; /* of its SYN */
+	__u32 tick;   /* of the last of these */
+	__u32 number; /* the SYN's; then what the host expects of the client next */
+	__u64 born;   /* ktime ns */
+	__u64 asked;
+	__u64 epoch;
+	__u8 acknowledged; /* the host's SYN-ACK, by the client */
+	__u8 spare[7];
+};
+
+/* Clients of an arm whose failure was counted lately. */
+#define SHIFT_FAILERS 16384
+
+struct shift_failer_key {
+	__u32 client[3]; /* IPv4: in the last; IPv6: the first 64 bits */
+	__u32 place;	 /* service * SHIFT_ARMS + arm */
+};
+
+struct shift_failer {
+	__u64 at; /* ktime ns */
+	__u64 epoch;
+};
+
 struct shift_backend_stats {
 	__u64 connections;
 	__u64 handshakes;	  /* answered by a SYN-ACK */
@@ -171,3 +212,5 @@ _Static_assert(sizeof(struct shift_backend_stats) == 640, "backend stats");
 _Static_assert(sizeof(struct shift_if_stats) == 1024, "if stats");
 _Static_assert(sizeof(struct shift_answers) == 640, "answers");
 _Static_assert(sizeof(struct shift_arm) == 9 * 640 + 256, "arm");
+_Static_assert(sizeof(struct shift_watch) == 64, "watch");
+_Static_assert(sizeof(struct shift_failer_key) == 16, "failer key");

@@ -456,46 +456,6 @@ struct shift_breaker {
 #define SHIFT_HALF_OPEN_MIN 1024
 #define SHIFT_IN_VAIN	    15 /* searches a tick, and at most what four bits hold */
 
-/* A connection of the old arm that is watched until it is answered: see bpf/watch.bpf.h. */
-#define SHIFT_WATCHES	   16384
-#define SHIFT_WATCH_ONE_IN 8
-
-enum shift_watch_state {
-	SHIFT_WATCH_FREE = 0,
-	SHIFT_WATCH_SYN,
-	SHIFT_WATCH_OPEN, /* the host's SYN-ACK was seen */
-	SHIFT_WATCH_ASKED,
-};
-
-struct shift_watch {
-	__u32 client[4];
-	__u16 client_port;
-	__u16 listen;
-	__u8 state; /* enum shift_watch_state */
-	__u8 service;
-	__u8 protocol;
-	__u8 repeats; /* of its SYN */
-	__u32 tick;   /* of the last of these */
-	__u32 number; /* the SYN's; then what the host expects of the client next */
-	__u64 born;   /* ktime ns */
-	__u64 asked;
-	__u64 epoch;
-	__u8 spare[8];
-};
-
-/* Clients of an arm whose failure was counted lately. */
-#define SHIFT_FAILERS 16384
-
-struct shift_failer_key {
-	__u32 client[3]; /* IPv4: in the last; IPv6: the first 64 bits */
-	__u32 place;	 /* service * SHIFT_ARMS + arm */
-};
-
-struct shift_failer {
-	__u64 at; /* ktime ns */
-	__u64 epoch;
-};
-
 /* Who still arrives at the old arm, by network: IPv4 /24, IPv6 /48. */
 #define SHIFT_ARRIVALS 16384
 
@@ -585,8 +545,6 @@ _Static_assert(sizeof(struct shift_cursor) == 32, "cursor");
 _Static_assert(sizeof(struct shift_fragment) == 64, "fragment");
 _Static_assert(sizeof(struct shift_held) == 48 + SHIFT_HELD_BYTES, "held");
 _Static_assert(sizeof(struct shift_breaker) == 32, "breaker");
-_Static_assert(sizeof(struct shift_watch) == 64, "watch");
-_Static_assert(sizeof(struct shift_failer_key) == 16, "failer key");
 _Static_assert(sizeof(struct shift_arrival_key) == 20, "arrival key");
 _Static_assert(sizeof(struct shift_arrival) == 16, "arrival");
 _Static_assert(sizeof(struct shift_table) == 2 + 2 * SHIFT_TABLE + 2 + 2 * SHIFT_TABLE_LIST,

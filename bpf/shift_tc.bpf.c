@@ -216,20 +216,23 @@ int shift_egress(struct __sk_buff *skb)
 	struct shift_listen *l;
 	__u32 zero = 0, listen;
 	struct packet p __attribute__((aligned(8)));
+	int watched, udp;
 
 	ports = bpf_map_lookup_elem(&shift_ports, &zero);
 	if (!ports || skb->vlan_present || is_unwatched(skb, ports) ||
 	    parse(skb, &p, ports, WAY_OUT) != PARSED_CLIENT)
 		return NOT_OURS;
 	turn(&p);
-	if (p.protocol == IPPROTO_TCP && !is_watched(&p))
+	watched = is_watched(&p);
+	udp = p.protocol == IPPROTO_UDP;
+	if (!watched && !udp)
 		return NOT_OURS;
 	l = find_listener(&p, &listen);
 	if (!l)
 		return NOT_OURS;
-	if (p.protocol == IPPROTO_UDP)
+	if (udp)
 		udp_from_host(&p, listen, l->service);
-	if (is_watched(&p))
+	if (watched)
 		watch_host(&p, listen);
 	return NOT_OURS;
 }

@@ -16,10 +16,9 @@
 #include "bpf/answer.bpf.h"
 #include "bpf/index.bpf.h"
 
-#define WATCH_SYN    64000000000ull  /* ns; as long as a SYN may be repeated */
-#define WATCH_ASKED  120000000000ull /* nobody waits longer */
-#define WATCH_OPEN   2000000000ull   /* a client that lives has acknowledged the SYN-ACK by then */
-#define ACKNOWLEDGED 0xff
+#define WATCH_SYN   64000000000ull  /* ns; as long as a SYN may be repeated */
+#define WATCH_ASKED 120000000000ull /* nobody waits longer */
+#define WATCH_OPEN  2000000000ull   /* a client that lives has acknowledged the SYN-ACK by then */
 
 static __always_inline int is_watched(const struct packet *p)
 {
@@ -78,7 +77,7 @@ static __always_inline int watch_over(struct shift_watch *w, __u64 now)
 		watch_failed(w, SHIFT_FAILURE_GAVE_UP);
 		return 1;
 	default: /* a flood leaves many that nobody acknowledges */
-		return now - w->born >= (w->repeats == ACKNOWLEDGED ? WATCH_ASKED : WATCH_OPEN);
+		return now - w->born >= (w->acknowledged ? WATCH_ASKED : WATCH_OPEN);
 	}
 }
 
@@ -105,6 +104,7 @@ static __noinline int watch_begin(const struct visit *v)
 	w->service = v->service;
 	w->protocol = p->protocol;
 	w->repeats = 0;
+	w->acknowledged = 0;
 	w->tick = v->now;
 	w->number = p->seq;
 	w->born = now;
@@ -167,7 +167,7 @@ static __noinline int watch_client(const struct visit *v)
 		w->state = SHIFT_WATCH_FREE;
 		return 0;
 	}
-	w->repeats = ACKNOWLEDGED;
+	w->acknowledged = 1;
 	if (p->payload && w->state == SHIFT_WATCH_OPEN) {
 		w->asked = bpf_ktime_get_ns();
 		w->state = SHIFT_WATCH_ASKED;

@@ -3,6 +3,7 @@
  * case_ports.c - NAT ports: each is given once, rests as long as it must, and comes back by itself
  */
 #include <sched.h>
+#include <linux/pkt_cls.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -374,6 +375,18 @@ static void is_local(struct scene *s, const struct end *client, const char *what
 	single_passes(s->rig, &f, SHIFT_PASS_LOCAL, "%s", what);
 }
 
+static void is_shifted(struct scene *s, const struct end *client, const char *what)
+{
+	struct segment seg;
+	struct frame f;
+
+	single_syn(client, &seg);
+	seg.flags = TCP_ACK;
+	frame_build(&f, &seg);
+	CHECK(!rig_run(s->rig, s->rig->ingress, &f, &s->run) && s->run.action != TC_ACT_UNSPEC,
+	      "%s stays", what);
+}
+
 /* The one port there is goes from a client to another: the first one's reference leads to it no
  * more, and the record would tell, had it been left behind. */
 static void stale_entry(struct scene *s)
@@ -394,6 +407,26 @@ static void stale_entry(struct scene *s)
 	is_local(s, &old, "the first client's packet, by a reference that was left");
 	record(s)->state = SHIFT_FLOW_ABANDONED;
 	is_local(s, &s->client, "the second client's packet, abandoned");
+}
+
+/* Two tuples of one line with one tag: the one that is found first is another's. */
+static void one_tag(struct scene *s)
+{
+	struct rig_shape shape = shape_of(8, 1);
+	struct end other, mine;
+
+	begin(s, &shape, RIG_AZURE);
+	CHECK(next(s) == SHIFT_FORWARD, "the first client");
+	record(s)->state = SHIFT_FLOW_ESTABLISHED;
+	other = s->client;
+	mine = other;
+	mine.port++;
+	rig_plant(s->rig, &mine, s->place.target, s->place.index);
+	is_local(s, &mine, "a packet before its SYN");
+	CHECK(next(s) == SHIFT_FORWARD, "the second client");
+	record(s)->state = SHIFT_FLOW_ESTABLISHED;
+	is_shifted(s, &mine, "the second client's packet");
+	is_shifted(s, &other, "the first client's packet");
 }
 
 /* What lives cannot be pushed out by SYNs. */
@@ -443,6 +476,7 @@ void cases_ports(struct rig *rig, const struct net *net)
 		{"two CPUs at once never get the same", two_at_once},
 		{"the host's own connections keep theirs", hosts_own_port},
 		{"an entry of the past leads nowhere", stale_entry},
+		{"one with the same tag hides no flow", one_tag},
 		{"a flood of SYNs pushes nobody out", flood},
 	};
 	static struct scene s;

@@ -3,7 +3,6 @@
  * case_watch.c - how the old arm answers: the connections that are watched, as far as the egress
  * shows it
  */
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -511,18 +510,14 @@ static const struct tale frames[] = {
 void cases_watch(struct rig *rig, const struct net *net)
 {
 #define CHAPTER(name, tales) tell_all(rig, net, name, tales, sizeof(tales) / sizeof(tales[0]))
-	cpu_set_t all, one;
+	cpu_set_t before;
 
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	if (sched_getaffinity(0, sizeof(all), &all) || sched_setaffinity(0, sizeof(one), &one))
-		abort();
+	rig_one_cpu(&before);
 	CHAPTER("watched", answers);
 	CHAPTER("watched, failures", failures);
 	CHAPTER("watched, the place", places);
 	CHAPTER("watched, which", arms);
 	CHAPTER("the host's packets", frames);
-	if (sched_setaffinity(0, sizeof(all), &all))
-		abort();
+	rig_all_cpus(&before);
 #undef CHAPTER
 }

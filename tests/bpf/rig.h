@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -219,6 +220,9 @@ void rig_forget_udp(struct rig *r);
  */
 struct shift_arm *rig_arm(struct rig *r, uint32_t arm);
 void rig_backend_answers(struct rig *r, uint32_t backend, struct shift_answers *ret);
+/* Until rig_all_cpus, the program runs on this CPU alone, so that its counters are in one place. */
+void rig_one_cpu(cpu_set_t *ret_before);
+void rig_all_cpus(const cpu_set_t *before);
 void rig_add_answers(struct shift_answers *sum, const struct shift_answers *more);
 
 /* Where the client's connection to a listener would be watched. */

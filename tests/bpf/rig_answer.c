@@ -14,6 +14,23 @@ static uint32_t arm_key(uint32_t arm)
 	return RIG_SERVICE * SHIFT_ARMS + arm;
 }
 
+void rig_one_cpu(cpu_set_t *ret_before)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	if (sched_getaffinity(0, sizeof(*ret_before), ret_before) ||
+	    sched_setaffinity(0, sizeof(one), &one))
+		abort();
+}
+
+void rig_all_cpus(const cpu_set_t *before)
+{
+	if (sched_setaffinity(0, sizeof(*before), before))
+		abort();
+}
+
 void rig_add_answers(struct shift_answers *sum, const struct shift_answers *more)
 {
 	__u64 *to = (__u64 *)sum;

@@ -89,6 +89,29 @@ static void who_saw_an_older_head_loses(void **state)
 	drop_control(c);
 }
 
+static int cut_edit(struct shift_record *r, void *arg)
+{
+	r->epoch++;
+	r->cut_epoch = *(const uint64_t *)arg;
+	return 0;
+}
+
+/* No packet looks for a cut before this. */
+static void the_first_cut_is_told_for_good(void **state)
+{
+	struct shift_control *c = new_control();
+	uint64_t none = 0, cut = 2;
+
+	(void)state;
+	assert_int_equal(control_change(c, cut_edit, &none, false, NULL, NULL), 0);
+	assert_int_equal(c->cuts, 0);
+	assert_int_equal(control_change(c, cut_edit, &cut, false, NULL, NULL), 0);
+	assert_int_equal(c->cuts, 1);
+	assert_int_equal(control_change(c, cut_edit, &none, false, NULL, NULL), 0);
+	assert_int_equal(c->cuts, 1);
+	drop_control(c);
+}
+
 static int refuse_edit(struct shift_record *r, void *arg)
 {
 	(void)arg;
@@ -307,6 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_record_begins_with_nothing),
 		cmocka_unit_test(who_saw_an_older_head_loses),
+		cmocka_unit_test(the_first_cut_is_told_for_good),
 		cmocka_unit_test(an_edit_that_refuses_changes_nothing),
 		cmocka_unit_test(no_change_of_many_writers_is_lost),
 		cmocka_unit_test(killed_writers_leave_a_whole_record),

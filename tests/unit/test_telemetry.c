@@ -193,6 +193,18 @@ static void the_kernel_may_be_a_window_ahead(void **state)
 	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1001 * 16 - 1), 7);
 }
 
+/* The verdicts were copied, then a window began, then its beginning was. */
+static void a_reading_torn_by_the_program_is_none(void **state)
+{
+	struct shift_if_stats s = {0};
+
+	(void)state;
+	s.window[8] = 1000;
+	s.before[8] = 10100;
+	s.verdict[SHIFT_FORWARD] = 10000;
+	assert_near(telemetry_window_packets(&s, WINDOW_SHIFT, HZ, 1000 * 16), 0);
+}
+
 /* A tick has 32 bits, so it leaves 28 for the number of a window that the program counts in 32. */
 static void windows_survive_the_wrap_of_ticks(void **state)
 {
@@ -312,6 +324,7 @@ int main(void)
 		cmocka_unit_test(only_the_last_ten_seconds_count),
 		cmocka_unit_test(an_idle_interface_comes_to_nothing),
 		cmocka_unit_test(the_kernel_may_be_a_window_ahead),
+		cmocka_unit_test(a_reading_torn_by_the_program_is_none),
 		cmocka_unit_test(windows_survive_the_wrap_of_ticks),
 	};
 

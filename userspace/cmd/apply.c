@@ -327,6 +327,7 @@ static void undo_first(struct apply *a)
 	}
 	if (hostports_update(&a->p, &a->g, true, ranges) >= 0)
 		lock_note(a->lock, NULL);
+	pins_remove();
 }
 
 static int change_host(struct apply *a)
@@ -355,6 +356,8 @@ static int change_host(struct apply *a)
 	if (a->first)
 		note_reservation(a);
 	reserve(a);
+	if (a->first) /* so that whoever comes after a kill finds what was begun */
+		pins_make(&a->p);
 	code = apply_attach(a);
 	if (!code)
 		code = apply_xdp(a);

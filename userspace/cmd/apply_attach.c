@@ -176,15 +176,13 @@ static int put_programs(struct apply *a, struct shift_interface *f, const int fd
 		return apply_failed("cannot write the maps", -EIO);
 	for (int egress = 0; egress < 2; egress++) {
 		enum shift_hook hook;
-		bool made;
-		int err = attach_program(f->ifindex, egress, fd[egress], &hook, &made);
+		int err = attach_program(f->ifindex, egress, fd[egress], &hook);
 
 		if (err)
 			return apply_failed(f->name, err);
 		a->attached += !egress;
 		if (!egress)
 			f->hook = (uint8_t)hook;
-		f->made_clsact |= made;
 	}
 	if (apply_write_globals(a))
 		return apply_failed("cannot write the maps", -EIO);

@@ -314,8 +314,10 @@ int cmd_detach(const struct options *o, int argc, char **argv)
 		return code;
 	err = plane_find(&p);
 	code = err ? open_failed(err) : detach(&d, &p);
-	if (err == -ENOENT)
+	if (err == -ENOENT) {
 		give_back_noted(d.lock);
+		pins_remove(); /* some of them, by one that was killed: no maps to go on with */
+	}
 	plane_close(&p);
 	unlock_host(d.lock);
 	return code;

@@ -17,6 +17,7 @@
 #include "userspace/base/ip.h"
 #include "userspace/base/text.h"
 #include "userspace/cmd/cmd.h"
+#include "userspace/cmd/explain_listen.h"
 #include "userspace/cmd/explain_run.h"
 #include "userspace/cmd/verbs.h"
 #include "userspace/plane/bpfsys.h"
@@ -33,13 +34,11 @@ struct inquiry {
 	struct plane p;
 	uint32_t client[4];
 	uint16_t client_port; /* network order, 0: not given */
-	uint32_t to[4];
-	uint16_t to_port;    /* 0: not given */
-	uint8_t to_protocol; /* the same */
+	struct explain_wish wish;
 	int service_id;
 	struct shift_service service;
 	struct shift_listen listen;
-	struct shift_listen udp; /* the one that was asked for as much, if any */
+	struct explain_listens listens;
 	struct shift_record record;
 	bool has_record;
 	uint64_t now; /* boot ns */
@@ -79,61 +78,7 @@ static bool is_udp(const struct inquiry *q)
 	return q->listen.protocol == IPPROTO_UDP;
 }
 
-/* "203.0.113.10:443/udp" */
-static const char *listen_text(const struct shift_listen *l, char ret[72])
-{
-	char address[64];
-
-	snprintf(ret, 72, "%s/%s", text_address(l->address, l->port, address),
-		 l->protocol == IPPROTO_UDP ? "udp" : "tcp");
-	return ret;
-}
-
 /* ---- finding out ---- */
-
-static bool is_asked_for(const struct inquiry *q, const struct shift_listen *l)
-{
-	if (ip_is_v4(l->address) != ip_is_v4(q->client) ||
-	    (q->to_protocol && l->protocol != q->to_protocol))
-		return false;
-	return !q->to_port || (l->port == q->to_port && !memcmp(l->address, q->to, sizeof(q->to)));
-}
-
-/* One that takes connections before one that has left the configuration, then TCP before UDP. */
-static int precedence(const struct shift_listen *l)
-{
-	return !(l->flags & SHIFT_LISTEN_USED)
-		       ? 0
-		       : 1 + (l->protocol == IPPROTO_TCP) + 2 * !(l->flags & SHIFT_LISTEN_DRAIN);
-}
-
-/* The first of those asked for. −ENOENT: there is none, and `all` says which there are. */
-static int find_listen(struct inquiry *q, char *all, size_t size)
-{
-	char text[72];
-	size_t used = 0;
-
-	snprintf(all, size, "nothing");
-	for (uint32_t id = 1; id < SHIFT_MAX_LISTENS; id++) {
-		struct shift_listen l;
-		int err = bpfsys_lookup(q->p.map[PLANE_LISTENS], &id, &l);
-
-		if (err)
-			return err;
-		if (!(l.flags & SHIFT_LISTEN_USED) || l.service != q->service_id)
-			continue;
-		if (used < size && !(l.flags & SHIFT_LISTEN_DRAIN))
-			used += (size_t)snprintf(all + used, size - used, "%s%s", used ? ", " : "",
-						 listen_text(&l, text));
-		if (!is_asked_for(q, &l))
-			continue;
-		if (precedence(&l) > precedence(&q->listen))
-			q->listen = l;
-		if (l.protocol == IPPROTO_UDP && !q->udp.flags && !(l.flags & SHIFT_LISTEN_DRAIN))
-			q->udp = l;
-	}
-	return precedence(&q->listen) ? 0 : -ENOENT;
-}
 
 static int ask(struct inquiry *q, uint16_t port)
 {
@@ -451,7 +396,7 @@ static void print_text(const struct inquiry *q)
 	char client[64], to[72];
 
 	text_address(q->client, q->client_port, client);
-	listen_text(&q->listen, to);
+	explain_listen_text(&q->listen, to);
 	printf("%s to %s: %s%s%s%s%s\n", client, to,
 	       q->arm == ARM_EITHER ? "either arm"
 	       : q->arm == ARM_NEW  ? "new arm"
@@ -505,19 +450,20 @@ static int cannot_ask(int err)
 	return EXIT_FAILED;
 }
 
-static int no_such_listen(const struct inquiry *q, const char *all)
+static int no_such_listen(const struct inquiry *q)
 {
-	const char *protocol = q->to_protocol == IPPROTO_UDP   ? "/udp"
-			       : q->to_protocol == IPPROTO_TCP ? "/tcp"
-							       : "";
+	const char *protocol = q->wish.protocol == IPPROTO_UDP	 ? "/udp"
+			       : q->wish.protocol == IPPROTO_TCP ? "/tcp"
+								 : "";
 	char to[64];
 
-	if (q->to_port)
+	if (q->wish.port)
 		return usage_error("--to: service %.*s does not listen on %s%s; it listens on %s",
-				   SHIFT_NAME, q->service.name, text_address(q->to, q->to_port, to),
-				   protocol, all);
+				   SHIFT_NAME, q->service.name,
+				   text_address(q->wish.address, q->wish.port, to), protocol,
+				   q->listens.all);
 	say("service %.*s has no IPv%d listener for this client; it listens on %s", SHIFT_NAME,
-	    q->service.name, ip_family(q->client), all);
+	    q->service.name, ip_family(q->client), q->listens.all);
 	return EXIT_FAILED;
 }
 
@@ -526,18 +472,18 @@ static void say_protocol(const struct inquiry *q)
 {
 	char text[2][72];
 
-	if (!is_udp(q) && q->udp.flags)
-		say("this is about %s; for UDP: --to %s", listen_text(&q->listen, text[0]),
-		    listen_text(&q->udp, text[1]));
+	if (!is_udp(q) && q->listens.udp.flags)
+		say("this is about %s; for UDP: --to %s", explain_listen_text(&q->listen, text[0]),
+		    explain_listen_text(&q->listens.udp, text[1]));
 }
 
 static int answer(const struct options *o, struct inquiry *q)
 {
-	char all[512];
-	int err = find_listen(q, all, sizeof(all));
+	int err = explain_find_listen(&q->p, q->service_id, q->client, &q->wish, &q->listens);
 
 	if (err == -ENOENT)
-		return no_such_listen(q, all);
+		return no_such_listen(q);
+	q->listen = q->listens.first;
 	if (!err)
 		err = ask(q, q->client_port);
 	if (err)
@@ -590,7 +536,7 @@ int cmd_explain(const struct options *o, int argc, char **argv)
 			if (client)
 				return usage_error("explain: one client, not also '%s'", value);
 			client = value;
-		} else if (ip_parse_listen(value, q.to, &q.to_port, &q.to_protocol)) {
+		} else if (ip_parse_listen(value, q.wish.address, &q.wish.port, &q.wish.protocol)) {
 			return usage_error("--to: '%s' is no address with a port such as "
 					   "203.0.113.10:443, 203.0.113.10:443/udp or "
 					   "[2001:db8::10]:443/tcp",
@@ -603,7 +549,7 @@ int cmd_explain(const struct options *o, int argc, char **argv)
 		return usage_error("explain: '%s' is no address such as 192.0.2.7, 192.0.2.7:1234 "
 				   "or [2001:db8::7]:1234",
 				   client);
-	if (q.to_port && ip_is_v4(q.to) != ip_is_v4(q.client))
+	if (q.wish.port && ip_is_v4(q.wish.address) != ip_is_v4(q.client))
 		return usage_error("explain: client and --to are of different address families");
 	q.changes = json_array();
 	code = explain(o, &q);

@@ -16,13 +16,14 @@ static bool has_tcx(uint32_t ifindex)
 	return n >= 0 || n == -ENOSPC;
 }
 
-static int attach_clsact(uint32_t ifindex, bool egress, int prog_fd, bool *ret_made)
+static int attach_clsact(uint32_t ifindex, bool egress, int prog_fd)
 {
-	int err = tc_clsact_ensure(ifindex, ret_made);
+	bool made;
+	int err = tc_clsact_ensure(ifindex, &made);
 
 	if (!err)
 		err = tc_attach(ifindex, egress, plane_program_name(egress), prog_fd);
-	if (err && *ret_made)
+	if (err && made)
 		tc_clsact_delete(ifindex);
 	return err;
 }
@@ -36,21 +37,19 @@ int attach_makes_qdisc(uint32_t ifindex, bool *ret)
 	return err;
 }
 
-int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret_hook,
-		   bool *ret_made_clsact)
+int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret)
 {
 	struct plane_attachment is;
 	int err = plane_attachment(ifindex, egress, &is);
 
-	*ret_made_clsact = false;
 	if (err)
 		return err;
 	if (is.hook == SHIFT_HOOK_TCX || (is.hook == SHIFT_HOOK_NONE && has_tcx(ifindex))) {
 		err = bpfsys_tcx_attach(ifindex, egress, prog_fd, is.prog_fd);
-		*ret_hook = SHIFT_HOOK_TCX;
+		*ret = SHIFT_HOOK_TCX;
 	} else {
-		err = attach_clsact(ifindex, egress, prog_fd, ret_made_clsact);
-		*ret_hook = SHIFT_HOOK_CLSACT;
+		err = attach_clsact(ifindex, egress, prog_fd);
+		*ret = SHIFT_HOOK_CLSACT;
 	}
 	if (is.prog_fd >= 0)
 		close(is.prog_fd);

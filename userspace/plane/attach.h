@@ -15,8 +15,7 @@
 
 /* Puts `prog_fd` on one side of the interface, in place of ours if one is there. *ret says where it
  * is now. */
-int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret_hook,
-		   bool *ret_made_clsact);
+int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret);
 
 /* Will that make a clsact qdisc? To be noted before, so that whoever comes after a kill knows. */
 int attach_makes_qdisc(uint32_t ifindex, bool *ret);

@@ -13,7 +13,7 @@ B      := build
 
 WARN   := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings
 CFLAGS ?= -O2 -g
-override CFLAGS += -std=gnu11 $(WARN) $(if $(WERROR),-Werror) -D_GNU_SOURCE -I. -MMD -MP
+override CFLAGS += -std=gnu11 $(WARN) $(if $(WERROR),-Werror) -D_GNU_SOURCE -I. -isystem /usr/include/libnl3 -MMD -MP
 LDFLAGS ?= -Wl,-O1,--as-needed,-z,relro,-z,now
 BPFFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Wno-pass-failed \
 	-Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
@@ -32,12 +32,16 @@ HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
 	$(wildcard userspace/net/firewall*.c userspace/cmd/doctor*.c) \
 	$(addprefix userspace/cmd/,apply.c apply_clock.c apply_attach.c apply_xdp.c apply_talk.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
+# shiftctl-tunnel has the verbs about tunnels, started by shiftctl as well; shiftd watches them.
+TUNNELS := $(COMMON) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
+	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
+TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
 
@@ -89,7 +93,7 @@ $(B)/bpf/object.o: userspace/plane/object.S $(B)/bpf/shift_tc.bpf.o
 
 UNIT := $(patsubst tests/unit/test_%.c,$(B)/tests/unit_%,$(wildcard tests/unit/test_*.c))
 # All of our code but the mains, for whatever a test wants of it.
-PARTS := $(filter-out userspace/shiftctl%.c,$(sort $(LIGHT) $(HEAVY)))
+PARTS := $(filter-out userspace/shiftctl%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS)))
 
 $(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
 	@mkdir -p $(@D)
@@ -97,7 +101,7 @@ $(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
 	ar rcs $@ $^
 
 $(B)/tests/unit_%: $(B)/tests/unit/test_%.o $(B)/tests/parts.a
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(HEAVY_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(HEAVY_LIBS) $(TUNNEL_LIBS)
 
 $(B)/tests/bpf_tables: $(call objs,$(wildcard tests/bpf/*.c))
 	@mkdir -p $(@D)

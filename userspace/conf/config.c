@@ -17,6 +17,12 @@ void conf_free(struct config *c)
 {
 	if (!c)
 		return;
+	while (c->lists) {
+		struct conf_list *next = c->lists->next;
+
+		free(c->lists);
+		c->lists = next;
+	}
 	free(c->text);
 	free(c);
 }

@@ -33,6 +33,7 @@
 #define CONF_MAX_GATES	   32
 #define CONF_MAX_STAGES	   32
 #define CONF_MAX_TUNNELS   32
+#define CONF_MAX_ADDRESSES 16 /* of one tunnel */
 
 /* Where in the file something stands, from 1; line 0: it is not in the file. */
 struct conf_at {
@@ -111,14 +112,103 @@ struct conf_gate {
 	enum conf_gate_arm arm;
 };
 
-/* Only what other sections name; the tunnels' own reading comes with the tunnels. */
+/* ---- tunnels: what a tunnel shall be; wg/ makes it so ---- */
+
+#define CONF_KEY	  32 /* bytes of a WireGuard key */
+#define CONF_MAX_PEERS	  2048
+#define CONF_MAX_ALLOWED  8192 /* of one peer */
+#define CONF_MAX_ROUTES	  4096
+#define CONF_MAX_PROPOSAL 16
+
+struct conf_peer {
+	struct conf_at at;
+	struct conf_at public_key_at;
+	struct conf_at endpoint_at;
+	uint8_t public_key[CONF_KEY];
+	bool placeholder;	     /* the key is not known yet */
+	char psk_file[CONF_TEXT];    /* "": none */
+	char endpoint[CONF_HOST];    /* an address or a name; "": the peer finds us */
+	struct conf_address address; /* of the endpoint; family 0: it is a name, or there is none */
+	uint16_t port;		     /* host order */
+	struct conf_address *allowed; /* owned by the configuration */
+	unsigned int n_allowed;
+	uint64_t keepalive_ms; /* 0: off */
+};
+
+struct conf_wireguard {
+	bool given;
+	char key_file[CONF_TEXT];
+	uint16_t listen_port;	 /* 0: any */
+	uint32_t fwmark;	 /* 0: none */
+	struct conf_peer *peers; /* owned by the configuration */
+	unsigned int n_peers;
+};
+
+struct conf_proposal {
+	struct conf_at at;
+	char text[128];
+};
+
+struct conf_ike {
+	bool given;
+	struct conf_address local; /* family 0: charon chooses */
+	char remote[CONF_HOST];	   /* an address or a name; "": any may come */
+	char local_id[CONF_HOST], remote_id[CONF_HOST];
+	char psk_file[CONF_TEXT];
+	char certificate_file[CONF_TEXT], private_key_file[CONF_TEXT], ca_file[CONF_TEXT];
+	struct conf_proposal proposals[CONF_MAX_PROPOSAL];
+	unsigned int n_proposals;
+	struct conf_proposal esp_proposals[CONF_MAX_PROPOSAL];
+	unsigned int n_esp_proposals;
+	uint64_t dpd_ms;
+	uint64_t ike_lifetime_ms, lifetime_ms; /* 0: charon's own */
+	char vici[CONF_TEXT];		       /* charon's socket */
+};
+
+enum conf_cipher { CONF_AES128_CBC, CONF_AES192_CBC, CONF_AES256_CBC };
+
+struct conf_static {
+	bool given;
+	struct conf_at at;
+	struct conf_address local, remote; /* family 0: not given */
+	char key_file[CONF_TEXT];
+	enum conf_cipher cipher;
+	uint64_t lifetime_ms; /* of a key, hard */
+	uint64_t overlap_ms;  /* how long the old key still receives */
+};
+
+struct conf_probe {
+	bool given;
+	struct conf_at at;
+	struct conf_address address;
+	uint64_t interval_ms, max_rtt_ms, hold_ms;
+	uint16_t max_loss; /* hundredths of a percent */
+	uint16_t rise, fall;
+	bool mtu; /* look for packets that are too big to pass */
+};
+
 struct conf_tunnel {
 	struct conf_at at;
 	struct conf_at name_at;
 	struct conf_at backup_at;
+	struct conf_at ipsec_at;
 	char name[CONF_NAME];
-	char backup[CONF_NAME];		 /* "" when not given */
-	struct conf_interface interface; /* of a WireGuard tunnel; "" otherwise */
+	char backup[CONF_NAME]; /* "" when not given */
+	struct conf_interface interface;
+	struct conf_address addresses[CONF_MAX_ADDRESSES];
+	unsigned int n_addresses;
+	uint16_t mtu;	/* 0: computed from the way to the endpoint */
+	uint32_t if_id; /* of an IPsec interface; 0: made of the name */
+	struct conf_wireguard wireguard;
+	struct conf_ike ike;
+	struct conf_static fixed;    /* `static` */
+	struct conf_address *routes; /* owned by the configuration */
+	unsigned int n_routes;
+	uint32_t table;	 /* 0: main */
+	uint32_t metric; /* of the routes of the tunnel in use */
+	struct conf_address
+		source; /* preferred source of the routes; family 0: the kernel's choice */
+	struct conf_probe probe;
 };
 
 struct conf_stage {
@@ -171,6 +261,7 @@ struct config {
 	unsigned int n_tunnels;
 	char *text; /* the file's bytes, for showing a line; owned */
 	size_t text_size;
+	struct conf_list *lists; /* what the lists of any length are kept in; owned */
 };
 
 /* Complaints, in the order of the file. A warning does not make the file unusable. */

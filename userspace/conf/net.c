@@ -122,26 +122,69 @@ const char *endpoint_parse(const char *text, struct endpoint *ret)
 	return host_unfit(ret->host);
 }
 
-static int read_endpoint(const struct field *f, void *ret)
+static int take_endpoint(const struct field *f, struct endpoint *ret)
 {
 	const char *text = f->node->text, *wrong;
-	struct endpoint e;
 
-	(void)ret;
+	memset(ret, 0, sizeof(*ret));
 	/* Without a port an IPv6 address may stand alone. */
-	if (!(f->row->flags & ROW_NEED_PORT) && address_parse(text, &e.address))
+	if (!(f->row->flags & ROW_NEED_PORT) && address_parse(text, &ret->address)) {
+		snprintf(ret->host, sizeof(ret->host), "%.*s", INET6_ADDRSTRLEN, text);
+		ret->port = -1;
 		return 0;
-	wrong = endpoint_parse(text, &e);
+	}
+	wrong = endpoint_parse(text, ret);
 	if (wrong)
 		return field_must(f, "%s", wrong);
-	if (e.port < 0 && f->row->flags & ROW_NEED_PORT)
+	if (ret->port < 0 && f->row->flags & ROW_NEED_PORT)
 		return field_bad(f, "needs a port, such as %s:443", text);
-	if (!e.address.family && f->row->flags & ROW_NO_NAME)
+	if (!ret->address.family && f->row->flags & ROW_NO_NAME)
 		return field_must(f, "an address, not a name");
 	return 0;
 }
 
+static int read_endpoint(const struct field *f, void *ret)
+{
+	struct endpoint e;
+
+	(void)ret;
+	return take_endpoint(f, &e);
+}
+
 const struct type type_endpoint = {"an address or name, with a port behind a colon", read_endpoint};
+
+static int read_peer_endpoint(const struct field *f, void *ret)
+{
+	struct conf_peer *p = ret;
+	struct endpoint e;
+
+	if (take_endpoint(f, &e))
+		return -EINVAL;
+	p->endpoint_at = f->node->at;
+	p->address = e.address;
+	p->address.at = f->node->at;
+	p->port = (uint16_t)e.port;
+	snprintf(p->endpoint, sizeof(p->endpoint), "%s", e.host);
+	return 0;
+}
+
+const struct type type_peer_endpoint = {"ADDRESS:PORT or NAME:PORT, such as vpn.aws.example:51820",
+					read_peer_endpoint};
+
+static int read_remote(const struct field *f, void *ret)
+{
+	struct endpoint e;
+
+	if (take_endpoint(f, &e))
+		return -EINVAL;
+	if (e.port >= 0)
+		return field_must(f, "an address or name without a port: IKE has its own, 500 and "
+				     "4500");
+	snprintf(ret, CONF_HOST, "%s", e.host);
+	return 0;
+}
+
+const struct type type_remote = {"an address or a DNS name", read_remote};
 
 /* ---- URLs ---- */
 

@@ -26,6 +26,7 @@
 #include "userspace/conf/utf8.h"
 
 struct walk {
+	struct config *config;
 	struct conf_errors *errors;
 	char path[SCHEMA_PATH]; /* in the file: "backends[1].weight" */
 };
@@ -35,6 +36,7 @@ union scratch {
 	struct conf_backend backend;
 	struct conf_listen listen;
 	struct conf_gate gate;
+	struct conf_peer peer;
 	char text[YAML_TEXT + 1];
 };
 
@@ -360,6 +362,7 @@ static void walk_list(struct walk *w, const struct row *row, const struct yaml_n
 	const struct field f = {w->errors, row, list, w->path};
 	const struct row *each = find_row(row->path, "[]");
 	size_t length = strlen(w->path);
+	char *elements = NULL;
 	unsigned int i = 0;
 
 	if (!list->n && !(row->flags & ROW_EMPTY))
@@ -367,8 +370,18 @@ static void walk_list(struct walk *w, const struct row *row, const struct yaml_n
 	if (list->n > row->max)
 		field_bad(&f, "must have at most %u entries, has %u", (unsigned int)row->max,
 			  list->n);
+	if (row->flags & ROW_GROWS && base) {
+		elements = schema_keep(w->config, list->n, row->size);
+		if (!elements && list->n) {
+			field_bad(&f, "%s", strerror(ENOMEM));
+			return;
+		}
+		memcpy(base + row->to, &elements, sizeof(elements));
+	} else if (row->to && base) {
+		elements = base + row->to;
+	}
 	for (const struct yaml_node *n = list->first; n && i < row->max; n = n->next, i++) {
-		char *element = row->to && base ? base + row->to + (size_t)i * row->size : NULL;
+		char *element = elements ? elements + (size_t)i * row->size : NULL;
 
 		if (element) {
 			memcpy(element, &n->at, sizeof(n->at));
@@ -404,9 +417,20 @@ static void walk_value(struct walk *w, const struct row *row, const struct yaml_
 		field_must(&f, "%s", want_of(row));
 }
 
+void *schema_keep(struct config *c, size_t n, size_t size)
+{
+	struct conf_list *l = n ? calloc(1, sizeof(*l) + n * size) : NULL;
+
+	if (!l)
+		return NULL;
+	l->next = c->lists;
+	c->lists = l;
+	return l->element;
+}
+
 void schema_read(const struct yaml_node *root, struct config *c, struct conf_errors *errors)
 {
-	struct walk w = {.errors = errors};
+	struct walk w = {.config = c, .errors = errors};
 
 	set_defaults(&w, "", (char *)c);
 	if (root->kind != YAML_IS_MAP) {

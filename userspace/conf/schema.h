@@ -26,6 +26,9 @@
 #define ROW_ANY_BITS  0x80  /* a CIDR's host bits may be set: an interface's address */
 #define ROW_NEED_PORT 0x100 /* the port may not be left out */
 #define ROW_NO_NAME   0x800 /* no DNS name */
+/* A list of any length up to `max`: at `to` is a pointer to its elements, which the configuration
+ * owns. */
+#define ROW_GROWS 0x1000
 
 struct field;
 
@@ -74,6 +77,14 @@ int field_bad(const struct field *f, const char *format, ...) __attribute__((for
 
 /* What the value is, for a message: -3, "a b", a list. Returns ret. */
 const char *field_shown(const struct field *f, char ret[64]);
+
+struct conf_list {
+	struct conf_list *next;
+	char element[] __attribute__((aligned(8)));
+};
+
+/* Zeroed memory that lives as long as the configuration; NULL: there is none. */
+void *schema_keep(struct config *c, size_t n, size_t size);
 
 /* Fills *c from the tree; complains of all that is wrong with single values. */
 void schema_read(const struct yaml_node *root, struct config *c, struct conf_errors *errors);

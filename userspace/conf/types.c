@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "userspace/base/key.h"
 #include "userspace/base/text.h"
 
 /* ---- numbers ---- */
@@ -179,46 +180,48 @@ const struct type type_name = {
 	"'_'",
 	read_name};
 
+/* A text is kept where the row has room for it. */
+static int keep(const struct field *f, void *ret)
+{
+	if (!f->row->size)
+		return 0;
+	if (strlen(f->node->text) >= f->row->size)
+		return field_bad(f, "must be shorter than %u bytes", f->row->size);
+	snprintf(ret, f->row->size, "%s", f->node->text);
+	return 0;
+}
+
 static int read_any(const struct field *f, void *ret)
 {
-	(void)ret;
 	if (!f->node->text[0])
 		return field_bad(f, "must not be empty");
-	return 0;
+	return keep(f, ret);
 }
 
 const struct type type_text = {"a text", read_any};
 
 static int read_path(const struct field *f, void *ret)
 {
-	(void)ret;
 	if (f->node->text[0] != '/')
 		return field_must(f, "%s", f->row->type->want);
 	if (f->node->text[strlen(f->node->text) - 1] == '/')
 		return field_must(f, "a file, not a folder");
-	return 0;
+	return keep(f, ret);
 }
 
 const struct type type_path = {"the full path of a file, such as /etc/shift/tsig.key", read_path};
 
-/* The base64 of 32 bytes: 43 characters, of which the last has two bits to spare, and a '='. */
-static bool is_key(const char *text)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				     "0123456789+/";
-
-	if (strlen(text) != 44 || strspn(text, digits) != 43 || text[43] != '=')
-		return false;
-	return (strchr(digits, text[42]) - digits) % 4 == 0;
-}
-
 static int read_key(const struct field *f, void *ret)
 {
-	(void)ret;
-	if (is_key(f->node->text))
+	struct conf_peer *p = ret;
+
+	if (!key_parse(f->node->text, p->public_key)) {
+		p->public_key_at = f->node->at;
 		return 0;
+	}
 	/* Examples have it, and a file may be checked before the other side's key is known. */
 	if (!strcmp(f->node->text, "\xe2\x80\xa6") || !strcmp(f->node->text, "...")) {
+		p->placeholder = true;
 		conf_complain(f->errors, true, f->node->at, f->path,
 			      "is a placeholder: put what `wg pubkey` printed on the other side");
 		return 0;
@@ -227,6 +230,34 @@ static int read_key(const struct field *f, void *ret)
 }
 
 const struct type type_key = {"a WireGuard public key: 44 characters of base64", read_key};
+
+/* What strongSwan takes: words of letters and digits with '-' between them. */
+static int read_proposal(const struct field *f, void *ret)
+{
+	struct conf_proposal *p = ret;
+	const char *text = f->node->text;
+
+	if (!text[0] || text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-_")] ||
+	    strlen(text) >= sizeof(p->text))
+		return field_must(f, "%s", f->row->type->want);
+	p->at = f->node->at;
+	snprintf(p->text, sizeof(p->text), "%s", text);
+	return 0;
+}
+
+const struct type type_proposal = {"algorithms such as aes256-sha384-ecp384", read_proposal};
+
+static int read_boolean(const struct field *f, void *ret)
+{
+	bool yes = !strcmp(f->node->text, "true");
+
+	if (f->node->quoted || (!yes && strcmp(f->node->text, "false") != 0))
+		return field_must(f, "true or false");
+	memcpy(ret, &yes, sizeof(yes));
+	return 0;
+}
+
+const struct type type_boolean = {"true or false", read_boolean};
 
 /* ---- ports ---- */
 

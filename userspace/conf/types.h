@@ -14,10 +14,12 @@ extern const struct type type_share;	/* uint16_t, hundredths of a percent */
 extern const struct type type_duration; /* uint64_t, ms */
 extern const struct type type_enum;	/* row->size bytes: row->min + place in row->names */
 extern const struct type type_name;	/* char[CONF_NAME] */
-extern const struct type type_text;	/* nothing, as those down to type_key */
-extern const struct type type_path;
-extern const struct type type_key;
-extern const struct type type_ports; /* uint16_t[2] */
+extern const struct type type_text;	/* char[row->size]; nothing when that is 0 */
+extern const struct type type_path;	/* the same */
+extern const struct type type_key;	/* struct conf_peer: its key */
+extern const struct type type_boolean;	/* bool */
+extern const struct type type_proposal; /* struct conf_proposal */
+extern const struct type type_ports;	/* uint16_t[2] */
 
 /* address.c */
 extern const struct type type_address;	 /* struct conf_address, `at` too */
@@ -27,10 +29,12 @@ extern const struct type type_target;	 /* struct conf_backend: host, address, po
 extern const struct type type_interface; /* struct conf_interface */
 
 /* net.c */
-extern const struct type type_host;	/* char[CONF_HOST] */
-extern const struct type type_endpoint; /* nothing */
-extern const struct type type_resolver; /* nothing */
-extern const struct type type_url;	/* char[CONF_HOST]: its host */
+extern const struct type type_host;	     /* char[CONF_HOST] */
+extern const struct type type_endpoint;	     /* nothing */
+extern const struct type type_peer_endpoint; /* struct conf_peer: its endpoint */
+extern const struct type type_remote;	     /* char[CONF_HOST] */
+extern const struct type type_resolver;	     /* nothing */
+extern const struct type type_url;	     /* char[CONF_HOST]: its host */
 
 /* gate.c: nothing */
 extern const struct type type_source;

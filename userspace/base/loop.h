@@ -34,19 +34,30 @@ struct loop_timer {
 };
 
 int loop_make(struct loop **ret);
+/* Not from within loop_run. NULL is fine. Timers that are still set are stopped, descriptors stay
+ * open, signals stay blocked. */
 void loop_free(struct loop *l);
 /* CLOCK_BOOTTIME, ns: it goes on while the host sleeps. */
 uint64_t loop_now(void);
 
-int loop_watch(struct loop *l, int fd, unsigned int events, loop_fd_cb cb,
-	       void *arg);		   /* again: changes it */
-void loop_unwatch(struct loop *l, int fd); /* before closing it */
-/* One shot. Set again from its own callback to repeat. 0 or -ENOMEM. */
+/* Again: changes it. An error or hang-up comes as what is watched for. -EINVAL for no events:
+ * loop_unwatch is for that; -EPERM: a file that is always ready; -ENOMEM; what epoll says. */
+int loop_watch(struct loop *l, int fd, unsigned int events, loop_fd_cb cb, void *arg);
+/* Before closing it. One that is not watched is left alone. */
+void loop_unwatch(struct loop *l, int fd);
+/*
+ * One shot. Set again from its own callback to repeat; one that is set is moved. A time that has
+ * passed is the next turn's. 0, or -ENOMEM and it is not set; moving never fails. The callback's
+ * `now` is the same for all that fire in one turn.
+ */
 int loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t at, loop_timer_cb cb, void *arg);
 void loop_timer_stop(struct loop *l, struct loop_timer *t);
-/* Blocks the signal and hands it to cb. */
+/* Blocks the signal and hands it to cb; again: to another. A child unblocks it before it executes
+ * anything. */
 int loop_signal(struct loop *l, int signal, loop_signal_cb cb, void *arg);
 
-/* Until loop_stop; its code. −errno when the loop itself breaks. */
+/* Until loop_stop; its code. No callback runs after the one that stops. −errno when the loop itself
+ * breaks. */
 int loop_run(struct loop *l);
+/* Before loop_run: that returns at once. */
 void loop_stop(struct loop *l, int code);

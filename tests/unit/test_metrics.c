@@ -298,13 +298,17 @@ static int add(char *buf, size_t size, const char *label, const char *uom, const
 
 static void perfdata_is_added_or_not_touched(void **state)
 {
-	char buf[12] = "", huge[1200] = "";
+	char buf[12] = "", fits[13], huge[1200] = "";
 
 	(void)state;
 	assert_int_equal(add(buf, sizeof(buf), "a", NULL, NULL), 0);
 	assert_int_equal(add(buf, sizeof(buf), "b", "s", NULL), 0);
 	assert_string_equal(buf, "a=1 b=1s");
-	assert_int_equal(add(buf, sizeof(buf), "cc", NULL, NULL), -ENOSPC);
+	assert_int_equal(add(buf, sizeof(buf), "c", NULL, NULL), -ENOSPC);
+	assert_int_equal(add(buf, 4, "c", NULL, NULL), -ENOSPC);
+	strcpy(fits, buf);
+	assert_int_equal(add(fits, sizeof(fits), "c", NULL, NULL), 0);
+	assert_string_equal(fits, "a=1 b=1s c=1");
 	assert_int_equal(add(buf, sizeof(buf), "", NULL, NULL), -EINVAL);
 	assert_int_equal(add(buf, sizeof(buf), "a=b", NULL, NULL), -EINVAL);
 	assert_int_equal(add(buf, sizeof(buf), "a|b", NULL, NULL), -EINVAL);

@@ -19,8 +19,8 @@
  * dead for good does. With a cap of 16 holds, a link that flaps faster than flap_ns is gone back
  * to at most 5 + time / cap times.
  *
- * A pin wins over all of this. Members are known by their place: when the chain of the
- * configuration changes, the caller starts again with failover_init.
+ * A pin wins over all of this; going by hand does not win over the dead. Members are known by their
+ * place: when the chain of the configuration changes, the caller starts again with failover_init.
  *
  * Weaknesses: a standby WireGuard tunnel with neither probe nor keepalive has no way to show that
  * it lives again, so it stays down and is never gone back to.
@@ -239,7 +239,7 @@ static unsigned int choose(const struct failover *f, const struct failover_rules
 	unsigned int to;
 	uint64_t at;
 
-	if (f->go != FAILOVER_NONE) {
+	if (f->go != FAILOVER_NONE && f->member[f->go].state != HEALTH_DOWN) {
 		*cause = FAILOVER_HAND;
 		return f->go;
 	}
@@ -441,7 +441,7 @@ unsigned int failover_step(struct failover *f, const struct failover_rules *r, u
 	note_members(f, n, now);
 	note_flap(f, r, now, false);
 	to = choose(f, r, n, now, &cause);
-	if (to != f->active)
+	if (to != f->active && f->degraded_since)
 		note_flap(f, r, now, cause == FAILOVER_WORSE || cause == FAILOVER_BACK);
 	*switched = switch_to(f, to, cause, now);
 	f->go = FAILOVER_NONE;

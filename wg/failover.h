@@ -79,7 +79,8 @@ uint64_t failover_hold(const struct failover *f, const struct failover_rules *r)
 /* By hand: FAILOVER_NONE takes the pin away. */
 void failover_pin(struct failover *f, unsigned int member);
 /* By hand: this one at the next step, without a pin (one that is there is taken away); it then
- * stays by the rules from here (a better one only after hold; away at once if it is down). */
+ * stays by the rules from here (a better one only after hold). One that is down is not gone to:
+ * that takes a pin. */
 void failover_go(struct failover *f, unsigned int member, uint64_t now);
 /* The time at which the next step could differ though no state changes; 0: never. */
 uint64_t failover_next(const struct failover *f, const struct failover_rules *r, uint64_t now);

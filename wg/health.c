@@ -159,11 +159,15 @@ void health_init(struct health *h, const struct health_rules *r, uint64_t now)
 	say(h, "not looked at yet");
 }
 
+/* What was lost in an outage says nothing about now; what was lost before any verdict does. */
 static void decide_up(struct health *h)
 {
+	if (h->scored) {
+		h->up_probes = 1;
+		h->up_lost = 0;
+	}
 	h->score = top(h);
 	h->scored = true;
-	h->up_probes = h->up_lost = 0;
 	h->slow = h->lossy = false;
 }
 

@@ -271,10 +271,11 @@ static int send_one(struct probe *p, uint32_t size, bool sized, uint64_t now, ui
 	f->sent = stamp();
 	err = send_packet(p, packet, (size_t)n);
 	/* The socket is bound to a number, and the device may have another by now. */
-	if ((err == -ENODEV || err == -ENXIO || err == -ENETUNREACH) && p->device[0] &&
-	    !bind_device(p)) {
+	if ((err == -ENODEV || err == -ENXIO || err == -ENETUNREACH) && p->device[0]) {
+		err = bind_device(p);
 		f->sent = stamp();
-		err = send_packet(p, packet, (size_t)n);
+		if (!err)
+			err = send_packet(p, packet, (size_t)n);
 	}
 	if (err)
 		f->done = true;

@@ -5,15 +5,12 @@
 
 enum { EMPTY, ON_ITS_WAY, ANSWERED, LOST };
 
-/* Newest first, since sequence numbers come round; −1: not in the window. */
+/* −1: not in the window. */
 static int find(const struct window *w, uint16_t seq)
 {
-	for (unsigned int i = 1; i <= WINDOW_SIZE; i++) {
-		unsigned int at = (w->next + WINDOW_SIZE - i) % WINDOW_SIZE;
-
-		if (w->slot[at].state != EMPTY && w->slot[at].seq == seq)
-			return (int)at;
-	}
+	for (int i = 0; i < WINDOW_SIZE; i++)
+		if (w->slot[i].state != EMPTY && w->slot[i].seq == seq)
+			return i;
 	return -1;
 }
 

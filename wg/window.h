@@ -10,6 +10,7 @@
 
 #define WINDOW_SIZE 64
 
+/* Zeroed before its first use. */
 struct window {
 	struct {
 		uint64_t sent_at, rtt_ns;
@@ -24,37 +25,21 @@ struct window {
 struct window_stats {
 	unsigned int decided; /* answered or lost, in the window */
 	unsigned int lost;
-	uint16_t loss; /* hundredths of a percent */
-	uint64_t min_ns, p50_ns, p95_ns, max_ns;
-	uint64_t
-		jitter_ns; /* mean of the differences of neighbours (RFC 3550's idea, unsmoothed) */
+	uint16_t loss;				 /* hundredths of a percent, rounded */
+	uint64_t min_ns, p50_ns, p95_ns, max_ns; /* nearest rank; 0: nothing was answered */
+	uint64_t jitter_ns; /* mean of the differences of neighbours that were answered (RFC 3550's
+			       idea, unsmoothed) */
 };
 
+/* What is still on its way WINDOW_SIZE probes later counts as lost. */
 void window_sent(struct window *w, uint16_t seq, uint64_t now);
 /* True and the RTT when it was waited for; a second answer or one after its loss was counted
- * changes nothing but `duplicates` and `late`. */
+ * changes nothing but `duplicates` and `late`. An RTT is never 0. */
 bool window_answered(struct window *w, uint16_t seq, uint64_t now, uint64_t *ret_rtt);
-/* Marks as lost what was sent longer than `timeout` ago; how many. */
+/* Lost at once: it never left. */
+void window_lost(struct window *w, uint16_t seq);
+/* Marks as lost what was sent `timeout` ago or longer; how many. */
 unsigned int window_expire(struct window *w, uint64_t now, uint64_t timeout);
 /* When the next one on its way would be lost; 0: none is on its way. */
 uint64_t window_next_loss(const struct window *w, uint64_t timeout);
 void window_stats(const struct window *w, struct window_stats *ret);
-
-/*
- * The search for the largest packet that passes (RFC 8899's idea): sizes are of the whole inner IP
- * packet. Starts at `floor`, which must pass, then `top`, then halves between. A size counts as too
- * big after 3 lost probes while ones of `floor` pass.
- */
-struct mtu_search {
-	uint32_t floor, top;
-	uint32_t good; /* passes; 0: nothing yet */
-	uint32_t bad;  /* does not pass; 0: nothing yet */
-	uint32_t size; /* under test; 0: done */
-	unsigned int tries;
-	bool checking; /* a probe of `floor` tells a lost path from a size too big */
-};
-
-void mtu_search_start(struct mtu_search *s, uint32_t floor, uint32_t top);
-/* The size to send next; 0: done, `good` is the answer (0: not even `floor` passes). */
-uint32_t mtu_search_size(const struct mtu_search *s);
-void mtu_search_result(struct mtu_search *s, bool passed);

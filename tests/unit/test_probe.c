@@ -1,0 +1,780 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Probes on real sockets: this process's own network namespace (HERE), a router and the host that
+ * is probed, in namespaces without a name, so that they end with the process.
+ *
+ *   HERE a0 198.18.1.1 ---- .2 r0 HOP r1 198.18.2.1 ---- .2 b0 PEER    (and 2001:db8:1::, :2::)
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "userspace/base/ip.h"
+#include "wg/burst.h"
+#include "wg/probe.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(*(a)))
+#define MS	 UINT64_C(1000000)
+#define S	 (1000 * MS)
+
+enum { HERE, HOP, PEER };
+
+static int ns[3] = {-1, -1, -1};
+static const char *why_not; /* NULL: there are namespaces */
+
+/* Each test runs for both. */
+static const char *const peers[] = {"198.18.2.2", "2001:db8:2::2"};
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * S + (uint64_t)t.tv_nsec;
+}
+
+static void enter(int which)
+{
+	assert_int_equal(setns(ns[which], CLONE_NEWNET), 0);
+}
+
+static int run(int which, const char *command)
+{
+	int code;
+
+	enter(which);
+	code = system(command);
+	enter(HERE);
+	return code;
+}
+
+#define MUST(which, command) assert_int_equal(run(which, command), 0)
+
+static const char build[] =
+	"set -e; a=/proc/$PPID/fd/%d r=/proc/$PPID/fd/%d b=/proc/$PPID/fd/%d;"
+	"ip link add a0 type veth peer name r0 netns $r;"
+	"ip addr add 198.18.1.1/24 dev a0; ip addr add 2001:db8:1::1/64 dev a0 nodad;"
+	"ip addr add fe80::a/64 dev a0 nodad; ip link set a0 up;"
+	"ip route add 198.18.2.0/24 via 198.18.1.2; ip route add 2001:db8:2::/64 via 2001:db8:1::2";
+
+static void build_here(void)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command), build, ns[HERE], ns[HOP], ns[PEER]);
+	MUST(HERE, command);
+	MUST(HOP, "ip addr add 198.18.1.2/24 dev r0; ip addr add 2001:db8:1::2/64 dev r0 nodad;"
+		  "ip addr add fe80::b/64 dev r0 nodad; ip link set r0 up");
+}
+
+static int set_up(void **state)
+{
+	static const char quiet[] = "sysctl -qw net.ipv6.conf.all.accept_dad=0 "
+				    "net.ipv6.conf.default.accept_dad=0; ip link set lo up";
+	char command[256];
+
+	(void)state;
+	if (geteuid()) {
+		why_not = "needs root";
+		return 0;
+	}
+	for (int i = 0; i < 3; i++) {
+		if (unshare(CLONE_NEWNET)) {
+			why_not = "cannot make a network namespace";
+			return 0;
+		}
+		ns[i] = open("/proc/self/ns/net", O_RDONLY);
+		assert_true(ns[i] >= 0);
+		assert_int_equal(system(quiet), 0);
+	}
+	enter(HERE);
+	build_here();
+	snprintf(command, sizeof(command),
+		 "ip link add r1 type veth peer name b0 netns /proc/$PPID/fd/%d", ns[PEER]);
+	MUST(HOP, command);
+	MUST(HOP,
+	     "ip addr add 198.18.2.1/24 dev r1; ip addr add 2001:db8:2::1/64 dev r1 nodad;"
+	     "ip link set r1 up; sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+	MUST(PEER, "ip addr add 198.18.2.2/24 dev b0; ip addr add 2001:db8:2::2/64 dev b0 nodad;"
+		   "ip link set b0 up; ip route add default via 198.18.2.1;"
+		   "ip route add default via 2001:db8:2::1");
+	return 0;
+}
+
+static void need_namespaces(void)
+{
+	if (!why_not)
+		return;
+	print_message("skipped: %s\n", why_not);
+	skip();
+}
+
+static struct probe *open_to(const char *text)
+{
+	uint32_t address[4];
+	struct probe *p = NULL;
+	uint16_t port;
+
+	assert_int_equal(ip_parse(text, address, &port), 0);
+	assert_int_equal(probe_open("a0", address, &p), 0);
+	return p;
+}
+
+/* Waits up to `ms` for an event that counts. */
+static int wait_event(struct probe *p, unsigned int ms, struct probe_event *e)
+{
+	uint64_t end = now() + ms * MS;
+
+	for (;;) {
+		struct pollfd fd = {.fd = probe_fd(p), .events = POLLIN};
+		int n = probe_read(p, now(), e);
+
+		if (n || now() >= end)
+			return n;
+		poll(&fd, 1, (int)((end - now()) / MS + 1));
+	}
+}
+
+/* The kernel has to find the neighbours' addresses first. */
+static void warm(struct probe *p)
+{
+	struct probe_event e;
+
+	for (int i = 0; i < 10; i++)
+		if (!probe_send(p, now()) && wait_event(p, 1000, &e) == 1)
+			return;
+	fail_msg("no answer at all");
+}
+
+static void an_answer_gives_the_round_trip(void **state)
+{
+	static const char *const local[] = {"198.18.1.2", "2001:db8:1::2", "fe80::b"};
+	struct probe_event e;
+
+	(void)state;
+	need_namespaces();
+	for (size_t i = 0; i < COUNT(local); i++) {
+		struct probe *p = open_to(local[i]);
+
+		warm(p);
+		probe_close(p);
+	}
+	for (size_t i = 0; i < COUNT(peers); i++) {
+		struct probe *p = open_to(peers[i]);
+		uint64_t answered;
+
+		warm(p);
+		answered = probe_window(p)->answered;
+		assert_int_equal(probe_send(p, now()), 0);
+		usleep(300000); /* a reader that comes late is not the path's fault */
+		assert_int_equal(wait_event(p, 1000, &e), 1);
+		assert_int_equal(e.size, 0);
+		assert_int_equal(e.mtu, 0);
+		assert_in_range(e.rtt_ns, 1, 200 * MS);
+		assert_int_equal(probe_window(p)->answered, answered + 1);
+		probe_close(p);
+	}
+}
+
+static void what_cannot_leave_is_lost_at_once(void **state)
+{
+	uint32_t address[4];
+	struct probe *p = NULL;
+	uint16_t port, seq;
+
+	(void)state;
+	need_namespaces();
+	for (size_t i = 0; i < COUNT(peers); i++) {
+		assert_int_equal(ip_parse(peers[i], address, &port), 0);
+		assert_int_equal(probe_open("nothing", address, &p), -ENODEV);
+		assert_int_equal(probe_open("a-name-that-is-too-long", address, &p), -ENODEV);
+		assert_null(p);
+		assert_int_equal(probe_open("a0", address, &p), 0);
+		assert_int_equal(probe_send_sized(p, 1501, now(), &seq), -EMSGSIZE);
+		assert_int_equal(probe_send_sized(p, PROBE_MAX + 1, now(), &seq), -EMSGSIZE);
+		assert_int_equal(probe_send_sized(p, 20, now(), &seq), -EINVAL);
+		assert_int_equal(probe_window(p)->sent, 0);
+		MUST(HERE, "ip link set a0 down");
+		assert_true(probe_send(p, now()) < 0);
+		assert_int_equal(probe_window(p)->sent, 1);
+		assert_int_equal(probe_window(p)->lost, 1);
+		MUST(HERE, "ip link del a0");
+		assert_int_equal(probe_send(p, now()), -ENODEV);
+		assert_int_equal(probe_window(p)->lost, 2);
+		build_here();
+		warm(p); /* the new one of this name */
+		probe_close(p);
+		p = NULL;
+	}
+}
+
+static void a_peer_that_is_down_loses_all(void **state)
+{
+	(void)state;
+	need_namespaces();
+	for (size_t i = 0; i < COUNT(peers); i++) {
+		struct probe *p = open_to(peers[i]);
+		struct window_stats s;
+		struct probe_event e;
+		uint64_t lost;
+
+		warm(p);
+		lost = probe_window(p)->lost;
+		MUST(PEER, "ip link set b0 down");
+		for (int j = 0; j < 3; j++)
+			assert_int_equal(probe_send(p, now()), 0);
+		assert_int_equal(wait_event(p, 150, &e), 0);
+		assert_int_equal(probe_expire(p, now(), 100 * MS), 3);
+		assert_int_equal(probe_expire(p, now(), 100 * MS), 0);
+		assert_int_equal(probe_window(p)->lost, lost + 3);
+		window_stats(probe_window(p), &s);
+		assert_int_equal(s.lost, lost + 3);
+		/* Links that go down lose IPv6 addresses and routes. */
+		MUST(PEER, "ip link set b0 up; ip addr replace 2001:db8:2::2/64 dev b0 nodad;"
+			   "ip route replace default via 198.18.2.1;"
+			   "ip route replace default via 2001:db8:2::1");
+		warm(p);
+		probe_close(p);
+	}
+}
+
+static void others_pings_do_not_wake_us(void **state)
+{
+	(void)state;
+	need_namespaces();
+	for (size_t i = 0; i < COUNT(peers); i++) {
+		struct probe *p = open_to(peers[i]), *other = open_to(peers[i]);
+		struct pollfd fd = {.fd = probe_fd(p), .events = POLLIN};
+		struct probe_event e;
+
+		warm(other);
+		for (int j = 0; j < 20; j++) {
+			assert_int_equal(probe_send(other, now()), 0);
+			assert_int_equal(wait_event(other, 1000, &e), 1);
+		}
+		assert_int_equal(poll(&fd, 1, 0), 0);
+		probe_close(p);
+		probe_close(other);
+	}
+}
+
+/* ---- forged answers ---- */
+
+static int raw_in(int which, int family)
+{
+	int fd;
+
+	enter(which);
+	fd = socket(family, SOCK_RAW, family == AF_INET ? (int)IPPROTO_ICMP : (int)IPPROTO_ICMPV6);
+	enter(HERE);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static void sum(uint8_t *icmp, size_t n)
+{
+	uint32_t total = 0;
+
+	icmp[2] = icmp[3] = 0;
+	for (size_t i = 0; i + 1 < n; i += 2)
+		total += (uint32_t)icmp[i] << 8 | icmp[i + 1];
+	while (total >> 16)
+		total = (total & 0xffff) + (total >> 16);
+	icmp[2] = (uint8_t)(~total >> 8);
+	icmp[3] = (uint8_t)~total;
+}
+
+struct forger {
+	int family;
+	int peer, hop;	      /* raw sockets there */
+	uint8_t request[256]; /* the last, from its ICMP header */
+	size_t size;
+};
+
+static struct forger forger(size_t i)
+{
+	struct forger f = {.family = i ? AF_INET6 : AF_INET};
+
+	MUST(PEER, "sysctl -qw net.ipv4.icmp_echo_ignore_all=1 net.ipv6.icmp.echo_ignore_all=1");
+	f.peer = raw_in(PEER, f.family);
+	f.hop = raw_in(HOP, f.family);
+	return f;
+}
+
+static void forger_end(struct forger *f)
+{
+	close(f->peer);
+	close(f->hop);
+	MUST(PEER, "sysctl -qw net.ipv4.icmp_echo_ignore_all=0 net.ipv6.icmp.echo_ignore_all=0");
+}
+
+/* The next request that reaches the peer. */
+static void overhear(struct forger *f)
+{
+	size_t header = f->family == AF_INET ? 20 : 0;
+
+	for (;;) {
+		struct pollfd fd = {.fd = f->peer, .events = POLLIN};
+		uint8_t packet[512];
+		ssize_t n;
+
+		assert_int_equal(poll(&fd, 1, 3000), 1);
+		n = recv(f->peer, packet, sizeof(packet), 0);
+		if (n < (ssize_t)header + 16 || packet[header] != (f->family == AF_INET ? 8 : 128))
+			continue;
+		f->size = (size_t)n - header;
+		assert_true(f->size <= sizeof(f->request));
+		memcpy(f->request, packet + header, f->size);
+		return;
+	}
+}
+
+static void send_here(const struct forger *f, int from, uint8_t *icmp, size_t n, bool wrong_sum)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	inet_pton(AF_INET, "198.18.1.1", &v4.sin_addr);
+	inet_pton(AF_INET6, "2001:db8:1::1", &v6.sin6_addr);
+	sum(icmp, n);
+	icmp[2] ^= wrong_sum;
+	if (f->family == AF_INET)
+		assert_int_equal(sendto(from, icmp, n, 0, (struct sockaddr *)&v4, sizeof(v4)), n);
+	else
+		assert_int_equal(sendto(from, icmp, n, 0, (struct sockaddr *)&v6, sizeof(v6)), n);
+}
+
+static void forged_answers_do_not_count(void **state)
+{
+	static const struct {
+		const char *what;
+		unsigned int at; /* this byte of the ICMP message is another one */
+		int longer;
+		bool from_hop, wrong_sum, v4_only;
+	} rows[] = {
+		{"another identifier", 4, 0, false, false, false},
+		{"another sequence number", 7, 0, false, false, false},
+		{"one that was never sent", 6, 0, false, false, false},
+		{"another nonce", 8, 0, false, false, false},
+		{"another nonce at its end", 15, 0, false, false, false},
+		{"a code", 1, 0, false, false, false},
+		{"from another host", 0, 0, true, false, false},
+		{"cut behind the nonce", 0, -48, false, false, false},
+		{"cut in the nonce", 0, -52, false, false, false},
+		{"cut behind the header", 0, -56, false, false, false},
+		{"too long", 0, 8, false, false, false},
+		{"a wrong checksum", 0, 0, false, true, true}, /* the kernel mends IPv6's */
+	};
+
+	(void)state;
+	need_namespaces();
+	for (size_t i = 0; i < COUNT(peers); i++) {
+		struct probe *p = open_to(peers[i]);
+		struct forger f;
+		struct probe_event e;
+		uint8_t icmp[256];
+
+		warm(p);
+		f = forger(i);
+		assert_int_equal(probe_send(p, now()), 0);
+		overhear(&f);
+		for (size_t j = 0; j < COUNT(rows); j++) {
+			uint64_t answered = probe_window(p)->answered;
+
+			if (rows[j].v4_only && i)
+				continue;
+			memset(icmp, 0, sizeof(icmp));
+			memcpy(icmp, f.request, f.size);
+			icmp[0] = i ? 129 : 0;
+			if (rows[j].at)
+				icmp[rows[j].at] ^= 0x40;
+			send_here(&f, rows[j].from_hop ? f.hop : f.peer, icmp,
+				  (size_t)((int)f.size + rows[j].longer), rows[j].wrong_sum);
+			if (wait_event(p, 40, &e) || probe_window(p)->answered != answered)
+				fail_msg("%s: %s counted", peers[i], rows[j].what);
+		}
+		assert_int_equal(probe_window(p)->duplicates, 0);
+		memcpy(icmp, f.request, f.size);
+		icmp[0] = i ? 129 : 0;
+		send_here(&f, f.peer, icmp, f.size, false);
+		assert_int_equal(wait_event(p, 2000, &e), 1); /* the true one */
+		send_here(&f, f.peer, icmp, f.size, false);
+		assert_int_equal(wait_event(p, 40, &e), 0);
+		assert_int_equal(probe_window(p)->duplicates, 1);
+		assert_int_equal(probe_send(p, now()), 0);
+		overhear(&f);
+		assert_int_equal(probe_expire(p, now() + S, S), 1);
+		memcpy(icmp, f.request, f.size);
+		icmp[0] = i ? 129 : 0;
+		send_here(&f, f.peer, icmp, f.size, false);
+		assert_int_equal(wait_event(p, 40, &e), 0);
+		assert_int_equal(probe_window(p)->late, 1);
+		forger_end(&f);
+		probe_close(p);
+	}
+}
+
+/* An error that a hop would send about the request overheard. */
+static size_t too_big(const struct forger *f, uint32_t mtu, uint32_t size, size_t quoted,
+		      uint8_t icmp[256])
+{
+	size_t header = f->family == AF_INET ? 20 : 40;
+	uint8_t *ip = icmp + 8;
+
+	memset(icmp, 0, 256);
+	if (f->family == AF_INET) {
+		icmp[0] = 3;
+		icmp[1] = 4;
+		ip[0] = 0x45;
+		ip[2] = (uint8_t)(size >> 8);
+		ip[3] = (uint8_t)size;
+		ip[9] = 1;
+		inet_pton(AF_INET, "198.18.1.1", ip + 12);
+		inet_pton(AF_INET, peers[0], ip + 16);
+	} else {
+		icmp[0] = 2;
+		ip[0] = 0x60;
+		ip[6] = 58;
+		inet_pton(AF_INET6, "2001:db8:1::1", ip + 8);
+		inet_pton(AF_INET6, peers[1], ip + 24);
+	}
+	icmp[6] = (uint8_t)(mtu >> 8);
+	icmp[7] = (uint8_t)mtu;
+	memcpy(ip + header, f->request, quoted);
+	return 8 + header + quoted;
+}
+
+static void forged_too_bigs_do_not_count(void **state)
+{
+	static const struct {
+		const char *what;
+		unsigned int at; /* in the quoted ICMP message */
+		unsigned int quoted;
+		uint32_t mtu;
+	} rows[] = {
+		{"another identifier", 4, 8, 100}, {"another sequence number", 7, 8, 100},
+		{"another nonce", 9, 16, 100},	   {"not about an echo", 0, 8, 100},
+		{"nothing smaller", 0, 8, 200},
+	};
+
+	(void)state;
+	need_namespaces();
+	for (size_t i = 0; i < COUNT(peers); i++) {
+		struct probe *p = open_to(peers[i]);
+		size_t header = i ? 40 : 20, n;
+		struct probe_event e;
+		uint8_t icmp[256];
+		struct forger f;
+		uint16_t seq;
+
+		warm(p);
+		f = forger(i);
+		assert_int_equal(probe_send_sized(p, 200, now(), &seq), 0);
+		overhear(&f);
+		for (size_t j = 0; j < COUNT(rows); j++) {
+			n = too_big(&f, rows[j].mtu, 200, rows[j].quoted, icmp);
+			if (rows[j].mtu < 200)
+				icmp[8 + header + rows[j].at] ^= 0x40;
+			send_here(&f, f.hop, icmp, n, false);
+			if (wait_event(p, 40, &e))
+				fail_msg("%s: %s counted", peers[i], rows[j].what);
+		}
+		n = too_big(&f, 100, 200, 8, icmp);
+		if (!i)
+			icmp[8 + 19] ^= 1; /* for another host */
+		else
+			icmp[8 + 39] ^= 1;
+		send_here(&f, f.hop, icmp, n, false);
+		assert_int_equal(wait_event(p, 40, &e), 0);
+		/* The true one, of a hop that quotes as little as it may; once. */
+		n = too_big(&f, 100, 200, 8, icmp);
+		send_here(&f, f.hop, icmp, n, false);
+		assert_int_equal(wait_event(p, 2000, &e), 1);
+		assert_int_equal(e.seq, seq);
+		assert_int_equal(e.size, 200);
+		assert_int_equal(e.mtu, 100);
+		send_here(&f, f.hop, icmp, n, false);
+		assert_int_equal(wait_event(p, 40, &e), 0);
+		/* One that does not tell how much. */
+		assert_int_equal(probe_send_sized(p, 200, now(), &seq), 0);
+		overhear(&f);
+		n = too_big(&f, 0, 200, 8, icmp);
+		send_here(&f, f.hop, icmp, n, false);
+		assert_int_equal(wait_event(p, 2000, &e), 1);
+		assert_int_equal(e.mtu, 199);
+		/* What was not sized cannot be too big. */
+		assert_int_equal(probe_send(p, now()), 0);
+		overhear(&f);
+		n = too_big(&f, 50, 84, 8, icmp);
+		send_here(&f, f.hop, icmp, n, false);
+		assert_int_equal(wait_event(p, 40, &e), 0);
+		forger_end(&f);
+		probe_close(p);
+	}
+}
+
+/* ---- MTU ---- */
+
+static const char silence[] =
+	"nft add table inet t; nft add chain inet t c '{type filter hook output priority 0;}';"
+	"nft add rule inet t c icmp type destination-unreachable drop;"
+	"nft add rule inet t c icmpv6 type packet-too-big drop";
+
+static void narrow(bool yes)
+{
+	MUST(HOP, yes ? "ip link set r1 mtu 1400" : "ip link set r1 mtu 1500");
+	MUST(PEER, yes ? "ip link set b0 mtu 1400" : "ip link set b0 mtu 1500");
+}
+
+static uint32_t find_mtu(struct probe *p, size_t i, uint32_t top, uint64_t limit)
+{
+	uint32_t mtu = 4711;
+
+	assert_int_equal(probe_mtu(p, i ? 1280 : 576, top, limit, &mtu), 0);
+	return mtu;
+}
+
+static void the_mtu_of_a_path_is_found(void **state)
+{
+	(void)state;
+	need_namespaces();
+	for (size_t i = 0; i < COUNT(peers); i++) {
+		struct probe *p = open_to(peers[i]);
+		struct probe_event e;
+		uint16_t seq;
+
+		warm(p);
+		assert_int_equal(find_mtu(p, i, 1500, 20 * S), 1500);
+		assert_int_equal(find_mtu(p, i, 9000, 20 * S), 1500); /* the device's own */
+		narrow(true);
+		assert_int_equal(probe_send_sized(p, 1401, now(), &seq), 0);
+		assert_int_equal(wait_event(p, 2000, &e), 1);
+		assert_int_equal(e.mtu, 1400);
+		assert_int_equal(e.size, 1401);
+		assert_int_equal(e.seq, seq);
+		assert_int_equal(find_mtu(p, i, 1500, 20 * S), 1400);
+		MUST(HOP, silence);
+		assert_int_equal(find_mtu(p, i, 1500, 60 * S), 1400);
+		MUST(HOP, "nft delete table inet t");
+		narrow(false);
+		/* The kernel still remembers 1400, which is not to be believed. */
+		assert_int_equal(find_mtu(p, i, 1500, 20 * S), 1500);
+		probe_close(p);
+	}
+}
+
+static void loss_does_not_change_the_mtu_found(void **state)
+{
+	(void)state;
+	need_namespaces();
+	narrow(true);
+	MUST(HOP, silence);
+	MUST(HERE,
+	     "nft add table inet l; nft add chain inet l c '{type filter hook input priority 0;}'");
+	if (run(HERE, "nft add rule inet l c numgen random mod 100 lt 2 drop 2>/dev/null")) {
+		MUST(HERE, "nft delete table inet l");
+		print_message("skipped: nft has no numgen here\n");
+		skip();
+	}
+	for (size_t i = 0; i < COUNT(peers); i++) {
+		struct probe *p = open_to(peers[i]);
+
+		warm(p);
+		assert_int_equal(find_mtu(p, i, 1500, 60 * S), 1400);
+		probe_close(p);
+	}
+	MUST(HERE, "nft delete table inet l");
+	MUST(HOP, "nft delete table inet t");
+	narrow(false);
+}
+
+static void a_dead_path_has_no_mtu_and_limits_hold(void **state)
+{
+	struct probe *p;
+	uint32_t mtu = 4711;
+	uint64_t start;
+
+	(void)state;
+	need_namespaces();
+	p = open_to(peers[0]);
+	warm(p);
+	MUST(PEER, "sysctl -qw net.ipv4.icmp_echo_ignore_all=1");
+	start = now();
+	assert_int_equal(probe_mtu(p, 576, 1500, 150 * MS, &mtu), -ETIMEDOUT);
+	assert_true(now() - start < 2 * S);
+	assert_int_equal(mtu, 4711);
+	assert_int_equal(find_mtu(p, 0, 1500, 20 * S), 0);
+	MUST(PEER, "sysctl -qw net.ipv4.icmp_echo_ignore_all=0");
+	MUST(HERE, "ip link set a0 down");
+	assert_true(probe_mtu(p, 576, 1500, S, &mtu) < 0);
+	MUST(HERE, "ip link set a0 up; ip addr replace 2001:db8:1::1/64 dev a0 nodad;"
+		   "ip addr replace fe80::a/64 dev a0 nodad;"
+		   "ip route replace 198.18.2.0/24 via 198.18.1.2;"
+		   "ip route replace 2001:db8:2::/64 via 2001:db8:1::2");
+	warm(p);
+	probe_close(p);
+}
+
+/* ---- bursts ---- */
+
+struct tally {
+	unsigned int answered[4], lost[4];
+};
+
+static void count(unsigned int index, bool answered, uint64_t rtt_ns, void *arg)
+{
+	struct tally *t = arg;
+
+	assert_true(index < 4);
+	assert_int_equal(answered, rtt_ns != 0);
+	if (answered)
+		t->answered[index]++;
+	else
+		t->lost[index]++;
+}
+
+static void a_burst_asks_all_at_once(void **state)
+{
+	static const char *const to[] = {"198.18.2.2", "2001:db8:2::2", "198.18.2.99",
+					 "198.18.1.2"};
+	struct burst_rules r = {
+		.count = 5, .interval_ns = 20 * MS, .timeout_ns = 500 * MS, .limit_ns = 20 * S};
+	struct tally t = {0};
+	struct probe *p[4];
+	uint64_t start;
+	int n;
+
+	(void)state;
+	need_namespaces();
+	for (size_t i = 0; i < 4; i++) {
+		p[i] = open_to(to[i]);
+		if (i != 2)
+			warm(p[i]);
+	}
+	start = now();
+	assert_int_equal(burst_run(p, &r, 4, count, &t), 20);
+	assert_in_range(now() - start, 4 * 18 * MS + 500 * MS, 3 * S);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(t.answered[i], i == 2 ? 0 : 5);
+		assert_int_equal(t.lost[i], i == 2 ? 5 : 0);
+	}
+	assert_int_equal(probe_window(p[2])->lost, 5);
+	memset(&t, 0, sizeof(t));
+	r.limit_ns = 200 * MS;
+	r.timeout_ns = 5 * S; /* and so the interval is 104 ms */
+	start = now();
+	n = burst_run(p, &r, 4, count, &t);
+	assert_in_range(n, 3, 9); /* two or three each, of those who answer */
+	assert_true(now() - start < 2 * S);
+	assert_int_equal(t.lost[2], 0);
+	assert_int_equal(burst_run(p, &r, BURST_MAX + 1, count, &t), -EINVAL);
+	MUST(HERE, "ip link del a0");
+	r = (struct burst_rules){.count = 2, .interval_ns = MS, .timeout_ns = S, .limit_ns = S};
+	memset(&t, 0, sizeof(t));
+	n = burst_run(p, &r, 2, count, &t);
+	assert_int_equal(n, 4);
+	assert_int_equal(t.lost[0] + t.lost[1], 4);
+	build_here();
+	for (size_t i = 0; i < 4; i++)
+		probe_close(p[i]);
+}
+
+/* ---- what needs no socket ---- */
+
+static void the_round_trip_survives_the_wall_clock(void **state)
+{
+	static const struct {
+		int64_t boot, real, arrived; /* ms since the send; arrived INT64_MIN: not known */
+		uint64_t elapsed, rtt;
+	} rows[] = {
+		{20, 20, 12, 21, 12},	    {20, 20, INT64_MIN, 21, 21}, {20, 3620, 3612, 21, 21},
+		{20, -3580, -3588, 21, 21}, {20, -1, 12, 21, 21},	 {5000, 5000, 30, 5000, 30},
+		{20, 20, -50, 21, 21},	    {20, 20, 90, 21, 21},	 {20, 20, 0, 21, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct probe_stamp sent = {1000 * S, 2000 * S};
+		struct probe_stamp read = {sent.boot + (uint64_t)(rows[i].boot * (int64_t)MS),
+					   sent.real + (uint64_t)(rows[i].real * (int64_t)MS)};
+		uint64_t arrived = rows[i].arrived == INT64_MIN
+					   ? 0
+					   : sent.real + (uint64_t)(rows[i].arrived * (int64_t)MS);
+
+		assert_int_equal(probe_rtt(&sent, &read, arrived, rows[i].elapsed * MS),
+				 rows[i].rtt ? rows[i].rtt * MS : 1);
+	}
+}
+
+static void what_is_built_is_read_back(void **state)
+{
+	static uint8_t icmp[PROBE_MAX], packet[PROBE_MAX + 60];
+	struct probe_packet p;
+
+	(void)state;
+	for (uint32_t size = 0; size < 3000; size++)
+		for (uint8_t family = 4; family <= 6; family += 2) {
+			uint32_t least = family == 4 ? 36 : 56, header = family == 4 ? 20 : 0;
+			int n = probe_build(family, 0x1234, 0xfffe, UINT64_C(0x1122334455667788),
+					    size, icmp);
+
+			if (size < least) {
+				assert_int_equal(n, -EINVAL);
+				continue;
+			}
+			assert_int_equal(n, size - (family == 4 ? 20 : 40));
+			memset(packet, 0, header);
+			packet[0] = 0x45;
+			packet[9] = 1;
+			packet[12] = 198;
+			memcpy(packet + header, icmp, (size_t)n);
+			assert_int_equal(probe_parse(family, packet, header + (size_t)n, &p),
+					 -EBADMSG); /* a request */
+			packet[header] = family == 4 ? 0 : 129;
+			if (family == 4)
+				sum(packet + header, (size_t)(n & ~1));
+			if (family == 4 && n & 1)
+				continue;
+			assert_int_equal(probe_parse(family, packet, header + (size_t)n, &p), 0);
+			assert_int_equal(p.id, 0x1234);
+			assert_int_equal(p.seq, 0xfffe);
+			assert_true(p.has_nonce && p.nonce == UINT64_C(0x1122334455667788));
+			assert_int_equal(p.size, size);
+			assert_false(p.too_big);
+		}
+	assert_int_equal(probe_build(4, 1, 1, 1, PROBE_MAX + 1, icmp), -EMSGSIZE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_round_trip_survives_the_wall_clock),
+		cmocka_unit_test(what_is_built_is_read_back),
+		cmocka_unit_test(an_answer_gives_the_round_trip),
+		cmocka_unit_test(what_cannot_leave_is_lost_at_once),
+		cmocka_unit_test(a_peer_that_is_down_loses_all),
+		cmocka_unit_test(others_pings_do_not_wake_us),
+		cmocka_unit_test(forged_answers_do_not_count),
+		cmocka_unit_test(forged_too_bigs_do_not_count),
+		cmocka_unit_test(the_mtu_of_a_path_is_found),
+		cmocka_unit_test(loss_does_not_change_the_mtu_found),
+		cmocka_unit_test(a_dead_path_has_no_mtu_and_limits_hold),
+		cmocka_unit_test(a_burst_asks_all_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, NULL);
+}

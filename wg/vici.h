@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VICI_MAX (512 * 1024) /* of one packet, strongSwan's own limit */
+#define VICI_MAX   (512 * 1024) /* of one packet, strongSwan's own limit */
+#define VICI_VALUE 65535	/* bytes of one value */
 
 enum vici_packet {
 	VICI_CMD_REQUEST = 0,
@@ -38,7 +39,9 @@ enum vici_element {
 /* ---- writing ---- */
 
 struct vici_message {
-	uint8_t *data; /* wiped and freed by vici_free: keys pass through */
+	uint8_t *data; /* the packet without its length; wiped and freed by vici_free: keys pass
+			* through
+			*/
 	size_t size, room;
 	int err; /* the first that failed; the writers do nothing after it */
 };
@@ -52,6 +55,7 @@ void vici_text(struct vici_message *m, const char *key, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void vici_list(struct vici_message *m, const char *name);
 void vici_item(struct vici_message *m, const char *value);
+void vici_item_bytes(struct vici_message *m, const void *value, size_t size);
 void vici_list_end(struct vici_message *m);
 void vici_free(struct vici_message *m);
 
@@ -68,7 +72,7 @@ struct vici_part {
 
 struct vici_reader {
 	const uint8_t *at, *end;
-	unsigned int depth;
+	unsigned int depth; /* sections open after the element that was read last */
 	bool in_list;
 	enum vici_packet type;
 	char name[64]; /* of the packet, "" when its type has none */
@@ -80,5 +84,8 @@ int vici_open(struct vici_reader *r, const uint8_t *data, size_t size);
  */
 int vici_next(struct vici_reader *r, struct vici_part *ret);
 bool vici_is(const struct vici_part *p, const char *name);
-/* A copy that ends, with unprintable bytes as '?'. */
+/* A copy of the value (of what begins a section or list: its name) that ends, cut if need be, with
+ * unprintable bytes as '?'. Returns ret. */
 const char *vici_copy(const struct vici_part *p, char *ret, size_t size);
+/* The value as a number to the base 10 or 16. 0, or -EINVAL and *ret is untouched. */
+int vici_number(const struct vici_part *p, unsigned int base, uint64_t *ret);

@@ -49,7 +49,7 @@ struct link_rule {
 struct link {
 	char name[16];
 	enum link_kind kind;
-	char kind_name[16]; /* as the kernel calls it, for LINK_OTHER; read only */
+	char kind_name[16]; /* as the kernel calls it, "device": not at all; read only */
 	uint32_t ifindex;   /* read only */
 	uint32_t if_id;	    /* of an xfrm interface */
 	uint32_t lower;	    /* ifindex that an xfrm interface sits on, 0: none */
@@ -61,13 +61,14 @@ struct link {
 	size_t n_addresses;
 	struct link_route *routes; /* through this interface, of our protocol */
 	size_t n_routes;
-	struct link_rule *rules; /* of our protocol, to a table of this tunnel's routes */
+	struct link_rule *rules; /* of our protocol, to the tunnel's table or one of its routes */
 	size_t n_rules;
 };
 
 /* 0 and *ret, which the caller gives to link_free; kind is LINK_NONE when it is not there. `table`:
- * whose rules belong to it; 0 or 254: none do. Link-local IPv6 addresses made by the kernel are
- * left out. */
+ * whose rules belong to it, beside those to the tables of its routes; 0 or 254: none do. Link-local
+ * IPv6 addresses made by the kernel are left out where it says so (since 5.18); link_diff removes
+ * none. */
 int link_read(const char *name, uint32_t table, struct link *ret);
 void link_free(struct link *l);
 /* Appends; 0 or -ENOMEM. */
@@ -75,18 +76,20 @@ int link_add_address(struct link *l, const struct link_network *a);
 int link_add_route(struct link *l, const struct link_route *r);
 int link_add_rule(struct link *l, const struct link_rule *r);
 
+/* In the order of the steps: what is new comes before what is old goes, but for addresses, of which
+ * the kernel wants it the other way. */
 enum link_step_kind {
-	LINK_STEP_REMOVE_RULE,
-	LINK_STEP_REMOVE_ROUTE,
-	LINK_STEP_REMOVE_ADDRESS,
 	LINK_STEP_REMOVE, /* the interface, when its kind, if_id or lower is another of ours */
 	LINK_STEP_MAKE,
 	LINK_STEP_MTU,
+	LINK_STEP_REMOVE_ADDRESS,
 	LINK_STEP_ADD_ADDRESS,
 	LINK_STEP_UP,
 	LINK_STEP_DOWN,
-	LINK_STEP_ADD_ROUTE, /* NLM_F_REPLACE: atomic where one of its kind is there */
+	LINK_STEP_ADD_ROUTE, /* of ours, replaced in one step where one of its kind is there */
 	LINK_STEP_ADD_RULE,
+	LINK_STEP_REMOVE_RULE,
+	LINK_STEP_REMOVE_ROUTE,
 };
 
 struct link_step {
@@ -106,14 +109,16 @@ struct link_delta {
 	size_t n;
 };
 
-/* Pure. 0; -ENOMEM; -EEXIST: an interface of that name is there and is not ours (LINK_OTHER). */
+/* Pure. Routes are added only to what shall be up. 0; -ENOMEM; -EEXIST: an interface of that name
+ * is there and is not ours (LINK_OTHER). */
 int link_diff(const struct link *want, const struct link *have, struct link_delta *ret);
 void link_delta_free(struct link_delta *d);
 /* "route 10.10.0.0/16 metric 50". Returns ret. */
 const char *link_step_text(const struct link_delta *d, const struct link_step *s, char *ret,
 			   size_t size);
-/* Carries the steps `first`..`last` out. 0, or −errno of the first that failed with its number in
- * *failed and the kernel's words, if any, in `why`. */
+/* Carries the steps from `first` up to, not with, `last` out; a delta may be sent in parts. 0, or
+ * −errno of the first that failed with its number in *failed and the kernel's words, if any, in
+ * `why`. -EEXIST of a route: somebody else's of the same prefix, table and metric is there. */
 int link_send(const struct link_delta *d, size_t first, size_t last, size_t *failed, char *why,
 	      size_t size);
 
@@ -127,13 +132,24 @@ int link_replace_routes(uint32_t ifindex, const struct link_route *routes, size_
  * there is none. */
 int link_route_device(const struct link_route *r, uint32_t *ret_ifindex);
 
-/* Removes an interface of ours by name (its routes and addresses go with it); -ENODEV. */
+/* Would a packet into this network not go through `ifindex`, where our route to it is? Asks the
+ * kernel for its first and its last host address. 1: neither does, and `why` says where the first
+ * goes instead; 0: no; −errno. */
+int link_route_shadowed(const struct link_route *r, uint32_t ifindex, char *why, size_t size);
+
+/* Removes an interface of ours by name (its routes and addresses go with it); -ENODEV; -EEXIST: it
+ * is not ours (LINK_OTHER). */
 int link_remove(const char *name);
 /* Removes our rules to `table`. */
 int link_remove_rules(uint32_t table);
 
 /*
  * The largest MTU for the tunnel's device: the MTU of the route to the endpoint less `overhead`.
- * 0 or −errno of the route. WireGuard: 60 over IPv4, 80 over IPv6; the caller knows.
+ * 0; −errno of the route; -EINVAL: the endpoint is this host; -EMSGSIZE: nothing would be left.
+ * WireGuard: 60 over IPv4, 80 over IPv6; the caller knows.
  */
 int link_mtu_towards(const uint32_t endpoint[4], uint32_t fwmark, uint32_t overhead, uint32_t *ret);
+
+/* Our interface's rp_filter to 2 (loose) where the kernel would be strict on it, so that answers
+ * may come by another tunnel than what they answer to. 1: changed; 0: no need; −errno. */
+int link_loose_rp_filter(const char *name);

@@ -1,78 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * test_loop.c - descriptors and timers; test_loop_run.c has signals, begin and end
+ */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <setjmp.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "userspace/base/loop.h"
-
-#define MS   1000000ull
-#define MANY 1000
-
-static struct loop *l;
-
-static int make(void **state)
-{
-	(void)state;
-	alarm(20); /* whatever hangs */
-	return loop_make(&l);
-}
-
-static int unmake(void **state)
-{
-	(void)state;
-	loop_free(l);
-	l = NULL;
-	alarm(0);
-	return 0;
-}
-
-static void stop(void *arg, uint64_t now)
-{
-	(void)arg;
-	(void)now;
-	loop_stop(l, 0);
-}
-
-static void run_for(uint64_t ns)
-{
-	struct loop_timer end = {0};
-
-	assert_int_equal(loop_timer_set(l, &end, loop_now() + ns, stop, NULL), 0);
-	assert_int_equal(loop_run(l), 0);
-	loop_timer_stop(l, &end);
-}
-
-/* Two ends of a pipe, with a byte in it. */
-static void full_pipe(int fd[2])
-{
-	assert_int_equal(pipe2(fd, O_CLOEXEC | O_NONBLOCK), 0);
-	assert_int_equal(write(fd[1], "x", 1), 1);
-}
-
-static void close_both(const int fd[2])
-{
-	close(fd[0]);
-	close(fd[1]);
-}
+#include "tests/unit/loop_rig.h"
 
 /* ---- descriptors ---- */
 
@@ -177,16 +111,6 @@ struct rival {
 	unsigned int times;
 };
 
-static unsigned int strays;
-
-static void count_stray(void *arg, int fd, unsigned int ready)
-{
-	(void)arg;
-	(void)fd;
-	(void)ready;
-	strays++;
-}
-
 static void end_the_other(void *arg, int fd, unsigned int ready)
 {
 	struct rival *r = arg;
@@ -287,29 +211,6 @@ static void more_than_one_turn_holds_are_all_served(void **state)
 
 /* ---- timers ---- */
 
-static uint64_t fired[MANY];
-static unsigned int n_fired;
-static struct loop_timer timers[MANY];
-static uint64_t due[MANY];
-
-static void note_time(void *arg, uint64_t now)
-{
-	struct loop_timer *t = arg;
-
-	assert_int_equal(t->at, 0);
-	assert_int_equal(t->place, 0);
-	assert_true(now >= due[t - timers]);
-	fired[n_fired++] = (uint64_t)(t - timers);
-}
-
-static int clean(void **state)
-{
-	memset(timers, 0, sizeof(timers));
-	memset(due, 0, sizeof(due));
-	n_fired = 0;
-	return make(state);
-}
-
 static void timers_fire_in_order_and_not_early(void **state)
 {
 	uint64_t base = loop_now() + 5 * MS;
@@ -366,14 +267,6 @@ static void one_that_was_stopped_by_another_does_not_fire(void **state)
 		loop_timer_set(l, &timers[i], at, stop_all_others, &timers[i]);
 	run_for(10 * MS);
 	assert_int_equal(n_fired, 1);
-}
-
-static void note_delay(void *arg, uint64_t now)
-{
-	uint64_t *at = arg;
-
-	*at = now;
-	loop_stop(l, 7);
 }
 
 static void a_timer_is_precise_below_a_millisecond(void **state)
@@ -438,14 +331,6 @@ static void a_descriptor_that_is_always_ready_starves_no_timer(void **state)
 	close_both(fd);
 }
 
-static uint64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static void waiting_costs_nothing(void **state)
 {
 	uint64_t before;
@@ -460,233 +345,6 @@ static void waiting_costs_nothing(void **state)
 	run_for(300 * MS);
 	assert_true(cpu_ns() - before < 20 * MS);
 	assert_int_equal(n_fired, 0);
-}
-
-/* ---- signals ---- */
-
-static unsigned int caught[65];
-
-static void note_signal(void *arg, int signal)
-{
-	(void)arg;
-	caught[signal]++;
-	if (signal == SIGTERM)
-		loop_stop(l, 15);
-}
-
-static void signals_come_as_callbacks(void **state)
-{
-	sigset_t pending;
-
-	(void)state;
-	memset(caught, 0, sizeof(caught));
-	assert_int_equal(loop_signal(l, SIGHUP, note_signal, NULL), 0);
-	assert_int_equal(loop_signal(l, SIGTERM, note_signal, NULL), 0);
-	assert_int_equal(loop_signal(l, SIGUSR1, note_signal, NULL), 0);
-	raise(SIGHUP);
-	raise(SIGUSR1);
-	raise(SIGTERM);
-	assert_int_equal(loop_run(l), 15);
-	run_for(5 * MS); /* what the stop left */
-	assert_int_equal(caught[SIGHUP], 1);
-	assert_int_equal(caught[SIGUSR1], 1);
-	assert_int_equal(caught[SIGTERM], 1);
-	sigpending(&pending);
-	assert_false(sigismember(&pending, SIGHUP));
-	assert_int_equal(loop_signal(l, SIGKILL, note_signal, NULL), -EINVAL);
-	assert_int_equal(loop_signal(l, 0, note_signal, NULL), -EINVAL);
-	assert_int_equal(loop_signal(l, 65, note_signal, NULL), -EINVAL);
-	assert_int_equal(loop_signal(l, SIGHUP, NULL, NULL), -EINVAL);
-}
-
-static void ignore(int signal)
-{
-	caught[signal]++;
-}
-
-static void a_signal_of_others_does_not_end_it(void **state)
-{
-	struct sigaction act = {.sa_handler = ignore}, was;
-	struct itimerval often = {{0, 2000}, {0, 2000}}, never = {0};
-
-	(void)state;
-	memset(caught, 0, sizeof(caught));
-	assert_int_equal(sigaction(SIGALRM, &act, &was), 0);
-	setitimer(ITIMER_REAL, &often, NULL);
-	run_for(100 * MS);
-	setitimer(ITIMER_REAL, &never, NULL);
-	sigaction(SIGALRM, &was, NULL);
-	assert_true(caught[SIGALRM] > 2);
-}
-
-/* ---- begin and end ---- */
-
-static void stop_and_count(void *arg, int fd, unsigned int ready)
-{
-	count_stray(arg, fd, ready);
-	loop_stop(l, 5);
-}
-
-static void what_is_ready_when_it_stops_comes_at_the_next_run(void **state)
-{
-	int a[2], b[2];
-
-	(void)state;
-	full_pipe(a);
-	full_pipe(b);
-	strays = 0;
-	assert_int_equal(loop_watch(l, a[0], LOOP_READ, stop_and_count, NULL), 0);
-	assert_int_equal(loop_watch(l, b[0], LOOP_READ, stop_and_count, NULL), 0);
-	assert_int_equal(loop_run(l), 5);
-	assert_int_equal(strays, 1);
-	assert_int_equal(loop_run(l), 5);
-	assert_int_equal(strays, 2);
-	loop_unwatch(l, a[0]);
-	loop_unwatch(l, b[0]);
-	close_both(a);
-	close_both(b);
-}
-
-static void again_within_itself(void *arg, uint64_t now)
-{
-	int *got = arg;
-
-	(void)now;
-	*got = loop_run(l);
-	loop_stop(l, 4);
-}
-
-static void stop_has_the_last_word(void **state)
-{
-	int got = 0;
-
-	(void)state;
-	loop_stop(l, -ENOENT);
-	assert_int_equal(loop_run(l), -ENOENT);
-	/* the second of two at one time is not run, and is the next run's */
-	loop_timer_set(l, &timers[0], 1, note_delay, &(uint64_t){0});
-	loop_timer_set(l, &timers[1], 2, note_time, &timers[1]);
-	assert_int_equal(loop_run(l), 7);
-	assert_int_equal(n_fired, 0);
-	run_for(MS);
-	assert_int_equal(n_fired, 1);
-	loop_timer_set(l, &timers[0], 1, again_within_itself, &got);
-	assert_int_equal(loop_run(l), 4);
-	assert_int_equal(got, -EBUSY);
-}
-
-static int count_fds(void)
-{
-	int n = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
-static void a_half_built_one_leaves_nothing(void **state)
-{
-	struct rlimit was, tight;
-	struct loop *other = (struct loop *)&other;
-	int before = count_fds();
-
-	(void)state;
-	loop_free(NULL);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
-	for (int spare = 0; spare < 2; spare++) {
-		int free_fd = dup(0);
-
-		close(free_fd);
-		tight = (struct rlimit){(rlim_t)(free_fd + spare), was.rlim_max};
-		assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-		assert_int_equal(loop_make(&other), -EMFILE);
-		setrlimit(RLIMIT_NOFILE, &was);
-		assert_ptr_equal(other, &other);
-	}
-	assert_int_equal(count_fds(), before);
-	assert_int_equal(loop_make(&other), 0);
-	loop_timer_set(other, &timers[0], UINT64_MAX, note_time, NULL);
-	assert_int_equal(loop_signal(other, SIGUSR2, note_signal, NULL), 0);
-	loop_free(other);
-	assert_int_equal(timers[0].place, 0);
-	assert_int_equal(count_fds(), before);
-}
-
-/* timerfd_create(CLOCK_BOOTTIME) fails as on a kernel that does not know it. */
-static void refuse_boottime(void)
-{
-	struct sock_filter f[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_timerfd_create, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLOCK_BOOTTIME, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = {sizeof(f) / sizeof(*f), f};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		_exit(77);
-}
-
-static int without_boottime(void)
-{
-	uint64_t at = 0, before, begun;
-
-	alarm(10);
-	refuse_boottime();
-	if (loop_make(&l))
-		return 1;
-	begun = loop_now();
-	before = cpu_ns();
-	if (loop_timer_set(l, &timers[0], begun + 30 * MS, note_delay, &at) || loop_run(l) != 7)
-		return 2;
-	if (at < begun + 30 * MS || at > begun + 2000 * MS)
-		return 3;
-	return cpu_ns() - before < 15 * MS ? 0 : 4;
-}
-
-/* As after a long sleep: the two clocks are far apart. It begins with the next child. */
-static void be_as_after_a_sleep(void)
-{
-	static const char offset[] = "boottime 100000 0\n";
-	int fd;
-
-	if (unshare(CLONE_NEWTIME))
-		return;
-	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, offset, strlen(offset)) < 0)
-		print_message("no time namespace: the clocks are alike\n");
-	close(fd);
-}
-
-static int in_a_child(int (*f)(void))
-{
-	int status = 0;
-	pid_t child = fork();
-
-	if (!child)
-		_exit(f());
-	if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
-}
-
-static int asleep_and_without_boottime(void)
-{
-	be_as_after_a_sleep();
-	return in_a_child(without_boottime);
-}
-
-static void the_monotonic_clock_does_where_the_other_is_refused(void **state)
-{
-	int code = in_a_child(asleep_and_without_boottime);
-
-	(void)state;
-	if (code == 77)
-		skip(); /* seccomp is refused here */
-	assert_int_equal(code, 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, clean, unmake)
@@ -708,12 +366,6 @@ int main(void)
 		T(the_past_is_the_next_turn_s_and_starves_nobody),
 		T(a_descriptor_that_is_always_ready_starves_no_timer),
 		T(waiting_costs_nothing),
-		T(signals_come_as_callbacks),
-		T(a_signal_of_others_does_not_end_it),
-		T(stop_has_the_last_word),
-		T(what_is_ready_when_it_stops_comes_at_the_next_run),
-		T(a_half_built_one_leaves_nothing),
-		T(the_monotonic_clock_does_where_the_other_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,9 @@ void rekey_decide(const struct keyfile *k, const struct rekey_seen *seen, uint32
  */
 int used_record(const char *path, const struct keyfile_generation *g, bool out,
 		const struct keyfile_direction *d);
+/* Takes the last record back, of an SA that the kernel refused to make. */
+int used_withdraw(const char *path, const struct keyfile_generation *g, bool out,
+		  const struct keyfile_direction *d);
 /* For all of a file: sets used_in and used_out of `seen`. `out_way`: which of way[] goes out.
  * 0 or −errno; no file: none was used. */
 int used_look(const char *path, const struct keyfile *k, unsigned int out_way,

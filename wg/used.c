@@ -176,6 +176,30 @@ int used_record(const char *path, const struct keyfile_generation *g, bool out,
 	return err;
 }
 
+int used_withdraw(const char *path, const struct keyfile_generation *g, bool out,
+		  const struct keyfile_direction *d)
+{
+	struct used_line *line = NULL;
+	char sum[DIGEST_TEXT], text[DIGEST_TEXT + 32];
+	size_t n = 0;
+	off_t end = 0;
+	int fd = open_file(path, O_RDWR), err, size;
+
+	if (fd < 0)
+		return fd;
+	digest(d, sum);
+	err = flock(fd, LOCK_EX) ? -errno : read_lines(fd, &line, &n, &end);
+	if (!err && (!n || line[n - 1].id != g->id || line[n - 1].out != out ||
+		     strcmp(line[n - 1].digest, sum)))
+		err = -ENOENT;
+	size = snprintf(text, sizeof(text), "%" PRIu32 " %s %s\n", g->id, out ? "out" : "in", sum);
+	if (!err && (ftruncate(fd, end - size) || fsync(fd)))
+		err = -errno;
+	free(line);
+	close(fd);
+	return err;
+}
+
 int used_look(const char *path, const struct keyfile *k, unsigned int out_way,
 	      struct rekey_seen *seen)
 {

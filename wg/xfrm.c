@@ -155,7 +155,7 @@ int xfrm_exchange(struct nlmsghdr *h, xfrm_each each, void *arg, char *why, size
 {
 	struct talk t = {.each = each, .arg = arg, .why = why, .size = size};
 	char *answer = malloc(ANSWER_SIZE);
-	struct mnl_socket *s;
+	struct mnl_socket *s = NULL;
 	int err = answer ? open_socket(&s) : -ENOMEM;
 
 	if (err) {

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "userspace/base/text.h"
@@ -32,9 +33,7 @@
 
 #define BYTE_LIMIT   (1ull << 40) /* far from where CBC's blocks would meet (2^64 of them) */
 #define PACKET_LIMIT (1ull << 36)
-#define LOOKS	     3 /* that show unknown SPIs while nothing is received */
-#define BACK_OFF     8 /* times longer, each time that it did not help */
-#define BACK_OFF_MAX 86400
+#define LOCK_TRIES   100 /* of 20 ms */
 
 struct step {
 	const struct conf_tunnel *t;
@@ -223,33 +222,13 @@ static int look(struct step *s)
 	return 0;
 }
 
-/* Nothing comes but what no SA here is for: is it time to look further ahead? */
-static bool is_strange(const struct step *s, struct fixed_memory *m)
+static bool is_strange(const struct step *s, struct rekey_memory *m)
 {
-	uint64_t unknown = 0, wait = LOOKS;
+	uint64_t unknown = 0;
 
-	if (xfrm_stat_of("XfrmInNoStates", &unknown))
-		return false;
-	if (!m->known || s->report->in_packets > m->in_packets || s->now_s < m->heard_s) {
-		m->heard_s = s->now_s;
-		m->strange = 0;
-		if (m->known && s->report->in_packets > m->in_packets)
-			m->widened = 0;
-	} else if (unknown > m->unknown) {
-		m->strange++;
-	}
-	m->known = true;
-	m->in_packets = s->report->in_packets;
-	m->unknown = unknown;
-	for (unsigned int i = 0; i < m->widened && wait < BACK_OFF_MAX; i++)
-		wait *= BACK_OFF;
-	if (m->strange < LOOKS ||
-	    s->now_s < m->heard_s + (wait < BACK_OFF_MAX ? wait : BACK_OFF_MAX))
-		return false;
-	m->heard_s = s->now_s;
-	m->strange = 0;
-	m->widened++;
-	return true;
+	return m && !xfrm_stat_of("XfrmInNoStates", &unknown) &&
+	       rekey_strange(m, s->report->in_packets, unknown, rekey_more(&s->k, s->seen),
+			     s->now_s);
 }
 
 /* ---- what follows ---- */
@@ -399,7 +378,7 @@ static int carry_out(struct step *s, bool dry)
 static int take_lock(const char *state_dir, const char *name, int *ret)
 {
 	char path[512];
-	int fd;
+	int fd, busy = 0;
 
 	if (mkdir(state_dir, 0700) && errno != EEXIST)
 		return -errno;
@@ -408,7 +387,9 @@ static int take_lock(const char *state_dir, const char *name, int *ret)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB)) {
+	for (unsigned int i = 0; i < LOCK_TRIES && (busy = flock(fd, LOCK_EX | LOCK_NB)); i++)
+		nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+	if (busy) {
 		int err = errno == EWOULDBLOCK ? -EBUSY : -errno;
 
 		close(fd);
@@ -419,7 +400,7 @@ static int take_lock(const char *state_dir, const char *name, int *ret)
 }
 
 int fixed_step(const struct conf_tunnel *t, uint32_t if_id, const char *state_dir, uint64_t now_s,
-	       bool dry, struct fixed_memory *memory, struct fixed_report *ret, char *why,
+	       bool dry, struct rekey_memory *memory, struct fixed_report *ret, char *why,
 	       size_t size)
 {
 	struct fixed_report report = {0};
@@ -443,10 +424,8 @@ int fixed_step(const struct conf_tunnel *t, uint32_t if_id, const char *state_di
 	err = err ? err : find_out_way(s);
 	err = err ? err : look(s);
 	if (!err) {
-		bool strange = memory && is_strange(s, memory);
-
-		rekey_decide(&s->k, s->seen, s->sending, strange, t->fixed.overlap_ms / 1000, now_s,
-			     &s->plan);
+		rekey_decide(&s->k, s->seen, s->sending, is_strange(s, memory),
+			     t->fixed.overlap_ms / 1000, now_s, &s->plan);
 		err = carry_out(s, dry);
 		if (!err || err == -ENOKEY)
 			*ret = report;

@@ -8,18 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct conf_tunnel;
+#include "wg/keyfile.h"
 
-/* What one step leaves to the next, zeroed before the first; kept by who calls each second. Without
- * it a host does not notice that its peer was booted (rekey.c, `strange`). */
-struct fixed_memory {
-	bool known;
-	uint64_t in_packets;
-	uint64_t unknown;     /* XfrmInNoStates */
-	uint64_t heard_s;     /* when something was last received */
-	unsigned int strange; /* looks since, at which packets with an unknown SPI had come */
-	unsigned int widened; /* times since */
-};
+struct conf_tunnel;
 
 struct fixed_report {
 	uint32_t sending;	/* id of the generation; 0: none, the tunnel is down */
@@ -37,14 +28,16 @@ struct fixed_report {
 /*
  * One look and what follows from it: SAs, policies. Does nothing when all is as it should be.
  * `state_dir` keeps NAME.used, which says what was ever installed, and NAME.lock; `now_s` is
- * CLOCK_REALTIME; `dry`: changes nothing, but says what it would. `memory` may be NULL. 0;
+ * CLOCK_REALTIME; `dry`: changes nothing, but says what it would. `memory`
+ * is for who calls each second; without it (NULL) a host does not notice that its peer was booted
+ * (rekey.c). 0;
  * -ENOENT, -EPERM: no key file, or others can read it; -EINVAL: it is wrong; -ENOKEY: no generation
  * is left; -EADDRNOTAVAIL: neither or both ends are here; -EEXIST: another program's policy is in
  * the way; or the kernel's −errno. `why` has the words. *ret is also set as far as it is known when
  * -ENOKEY.
  */
 int fixed_step(const struct conf_tunnel *t, uint32_t if_id, const char *state_dir, uint64_t now_s,
-	       bool dry, struct fixed_memory *memory, struct fixed_report *ret, char *why,
+	       bool dry, struct rekey_memory *memory, struct fixed_report *ret, char *why,
 	       size_t size);
 
 /* Removes our SAs and policies of that if_id; what was installed stays recorded. */

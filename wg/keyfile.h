@@ -80,6 +80,23 @@ struct rekey_plan {
 	unsigned int spare; /* generations that are left after the one in use */
 };
 
+/* What one look leaves to the next, zeroed before the first; kept by who looks each second. */
+struct rekey_memory {
+	bool known;
+	uint64_t in_packets, unknown;
+	uint64_t heard_s;     /* when something was last received */
+	unsigned int strange; /* looks since, at which packets with an unknown SPI had come */
+	unsigned int widened; /* how often that was acted upon since */
+};
+
+/* Is it time to look further ahead: does nothing come but packets with unknown SPIs? `in_packets`:
+ * received with all generations; `unknown`: XfrmInNoStates; `more`: there is something to look
+ * ahead to. Each time that it did not help, the next takes twice as long. */
+bool rekey_strange(struct rekey_memory *m, uint64_t in_packets, uint64_t unknown, bool more,
+		   uint64_t now_s);
+/* Has the file generations that no SA was ever made of to receive with? */
+bool rekey_more(const struct keyfile *k, const struct rekey_seen *seen);
+
 /*
  * `seen` of each generation of the file, in its order; `sending`: the id in use, 0: none.
  * `strange`: nothing is received, and packets with an SPI that no SA here has arrive: the peer

@@ -32,6 +32,43 @@
 
 #include <string.h>
 
+#define LOOKS	   3 /* that show unknown SPIs while nothing is received */
+#define WAIT_MAX_S 86400
+/* Of a host that has received nothing yet: it was booted itself, and it is for the other to look.
+ */
+#define PATIENCE 3
+
+bool rekey_more(const struct keyfile *k, const struct rekey_seen *seen)
+{
+	return k->n && !seen[k->n - 1].used_in;
+}
+
+bool rekey_strange(struct rekey_memory *m, uint64_t in_packets, uint64_t unknown, bool more,
+		   uint64_t now_s)
+{
+	uint64_t wait_s = m->widened < 16 ? (uint64_t)LOOKS << m->widened : WAIT_MAX_S;
+
+	if (!m->known || in_packets != m->in_packets || now_s < m->heard_s) {
+		if (!m->known && !in_packets)
+			m->widened = PATIENCE;
+		else if (in_packets > m->in_packets)
+			m->widened = 0;
+		m->heard_s = now_s;
+		m->strange = 0;
+	} else if (unknown > m->unknown) {
+		m->strange++;
+	}
+	m->known = true;
+	m->in_packets = in_packets;
+	m->unknown = unknown;
+	if (!more || m->strange < LOOKS || now_s < m->heard_s + wait_s)
+		return false;
+	m->heard_s = now_s;
+	m->strange = 0;
+	m->widened++;
+	return true;
+}
+
 static int position(const struct keyfile *k, uint32_t id)
 {
 	for (unsigned int i = 0; id && i < k->n; i++) {

@@ -508,7 +508,8 @@ static int extend(struct keyfile *k, const uint32_t a[4], const uint32_t b[4], u
 	uint32_t id = last ? last->id : (uint32_t)(time(NULL) / 60);
 	int err = 0;
 
-	if (last && memcmp(last->way[0].from, a, 16) && memcmp(last->way[0].from, b, 16)) {
+	if (last && (memcmp(last->way[0].from, a, 16) || memcmp(last->way[0].to, b, 16)) &&
+	    (memcmp(last->way[0].from, b, 16) || memcmp(last->way[0].to, a, 16))) {
 		snprintf(why, size, "the file is between other hosts");
 		return -EINVAL;
 	}

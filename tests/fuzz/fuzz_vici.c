@@ -3,8 +3,8 @@
  * fuzz_vici.c - VICI packets of whatever bytes, and all that reads them
  *
  *   clang -fsanitize=fuzzer,address,undefined -g -O1 -std=gnu11 -D_GNU_SOURCE -I. \
- *           tests/fuzz/fuzz_vici.c wg/vici.c wg/charon*.c userspace/base/file.c \
- *           userspace/base/text.c
+ *           tests/fuzz/fuzz_vici.c wg/vici.c wg/charon*.c userspace/base/file.c userspace/base/ip.c
+ * \ userspace/base/text.c
  *   ./a.out -max_len=4096 CORPUS
  *
  * No crash; what is refused leaves its result alone; every text that comes out ends and is

@@ -68,8 +68,10 @@ static int walk(const uint8_t *data, size_t size)
 	assert_non_null(copy);
 	memcpy(copy, data, size);
 	err = vici_open(&r, copy, size);
-	while (!err && !(err = vici_next(&r, &p)) && p.kind != VICI_END)
+	while (!err && !(err = vici_next(&r, &p)) && p.kind != VICI_END) {
+		assert_true(r.at <= r.end);
 		n++;
+	}
 	free(copy);
 	return err ? err : n;
 }
@@ -1034,6 +1036,7 @@ static void test_a_tunnel_that_would_take_everything_is_refused(void **state)
 	struct conf_tunnel *t = tunnel();
 
 	(void)state;
+	put_psk("good\n");
 	assert_int_equal(charon_load(c, t, "aws", 0, why, sizeof(why)), -EINVAL);
 	t->ike.psk_file[0] = '\0';
 	assert_int_equal(charon_load(c, t, "aws", 95, why, sizeof(why)), -EINVAL);

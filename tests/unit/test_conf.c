@@ -487,16 +487,20 @@ static void the_specification_s_sample_is_right(void **state)
 	conf_free(c);
 }
 
-static void the_example_is_right(void **state)
+static void the_examples_are_right(void **state)
 {
+	static const char *const examples[] = {"examples/shift.yaml", "examples/ike-aws.yaml",
+					       "examples/ike-azure.yaml", "examples/ike-gcp.yaml"};
 	struct conf_errors errors;
 	struct config *c;
 
 	(void)state;
-	assert_good("examples/shift.yaml", &c, &errors);
-	assert_int_equal(errors.n, 0);
-	conf_errors_free(&errors);
-	conf_free(c);
+	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
+		assert_good(examples[i], &c, &errors);
+		assert_int_equal(errors.n, 0);
+		conf_errors_free(&errors);
+		conf_free(c);
+	}
 }
 
 static void other_ways_to_write_the_same_are_right(void **state)
@@ -589,7 +593,7 @@ int main(void)
 		cmocka_unit_test(clients_are_allowed_and_denied_by_network),
 		cmocka_unit_test(what_is_absent_has_its_default),
 		cmocka_unit_test(the_specification_s_sample_is_right),
-		cmocka_unit_test(the_example_is_right),
+		cmocka_unit_test(the_examples_are_right),
 		cmocka_unit_test(other_ways_to_write_the_same_are_right),
 		cmocka_unit_test(durations_are_written_as_they_are_read),
 		cmocka_unit_test(a_file_that_others_can_write_is_not_read),

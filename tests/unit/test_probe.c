@@ -115,6 +115,21 @@ static int set_up(void **state)
 	return 0;
 }
 
+/* What a test that failed may have left. */
+static int restore(void **state)
+{
+	(void)state;
+	if (why_not)
+		return 0;
+	if (run(HERE, "ip link show a0 >/dev/null 2>&1"))
+		build_here();
+	run(HERE, "nft delete table inet l 2>/dev/null");
+	run(HOP, "nft delete table inet t 2>/dev/null; ip link set r1 mtu 1500");
+	run(PEER, "ip link set b0 mtu 1500 up; sysctl -qw net.ipv4.icmp_echo_ignore_all=0 "
+		  "net.ipv6.icmp.echo_ignore_all=0");
+	return 0;
+}
+
 static void need_namespaces(void)
 {
 	if (!why_not)
@@ -764,16 +779,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_round_trip_survives_the_wall_clock),
 		cmocka_unit_test(what_is_built_is_read_back),
-		cmocka_unit_test(an_answer_gives_the_round_trip),
-		cmocka_unit_test(what_cannot_leave_is_lost_at_once),
-		cmocka_unit_test(a_peer_that_is_down_loses_all),
-		cmocka_unit_test(others_pings_do_not_wake_us),
-		cmocka_unit_test(forged_answers_do_not_count),
-		cmocka_unit_test(forged_too_bigs_do_not_count),
-		cmocka_unit_test(the_mtu_of_a_path_is_found),
-		cmocka_unit_test(loss_does_not_change_the_mtu_found),
-		cmocka_unit_test(a_dead_path_has_no_mtu_and_limits_hold),
-		cmocka_unit_test(a_burst_asks_all_at_once),
+		cmocka_unit_test_teardown(an_answer_gives_the_round_trip, restore),
+		cmocka_unit_test_teardown(what_cannot_leave_is_lost_at_once, restore),
+		cmocka_unit_test_teardown(a_peer_that_is_down_loses_all, restore),
+		cmocka_unit_test_teardown(others_pings_do_not_wake_us, restore),
+		cmocka_unit_test_teardown(forged_answers_do_not_count, restore),
+		cmocka_unit_test_teardown(forged_too_bigs_do_not_count, restore),
+		cmocka_unit_test_teardown(the_mtu_of_a_path_is_found, restore),
+		cmocka_unit_test_teardown(loss_does_not_change_the_mtu_found, restore),
+		cmocka_unit_test_teardown(a_dead_path_has_no_mtu_and_limits_hold, restore),
+		cmocka_unit_test_teardown(a_burst_asks_all_at_once, restore),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

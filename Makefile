@@ -31,10 +31,13 @@ HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
 	$(wildcard userspace/net/firewall*.c userspace/cmd/doctor*.c) \
-	$(addprefix userspace/cmd/,apply.c apply_clock.c apply_attach.c apply_xdp.c apply_talk.c wish.c plan.c) $(wildcard userspace/cmd/explain*.c)
+	$(addprefix userspace/cmd/,apply.c apply_clock.c apply_attach.c apply_xdp.c apply_talk.c wish.c complain.c plan.c) $(wildcard userspace/cmd/explain*.c)
 # shiftctl-tunnel has the verbs about tunnels, started by shiftctl as well; shiftd watches them.
 TUNNELS := $(COMMON) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
-	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c)
+	userspace/cmd/complain.c \
+	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
+DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(addprefix userspace/cmd/,cmd.c complain.c) \
+	userspace/shiftd.c
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -45,7 +48,7 @@ TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
 
-all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/traffic
+all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftd $(B)/traffic
 
 # Nothing to install is the usual case and costs a few milliseconds.
 deps:
@@ -56,6 +59,12 @@ $(B)/shiftctl: $(call objs,$(LIGHT))
 
 $(B)/shiftctl-apply: $(call objs,$(HEAVY)) $(B)/bpf/object.o
 	$(CC) $(LDFLAGS) -o $@ $^ $(HEAVY_LIBS)
+
+$(B)/shiftctl-tunnel: $(call objs,$(TUNNELS) userspace/shiftctl_tunnel.c)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+
+$(B)/shiftd: $(call objs,$(DAEMON))
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
 
 $(B)/traffic: $(call objs,$(TRAFFIC))
 	$(CC) $(LDFLAGS) -o $@ $^
@@ -93,7 +102,7 @@ $(B)/bpf/object.o: userspace/plane/object.S $(B)/bpf/shift_tc.bpf.o
 
 UNIT := $(patsubst tests/unit/test_%.c,$(B)/tests/unit_%,$(wildcard tests/unit/test_*.c))
 # All of our code but the mains, for whatever a test wants of it.
-PARTS := $(filter-out userspace/shiftctl%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS)))
+PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS)))
 
 $(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
 	@mkdir -p $(@D)
@@ -178,6 +187,8 @@ matrix: tests
 install: all
 	install -D -m 755 $(B)/shiftctl $(DESTDIR)$(PREFIX)/sbin/shiftctl
 	install -D -m 755 $(B)/shiftctl-apply $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-apply
+	install -D -m 755 $(B)/shiftctl-tunnel $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-tunnel
+	install -D -m 755 $(B)/shiftd $(DESTDIR)$(PREFIX)/sbin/shiftd
 	install -D -m 644 systemd/shift.service $(DESTDIR)/etc/systemd/system/shift.service
 	sed -i 's|/usr/local|$(PREFIX)|' $(DESTDIR)/etc/systemd/system/shift.service
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/shift/README.md

@@ -26,6 +26,7 @@
 #endif
 
 static int elsewhere(const struct options *o, int argc, char **argv);
+static int tunnels(const struct options *o, int argc, char **argv);
 static int help(const struct options *o, int argc, char **argv);
 static int version(const struct options *o, int argc, char **argv);
 
@@ -67,6 +68,21 @@ static const struct verb verbs[] = {
 	 "judge the configuration and print the plan"},
 	{"doctor", elsewhere, "doctor [--all]",
 	 "what on this host would hurt, with evidence and fix"},
+	{"tunnel", tunnels,
+	 "tunnel apply|list|check|restart|failover|down|keys [OPTIONS] [NAME...]\n"
+	 "    apply [--dry-run] [--wait 10s]       make them what the configuration says\n"
+	 "    list                                 what the kernel and charon have\n"
+	 "    check [--fix] [--textfile PATH] [--count N]\n"
+	 "                                         for cron and monitoring; exit 0 1 2 3\n"
+	 "    failover [NAME [--pin] [--even-if-down] | --unpin [NAME]]\n"
+	 "                                         the routes go through this one now\n"
+	 "    restart NAME [--wait 10s]            new sessions\n"
+	 "    down [--dry-run]                     take them away\n"
+	 "    keys NAME [--count N] [--lead 10m] [--spacing 24h]\n"
+	 "                                         new keys for a static IPsec tunnel",
+	 "WireGuard and IPsec: apply, list, check, restart, failover, down"},
+	{"latency", tunnels, "latency [--watch] [--count N] [--limit 50ms]",
+	 "round trips and loss to every backend and through every tunnel"},
 	{"help", help, "help [COMMAND]", "this"},
 	{"version", version, "version", "the version"},
 };
@@ -110,16 +126,14 @@ static int version(const struct options *o, int argc, char **argv)
 	return EXIT_OK;
 }
 
-/* shiftctl-apply lies beside this binary, or in ../libexec/shift. */
-static int elsewhere(const struct options *o, int argc, char **argv)
+/* The other binaries lie beside this one, or in ../libexec/shift. */
+static int become(const char *binary, const char *verb)
 {
 	static const char *const places[] = {"", "/../libexec/shift"};
 	char self[PATH_MAX], path[PATH_MAX + 64];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *dir;
 
-	(void)o;
-	(void)argc;
 	if (n < 0) {
 		say("cannot find my own place: /proc is not mounted");
 		return EXIT_FAILED;
@@ -127,11 +141,25 @@ static int elsewhere(const struct options *o, int argc, char **argv)
 	self[n] = '\0';
 	dir = dirname(self);
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
-		snprintf(path, sizeof(path), "%s%s/shiftctl-apply", dir, places[i]);
+		snprintf(path, sizeof(path), "%s%s/%s", dir, places[i], binary);
 		execv(path, whole);
 	}
-	say("%s: shiftctl-apply is not installed beside %s", argv[0], dir);
+	say("%s: %s is not installed beside %s", verb, binary, dir);
 	return EXIT_FAILED;
+}
+
+static int elsewhere(const struct options *o, int argc, char **argv)
+{
+	(void)o;
+	(void)argc;
+	return become("shiftctl-apply", argv[0]);
+}
+
+static int tunnels(const struct options *o, int argc, char **argv)
+{
+	(void)o;
+	(void)argc;
+	return become("shiftctl-tunnel", argv[0]);
 }
 
 /* These take a millisecond, on a host where everything may be busy: they go first. */

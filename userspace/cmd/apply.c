@@ -26,6 +26,7 @@
 #include "userspace/base/text.h"
 #include "userspace/base/who.h"
 #include "userspace/cmd/apply.h"
+#include "userspace/cmd/complain.h"
 #include "userspace/cmd/verbs.h"
 #include "userspace/net/reserve.h"
 #include "userspace/net/route.h"

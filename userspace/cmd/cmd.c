@@ -154,9 +154,9 @@ static const char *short_value(const char *argument, int *at, int argc, char **a
 bool takes_value(const char *argument)
 {
 	static const char *const names[] = {
-		"--reason",	"--confirm",  "--limit",   "--since", "--backend",
-		"--client",	"--state",    "--to",	   "--rate",  "--bandwidth",
-		"--link-speed", "--lifetime", "--measure",
+		"--reason",  "--confirm", "--limit",	"--since",     "--backend",    "--client",
+		"--state",   "--to",	  "--rate",	"--bandwidth", "--link-speed", "--lifetime",
+		"--measure", "--wait",	  "--textfile", "--count",     "--lead",       "--spacing",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

@@ -15,6 +15,7 @@
 #include "userspace/base/screen.h"
 #include "userspace/cmd/doctor.h"
 #include "userspace/cmd/verbs.h"
+#include "userspace/cmd/complain.h"
 #include "userspace/cmd/wish.h"
 
 #define PATIENCE 60 /* seconds */

@@ -14,6 +14,7 @@
 
 #include "userspace/base/text.h"
 #include "userspace/cmd/cmd.h"
+#include "userspace/cmd/complain.h"
 #include "userspace/cmd/verbs.h"
 #include "userspace/cmd/wish.h"
 #include "userspace/conf/plan.h"

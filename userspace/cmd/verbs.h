@@ -27,3 +27,7 @@ int cmd_apply(const struct options *o, int argc, char **argv);
 int cmd_doctor(const struct options *o, int argc, char **argv);
 int cmd_explain(const struct options *o, int argc, char **argv);
 int cmd_plan(const struct options *o, int argc, char **argv);
+
+/* shiftctl-tunnel */
+int cmd_tunnel(const struct options *o, int argc, char **argv);
+int cmd_latency(const struct options *o, int argc, char **argv);

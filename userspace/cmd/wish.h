@@ -31,6 +31,3 @@ void wish_recall(const struct config *c, struct plan_host *h);
 /* The backends' addresses, as they were looked up. A name without an answer keeps those it had
  * last. */
 void wish_addresses(const struct config *c, const struct plan_host *h, struct wish *w);
-
-/* What is wrong with the file, on stderr and for the error of --json. */
-void complain_of_file(const struct conf_errors *errors);

@@ -146,8 +146,6 @@ static void all_unique(const struct config *c, struct conf_errors *errors)
 		NAMED(c, backends, name_at, name, "backends[%u].name", "backend"),
 		NAMED(c, gates, name_at, name, "gates[%u].name", "gate"),
 		NAMED(c, tunnels, name_at, name, "tunnels[%u].name", "tunnel"),
-		NAMED(c, tunnels, interface.at, interface.name, "tunnels[%u].wireguard.interface",
-		      "interface"),
 	};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
@@ -361,4 +359,5 @@ void schema_across(const struct config *c, struct conf_errors *errors)
 	check_dns(c, errors);
 	check_stages(c, errors);
 	check_references(c, errors);
+	tunnels_across(c, errors);
 }

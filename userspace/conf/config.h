@@ -305,6 +305,9 @@ unsigned int conf_errors_count(const struct conf_errors *errors);
 void conf_errors_print(const struct conf_errors *errors, FILE *to);
 void conf_errors_free(struct conf_errors *errors);
 
+/* NULL: there is none of that name. */
+const struct conf_tunnel *conf_tunnel(const struct config *c, const char *name);
+
 /* "203.0.113.10", "2001:db8::10"; CIDRs with their prefix. Returns ret. */
 const char *conf_address_text(const struct conf_address *a, char ret[64]);
 /* "2h4m", "500ms", "0s"; it can be parsed again. Returns ret. */

@@ -91,3 +91,5 @@ void schema_read(const struct yaml_node *root, struct config *c, struct conf_err
 
 /* Checks of one value against another (across.c). */
 void schema_across(const struct config *c, struct conf_errors *errors);
+/* The part of it that is about tunnels (tunnels.c). */
+void tunnels_across(const struct config *c, struct conf_errors *errors);

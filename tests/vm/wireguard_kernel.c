@@ -7,9 +7,9 @@
  *
  * SECONDS for each flood; `flood`: nothing else. First a device of 1,000 peers is sent, read and
  * changed. Then two namespaces are joined by a tunnel of 201 allowed IPs, and devices are applied
- * under flood ping. Loss is what ping and, exact, the device's error counters say: tx_errors is a
- * packet that belonged to no peer, rx_errors one whose sender was not allowed. A change that must
- * lose packets is made, too, to see that they are seen.
+ * under a flood of echoes. Loss is what these tell and, exact, the device's error counters say:
+ * tx_errors is a packet that belonged to no peer, rx_errors one whose sender was not allowed. A
+ * change that must lose packets is made, too, to see that they are seen.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -314,8 +314,6 @@ int wg_parse(const void *message, size_t size, struct wg_parse *state)
 	g = (const void *)((const char *)message + MNL_NLMSG_HDRLEN);
 	if (g->cmd != WG_CMD_GET_DEVICE)
 		return -EPROTO;
-	if (h->nlmsg_flags & NLM_F_DUMP_INTR)
-		state->interrupted = true;
 	state->device.set = WG_PRIVATE_KEY | WG_PORT | WG_FWMARK;
 	return each((const char *)message + head, h->nlmsg_len - head, device_attribute, state);
 }

@@ -76,14 +76,14 @@ int link_add_address(struct link *l, const struct link_network *a);
 int link_add_route(struct link *l, const struct link_route *r);
 int link_add_rule(struct link *l, const struct link_rule *r);
 
-/* In the order of the steps: what is new comes before what is old goes, but for addresses, of which
- * the kernel wants it the other way. */
+/* In the order of the steps: what is new comes before what is old goes, but for an address that the
+ * kernel would take along with an old one, which is added after that went. */
 enum link_step_kind {
 	LINK_STEP_REMOVE, /* the interface, when its kind, if_id or lower is another of ours */
 	LINK_STEP_MAKE,
 	LINK_STEP_MTU,
-	LINK_STEP_REMOVE_ADDRESS,
 	LINK_STEP_ADD_ADDRESS,
+	LINK_STEP_REMOVE_ADDRESS,
 	LINK_STEP_UP,
 	LINK_STEP_DOWN,
 	LINK_STEP_ADD_ROUTE, /* of ours, replaced in one step where one of its kind is there */

@@ -27,12 +27,12 @@
  *
  * Weaknesses. The failover's replacement does not look who is there first, for it must be fast: if
  * ours was taken away and a foreign one of the same prefix and metric put in its place, that one is
- * replaced. In IPv6 a look-up that holds the old route at the moment when its last reference goes
- * finds none (net/ipv6/route.c): a packet in some thousands of replacements. An IPv4 address that
- * gives way to another of its own network is away for the time of one request, and if it was the
- * only one all IPv4 routes are, until they are added again at the end: such are the kernel's ways.
- * The kernel does not ask for the protocol when it removes a rule: one of somebody else's that is
- * the same in all but that may go in the place of ours. On kernels before 5.18 nobody says which
+ * replaced. A look-up that has the old route in hand at the moment when its last reference goes
+ * finds none (fib_dead in fib_trie.c, ip6_rt_pcpu_alloc in net/ipv6/route.c): such is the kernel's
+ * replacement. An IPv4 address that gives way to another of its own network is away for the time of
+ * one request, and if it was the only one all IPv4 routes are, until they are added again at the
+ * end. The kernel does not ask for the protocol when it removes a rule: one of somebody else's that
+ * is the same in all but that may go in the place of ours. On kernels before 5.18 nobody says which
  * link-local addresses the kernel made, so none of them is ever removed.
  */
 #include "wg/link.h"

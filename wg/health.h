@@ -84,7 +84,8 @@ struct health {
 
 void health_init(struct health *h, const struct health_rules *r, uint64_t now);
 
-/* A probe's end: answered or lost. Moves the counter only. */
+/* A probe's end: answered or lost. Moves the counter only. Whatever came before, `rise` answers in
+ * a row make it up and `fall` losses down, so the larger of both is a burst that decides. */
 void health_probe(struct health *h, const struct health_rules *r, bool answered, uint64_t now);
 
 /* Judges; `p` may be NULL without a probe. True when the state changed; the caller logs old → new

@@ -7,7 +7,6 @@
  *   pin:b unpin go:b
  *   @b               b carries now; @@b the same, and a switch went there in the last step
  */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -213,7 +212,7 @@ static const struct row {
 	{"the pin is gone", 2, "a+ b+ 1 pin:b 500 unpin 1 @@a", FAILOVER_CALM, "on a back from b"},
 	{"gone within the hold", 2, "a+ b+ 1 pin:b 30 unpin 1 @b 30 @@a", FAILOVER_CALM, "back"},
 	{"gone from the dead", 2, "a+ b- 1 pin:b 30 unpin 1 @@a", FAILOVER_CALM, "b went down"},
-	{"a pin out of reach", 2, "a+ b+ 1 pin:c 30 @a", FAILOVER_CALM, "on a"},
+	{"a pin out of reach", 2, "a+ b+ 1 pin:c 1 @a 30 @a", FAILOVER_CALM, "on a"},
 	{"go", 2, "a+ b+ 100 go:b 1 @@b 59 @b", FAILOVER_ON_BACKUP,
 	 "on b by hand, before on a, 59s ago: a is up, waited for 59s of 1m00s"},
 	{"and back after the hold", 2, "a+ b+ 100 go:b 1 @@b 60 @@a", FAILOVER_CALM, "back from b"},
@@ -221,7 +220,7 @@ static const struct row {
 	{"go takes the pin away", 2, "a+ b+ 1 pin:b 9 go:a 1 @@a 99 b- 1 @a", FAILOVER_CALM,
 	 "by hand"},
 	{"go where it is", 2, "a+ b+ 1 a- 1 a+ 40 go:b 59 @b 1 @@a", FAILOVER_CALM, "back"},
-	{"go out of reach", 2, "a+ b+ 1 go:c 30 @a", FAILOVER_CALM, "on a"},
+	{"go out of reach", 2, "a+ b+ 1 go:c 1 @a 30 @a", FAILOVER_CALM, "on a"},
 };
 
 static void lives_end_as_they_must(void **state)
@@ -431,9 +430,12 @@ static uint64_t random_life(uint64_t with, bool check)
 	/* the bound of failover.c's head, for any life that hands left alone */
 	if (check && !hands) {
 		uint64_t cap = x.r.hold_cap_ns ? x.r.hold_cap_ns : 16 * x.r.hold_ns;
-		uint64_t time = x.now - w.began;
+		uint64_t time = x.now - w.began, levels = 1;
 
-		assert_true(w.backs <= 7 + x.r.n * 2 * (time / flap + 1) + time / cap);
+		while (x.r.hold_ns << levels < cap)
+			levels++;
+		assert_true(w.backs <=
+			    (x.r.n - 1) * (levels + 1 + 2 * (time / flap + 1) + time / cap));
 	}
 	return digest;
 }
@@ -490,19 +492,19 @@ static void next_misses_nothing(void **state)
 	}
 }
 
-/* Down for 5 s and up for P s, for a day: what the damping leaves of it. */
+/* Down for 5 s and up for P s, what the damping leaves of six hours. */
 static void a_flapping_link_is_damped(void **state)
 {
-	const uint64_t day = 86400;
+	const uint64_t time = 6 * 3600;
 
 	(void)state;
-	for (unsigned int up = 1; up <= 1500; up += up < 80 ? 1 : 37) {
-		uint64_t backs = 0, bound = 5 + day / (16 * HOLD);
+	for (unsigned int up = 1; up <= 1500; up += up < 10 ? 1 : up < 80 ? 7 : 53) {
+		uint64_t backs = 0, bound = 5 + time / (16 * HOLD);
 		struct life x;
 
 		begin(&x, 2);
 		live(&x, "a+ b+ 1 @a", "start", false);
-		for (uint64_t t = 0; t < day; t++) {
+		for (uint64_t t = 0; t < time; t++) {
 			set(&x, 0, t % (up + 5) < 5 ? '-' : '+', "flapping");
 			x.now += S;
 			step(&x);
@@ -513,7 +515,7 @@ static void a_flapping_link_is_damped(void **state)
 		assert_true(x.f.switches <= 2 * backs + 1);
 		/* from a hold and 600 s of carrying on it is no flap: one change in 11 minutes */
 		if (up > HOLD + 600)
-			bound = 5 + 2 * day / 600;
+			bound = 5 + 2 * time / 600;
 		if (backs > bound)
 			fail_msg("up for %u s: %u times back, %u allowed", up, (unsigned int)backs,
 				 (unsigned int)bound);
@@ -543,154 +545,6 @@ static void dying_when_gone_back_to_is_damped(void **state)
 	}
 }
 
-/* ---- the disk ---- */
-
-static json_t *good_failover(void)
-{
-	struct life x;
-
-	begin(&x, 3);
-	live(&x, "a+ b~ c- 1 a- 9 a+ 5", "disk", false);
-	return failover_to_json(&x.f);
-}
-
-static json_t *good_health(void)
-{
-	struct health_rules r = {.rise = 2, .fall = 3, .probed = true};
-	struct health h;
-
-	health_init(&h, &r, 5 * S);
-	health_probe(&h, &r, true, 6 * S);
-	return health_to_json(&h);
-}
-
-static int read_failover(const json_t *j)
-{
-	struct failover f, before;
-	int err;
-
-	memset(&f, 0x5a, sizeof(f));
-	before = f;
-	err = failover_from_json(j, &f);
-	if (err)
-		assert_memory_equal(&f, &before, sizeof(f));
-	return err;
-}
-
-static int read_health(const json_t *j)
-{
-	struct health h, before;
-	int err;
-
-	memset(&h, 0x5a, sizeof(h));
-	before = h;
-	err = health_from_json(j, &h);
-	if (err)
-		assert_memory_equal(&h, &before, sizeof(h));
-	return err;
-}
-
-/* Every field, left out or replaced by what it cannot be. */
-static void spoil(json_t *good, int (*read)(const json_t *), json_t *part)
-{
-	json_t *bad[] = {json_integer(-1),
-			 json_real(1.5),
-			 json_string("nonsense\n"),
-			 json_string("\x1b[2J"),
-			 json_string("\xc3\xa4"),
-			 json_object(),
-			 json_array()};
-	json_t *copy = json_copy(part), *value;
-	const char *key;
-
-	assert_int_equal(read(good), 0);
-	json_object_foreach (copy, key, value) {
-		json_object_del(part, key);
-		assert_int_equal(read(good), -EBADMSG);
-		for (size_t i = 0; i < COUNT(bad); i++) {
-			json_object_set(part, key, bad[i]);
-			assert_int_equal(read(good), -EBADMSG);
-		}
-		json_object_set(part, key, value);
-		assert_int_equal(read(good), 0);
-	}
-	for (size_t i = 0; i < COUNT(bad); i++) {
-		assert_int_equal(read(bad[i]), -EBADMSG);
-		json_decref(bad[i]);
-	}
-	json_decref(copy);
-}
-
-static void put(json_t *good, int (*read)(const json_t *), const char *key, json_t *bad)
-{
-	json_t *was = json_incref(json_object_get(good, key));
-
-	json_object_set_new(good, key, bad);
-	if (read(good) != -EBADMSG)
-		fail_msg("%s was believed", key);
-	json_object_set_new(good, key, was);
-	assert_int_equal(read(good), 0);
-}
-
-static void a_damaged_file_is_refused(void **state)
-{
-	json_t *f = good_failover(), *h = good_health();
-	char longer[300];
-
-	(void)state;
-	spoil(f, read_failover, f);
-	spoil(f, read_failover, json_array_get(json_object_get(f, "members"), 1));
-	spoil(h, read_health, h);
-	memset(longer, 'x', sizeof(longer) - 1);
-	longer[sizeof(longer) - 1] = '\0';
-	put(f, read_failover, "active", json_integer(8));
-	put(f, read_failover, "pinned", json_integer(255));
-	put(f, read_failover, "reason", json_string(longer));
-	put(f, read_failover, "reason", json_stringn("a\0b", 3));
-	put(f, read_failover, "flaps", json_integer(1ll << 32));
-	put(f, read_failover, "schema", json_integer(2));
-	put(h, read_health, "score", json_integer(5));
-	put(h, read_health, "rise", json_integer(0));
-	put(h, read_health, "rise", json_integer(65536));
-	put(h, read_health, "fall", json_integer(0));
-	put(h, read_health, "fall", json_integer(1001));
-	put(h, read_health, "up_lost", json_integer(1000));
-	put(h, read_health, "reason", json_string(longer));
-	assert_int_equal(read_failover(NULL), -EBADMSG);
-	assert_int_equal(read_health(NULL), -EBADMSG);
-	json_array_remove(json_object_get(f, "members"), 7);
-	assert_int_equal(read_failover(f), -EBADMSG);
-	json_decref(f);
-	json_decref(h);
-}
-
-/* What passes the check must not bring the machine to nonsense: extreme but valid values. */
-static void a_hostile_file_is_survived(void **state)
-{
-	static const char *const times[] = {"switched_at", "hold_from", "degraded_since",
-					    "calm_from", "flaps"};
-
-	(void)state;
-	for (unsigned int bits = 0; bits < 1u << COUNT(times); bits++)
-		for (int active = -1; active < FAILOVER_MEMBERS; active++) {
-			json_t *j = good_failover();
-			struct life x;
-
-			for (size_t i = 0; i < COUNT(times); i++)
-				if (bits >> i & 1)
-					json_object_set_new(
-						j, times[i],
-						json_integer(i == 4 ? UINT32_MAX : INT64_MAX));
-			json_object_set_new(j, "active",
-					    active < 0 ? json_null() : json_integer(active));
-			json_object_set_new(j, "from", json_integer(7));
-			begin(&x, 2);
-			assert_int_equal(failover_from_json(j, &x.f), 0);
-			json_decref(j);
-			live(&x, "a+ b+ 1 a- 1 @b a+ 961 @a", "hostile", false);
-		}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -702,8 +556,6 @@ int main(void)
 		cmocka_unit_test(next_misses_nothing),
 		cmocka_unit_test(a_flapping_link_is_damped),
 		cmocka_unit_test(dying_when_gone_back_to_is_damped),
-		cmocka_unit_test(a_damaged_file_is_refused),
-		cmocka_unit_test(a_hostile_file_is_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -259,7 +259,7 @@ static int install(struct step *s, uint32_t id, bool out)
 		.packet_hard = PACKET_LIMIT,
 		.packet_soft = PACKET_LIMIT / 4 * 3,
 		.time_hard_s = life,
-		.time_soft_s = life - life / 10,
+		.time_soft_s = life * 9 / 10,
 	};
 	char words[160] = "";
 	int err;

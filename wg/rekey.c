@@ -177,7 +177,7 @@ void rekey_decide(const struct keyfile *k, const struct rekey_seen *seen, uint32
 	settled = seen[send].in_first_s && seen[send].in_first_s + overlap_s <= now_s;
 	plan_install(k, seen, send, strange, settled, ret);
 	ret->send = k->generation[send].id;
-	ret->install_out = !seen[send].out_installed && !seen[send].used_out &&
+	ret->install_out = !seen[send].out_installed &&
 			   (seen[send].in_installed || is_planned(ret, ret->send));
 	ret->send_changed = ret->send != sending;
 	for (unsigned int i = (unsigned int)send + 1; i < k->n; i++) {

@@ -196,7 +196,8 @@ int xfrm_check(const void *message, size_t size, size_t payload)
 {
 	const struct nlmsghdr *h = message;
 
-	if (size > INT32_MAX || size < sizeof(*h) || !mnl_nlmsg_ok(h, (int)size) ||
+	/* Not mnl_nlmsg_ok: it takes a length beyond 2 GiB for a negative one. */
+	if (size < sizeof(*h) || h->nlmsg_len < sizeof(*h) || h->nlmsg_len > size ||
 	    mnl_nlmsg_get_payload_len(h) < payload)
 		return -EBADMSG;
 	return 0;

@@ -123,6 +123,8 @@ static void every_cut_is_refused(void **state)
 		h->nlmsg_len = n; /* it says itself that it is shorter */
 		assert_int_equal(xfrm_sa_parse(h, whole, &sa), -EBADMSG);
 	}
+	h->nlmsg_len = 0xffffff21; /* a negative number to libmnl */
+	assert_int_equal(xfrm_sa_parse(h, whole, &sa), -EBADMSG);
 	h->nlmsg_len = whole - 2; /* through an attribute */
 	assert_int_equal(xfrm_sa_parse(h, whole, &sa), -EBADMSG);
 	assert_int_equal(sa.spi, 99);

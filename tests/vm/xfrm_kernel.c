@@ -9,6 +9,8 @@
  *   xfrm_kernel count IF-ID             of the policies
  *   xfrm_kernel events SECONDS
  *   xfrm_kernel down IF-ID
+ *   xfrm_kernel echo                    sends datagrams to UDP port 7777 back, until it is killed
+ *   xfrm_kernel talk ADDRESS COUNT INTERVAL-US SIZE: that many there and back; how many were lost
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -125,6 +127,69 @@ static int events(uint64_t seconds)
 	return 0;
 }
 
+static int bound(uint16_t port)
+{
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	int s = socket(AF_INET6, SOCK_DGRAM, 0), room = 4 << 20, off = 0;
+
+	setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+	return bind(s, (struct sockaddr *)&to, sizeof(to)) ? -errno : s;
+}
+
+static int echo(void)
+{
+	int s = bound(7777);
+	char data[2048];
+
+	if (s < 0)
+		return s;
+	for (;;) {
+		struct sockaddr_storage from;
+		socklen_t length = sizeof(from);
+		ssize_t n = recvfrom(s, data, sizeof(data), 0, (struct sockaddr *)&from, &length);
+
+		if (n > 0)
+			sendto(s, data, (size_t)n, 0, (struct sockaddr *)&from, length);
+	}
+}
+
+static unsigned int drain(int s, int wait_ms)
+{
+	struct pollfd p = {.fd = s, .events = POLLIN};
+	unsigned int n = 0;
+	char data[2048];
+
+	while (poll(&p, 1, wait_ms) > 0)
+		n += recv(s, data, sizeof(data), 0) > 0;
+	return n;
+}
+
+static int talk(char *v[])
+{
+	uint64_t count = number(v[1]), size = number(v[3]), sent = 0, got = 0;
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(7777)};
+	char data[2048] = {0};
+	uint32_t ip[4];
+	uint16_t port;
+	int s;
+
+	if (ip_parse(v[0], ip, &port) || size > sizeof(data))
+		return -EINVAL;
+	memcpy(&to.sin6_addr, ip, 16); /* v4-mapped is just what such a socket takes */
+	s = bound(0);
+	for (uint64_t i = 0; i < count; i++) {
+		sent++;
+		sendto(s, data, size, 0, (struct sockaddr *)&to, sizeof(to));
+		usleep((useconds_t)number(v[2]));
+		got += drain(s, 0);
+	}
+	got += drain(s, 1500);
+	printf("%" PRIu64 " sent, %" PRIu64 " lost\n", sent, sent - got);
+	close(s);
+	return 0;
+}
+
 int main(int argc, char *argv[])
 {
 	const char *verb = argc > 1 ? argv[1] : "";
@@ -148,6 +213,10 @@ int main(int argc, char *argv[])
 		printf("%d\n", n);
 		return n < 0;
 	}
+	if (!strcmp(verb, "echo"))
+		return end(echo());
+	if (!strcmp(verb, "talk") && argc == 6)
+		return end(talk(v));
 	if (!strcmp(verb, "stat")) {
 		char text[512];
 		int n = xfrm_stat(text, sizeof(text));

@@ -1,4 +1,4 @@
-# make          build/shiftctl and build/shiftctl-apply (and build/traffic, the lab's test traffic)
+# make          build/shiftctl, shiftd and what they start (and build/traffic, the lab's test traffic)
 # make demo     a cutover under checked traffic, on this machine        (root; installs what it needs)
 # make check    every test                                              (root; installs what it needs)
 # make bench    side by side with plain routing, nftables and HAProxy   (root; minutes, alone)
@@ -124,7 +124,16 @@ $(B)/tests/hang: $(B)/tests/e2e/hang.o
 $(B)/tests/flood: $(B)/tests/e2e/flood.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
-tests: all $(UNIT) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/bpf/variant.bpf.o
+tests: all $(UNIT) $(DRIVERS) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/bpf/variant.bpf.o
+
+# What the tests of IKE and of the kernels drive our modules with.
+$(B)/tests/ike_drive: $(B)/tests/e2e/ike_drive.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+
+$(B)/tests/vm_%: $(B)/tests/vm/%_kernel.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+
+DRIVERS := $(addprefix $(B)/tests/,ike_drive vm_wireguard vm_xfrm)
 
 # The same program compiled for another instruction set: what an upgrade looks like.
 $(B)/bpf/variant.bpf.o: bpf/shift_tc.bpf.c $(BPF_PARTS) Makefile
@@ -172,13 +181,26 @@ soak: tests
 	@tools/deps check
 	@tests/soak $(MINUTES)
 
-# Feeds the configuration's parser until something breaks; SECONDS of it.
-fuzz:
-	@mkdir -p $(B)/fuzz/corpus
-	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $(B)/fuzz/conf \
-		tests/fuzz/fuzz_conf.c $(wildcard userspace/conf/*.c userspace/base/*.c) \
-		$(addprefix userspace/net/,host.c resolve.c route.c netlink.c) -lfyaml -lmnl
-	$(B)/fuzz/conf -max_total_time=$(or $(SECONDS),300) $(B)/fuzz/corpus tests/golden/conf
+# Feeds each parser until something breaks; SECONDS of it each.
+FUZZ := $(B)/fuzz/conf $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/vici $(B)/fuzz/xfrm
+FUZZED := $(addprefix userspace/base/,key.c file.c ip.c text.c)
+
+$(B)/fuzz/conf: $(wildcard userspace/conf/*.c) $(wildcard userspace/base/*.c) \
+	$(addprefix userspace/net/,host.c resolve.c route.c netlink.c)
+$(B)/fuzz/netlink: $(wildcard wg/wireguard*.c) $(FUZZED)
+$(B)/fuzz/probe: wg/probe_packet.c userspace/base/ip.c
+$(B)/fuzz/vici: wg/vici.c $(wildcard wg/charon*.c) $(FUZZED)
+$(B)/fuzz/xfrm: wg/xfrm.c wg/xfrm_events.c wg/keyfile.c userspace/base/whole.c $(FUZZED)
+
+$(FUZZ): $(B)/fuzz/%: tests/fuzz/fuzz_%.c Makefile
+	@mkdir -p $(B)/fuzz/corpus-$*
+	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $@ \
+		$(filter %.c,$^) -lfyaml -lmnl
+
+fuzz: $(FUZZ)
+	@for f in $(FUZZ); do echo "# $$f"; \
+		$$f -max_total_time=$(or $(SECONDS),60) -max_len=4096 -print_final_stats=1 \
+			$(B)/fuzz/corpus-$${f##*/} tests/golden/conf || exit 1; done
 
 matrix: tests
 	@tools/deps check
@@ -189,10 +211,12 @@ install: all
 	install -D -m 755 $(B)/shiftctl-apply $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-apply
 	install -D -m 755 $(B)/shiftctl-tunnel $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-tunnel
 	install -D -m 755 $(B)/shiftd $(DESTDIR)$(PREFIX)/sbin/shiftd
-	install -D -m 644 systemd/shift.service $(DESTDIR)/etc/systemd/system/shift.service
-	sed -i 's|/usr/local|$(PREFIX)|' $(DESTDIR)/etc/systemd/system/shift.service
+	for unit in systemd/*; do \
+		install -D -m 644 $$unit $(DESTDIR)/etc/systemd/system/$${unit##*/} && \
+		sed -i 's|/usr/local|$(PREFIX)|' $(DESTDIR)/etc/systemd/system/$${unit##*/} || exit 1; \
+	done
 	install -D -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/shift/README.md
-	install -D -m 644 examples/shift.yaml $(DESTDIR)$(PREFIX)/share/doc/shift/shift.yaml
+	install -m 644 examples/* $(DESTDIR)$(PREFIX)/share/doc/shift
 	install -d -m 755 $(DESTDIR)/etc/shift
 
 clean:

@@ -134,18 +134,48 @@ static void load_group(struct watch_group *g, const json_t *j, bool same_boot)
 	}
 }
 
+static uint64_t whole(const json_t *j, const char *key)
+{
+	json_int_t n = json_integer_value(json_object_get(j, key));
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+/* What a run of cron saw of a static tunnel's peer is needed by the next. */
+static void load_memory(const json_t *j, struct rekey_memory *ret)
+{
+	if (ret->known || !json_is_object(j))
+		return;
+	ret->known = true;
+	ret->in_packets = whole(j, "in_packets");
+	ret->unknown = whole(j, "unknown");
+	ret->heard_s = whole(j, "heard_s");
+	ret->strange = (unsigned int)whole(j, "strange");
+	ret->widened = (unsigned int)whole(j, "widened");
+}
+
+static json_t *memory_to_json(const struct rekey_memory *m)
+{
+	if (!m->known)
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:i, s:i}", "in_packets", (json_int_t)m->in_packets,
+			 "unknown", (json_int_t)m->unknown, "heard_s", (json_int_t)m->heard_s,
+			 "strange", (int)m->strange, "widened", (int)m->widened);
+}
+
 /* What was found since is newer than what is on disk. */
 static void later(struct watch_tunnel *t, const json_t *j)
 {
-	uint64_t mtu_at = (uint64_t)json_integer_value(json_object_get(j, "mtu_at"));
-	uint64_t repaired = (uint64_t)json_integer_value(json_object_get(j, "repaired_at"));
+	uint64_t mtu_at = whole(j, "mtu_at");
+	uint64_t repaired = whole(j, "repaired_at");
 
 	if (mtu_at > t->mtu_at) {
 		t->mtu_at = mtu_at;
-		t->mtu_found = (uint32_t)json_integer_value(json_object_get(j, "mtu_found"));
+		t->mtu_found = (uint32_t)whole(j, "mtu_found");
 	}
 	if (repaired > t->repaired_at)
 		t->repaired_at = repaired;
+	load_memory(json_object_get(j, "memory"), &t->memory);
 }
 
 static void load_text(struct watch *w, const char *text, size_t size)
@@ -234,12 +264,12 @@ static json_t *whole_state(const struct watch *w)
 	for (unsigned int i = 0; i < w->n; i++) {
 		const struct watch_tunnel *t = &w->tunnel[i];
 
-		json_object_set_new(tunnels, t->conf->name,
-				    json_pack("{s:o, s:I, s:I, s:I}", "health",
-					      health_to_json(&t->health), "mtu_found",
-					      (json_int_t)t->mtu_found, "mtu_at",
-					      (json_int_t)t->mtu_at, "repaired_at",
-					      (json_int_t)t->repaired_at));
+		json_object_set_new(
+			tunnels, t->conf->name,
+			json_pack("{s:o, s:I, s:I, s:I, s:o}", "health", health_to_json(&t->health),
+				  "mtu_found", (json_int_t)t->mtu_found, "mtu_at",
+				  (json_int_t)t->mtu_at, "repaired_at", (json_int_t)t->repaired_at,
+				  "memory", memory_to_json(&t->memory)));
 	}
 	for (unsigned int g = 0; g < w->n_groups; g++) {
 		const struct watch_group *wg = &w->group[g];

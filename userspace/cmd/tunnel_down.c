@@ -52,13 +52,16 @@ static int end_ike(const struct conf_tunnel *t, struct talk *talk)
 	if (err == -ENOENT || err == -ECONNREFUSED)
 		return 0; /* no charon, no connection */
 	n = err ? err : charon_list(c, t->name, sa, 4, why, sizeof(why));
+	/* unloaded first, or its trap would start it again */
+	if (n >= 0 && !talk->dry_run && t->ike.remote[0])
+		charon_unload(c, t->name, why, sizeof(why));
 	if (n > 0) {
 		tell(talk, t->name, "IKE: end the connection to %s", sa[0].remote);
 		if (!talk->dry_run)
 			n = charon_terminate(c, t->name, 5 * SECOND, why, sizeof(why));
+		if (n == -ENOENT)
+			n = 0;
 	}
-	if (n >= 0 && !talk->dry_run && t->ike.remote[0])
-		charon_unload(c, t->name, why, sizeof(why));
 	charon_close(c);
 	if (n < 0)
 		say("%s: %s", t->name, why[0] ? why : strerror(-n));

@@ -83,7 +83,7 @@ static int extend(const struct conf_tunnel *t, const struct wish *w, const struc
 int tunnel_keys(const struct options *o, int argc, char **argv)
 {
 	static const char *const flags[] = {"--count=", "--lead=", "--spacing=", NULL};
-	struct wish w = {2, 600 * SECOND, 86400 * SECOND};
+	struct wish w = {16, 600 * SECOND, 86400 * SECOND};
 	const struct conf_tunnel *t;
 	char *name = NULL, *end = NULL;
 	struct tunnels all;

@@ -100,6 +100,8 @@ static int check_address(const struct field *f, const struct conf_address *a)
 				  conf_address_text(&plain, text));
 	}
 	plain.prefix = a->family == 4 ? 32 : 128;
+	if (unfit && f->row->flags & ROW_LINK_LOCAL && !strcmp(unfit, "link-local"))
+		unfit = NULL;
 	if (unfit)
 		return field_bad(f, "must be an address that other hosts reach; %s is %s",
 				 conf_address_text(&plain, text), unfit);

@@ -62,7 +62,7 @@ _Static_assert(SHIFT_UNABLE_RESET == 0 && SHIFT_UNABLE_LOCAL == 1, "unables");
 	{KEY(path ".addresses"), NULL, ROW_LIST, 1, CONF_MAX_ADDRESSES,                            \
 	 .to = IN_TUNNEL(addresses), .size = sizeof(struct conf_address),                          \
 	 .count_to = IN_TUNNEL(n_addresses), .want = "a list such as [198.18.9.1/30]"},            \
-	{KEY(path ".addresses[]"), &type_cidr, ROW_ANY_BITS | ROW_HOST},                           \
+	{KEY(path ".addresses[]"), &type_cidr, ROW_ANY_BITS | ROW_HOST | ROW_LINK_LOCAL},          \
 	{KEY(path ".mtu"), &type_integer, 0, 576, 9500, .unit = "bytes", OF_TUNNEL(mtu)}
 
 #define HEALTH(path)                                                                               \
@@ -299,7 +299,7 @@ const struct row schema_rows[] = {
 	{KEY("tunnels[].source"), &type_address, ROW_HOST, .to = IN_TUNNEL(source)},
 	{KEY("tunnels[].probe"), NULL, ROW_MAP, .given_to = IN_TUNNEL(probe.given),
 	 .at_to = IN_TUNNEL(probe.at), .want = "a map such as {address: 10.10.1.10, interval: 1s}"},
-	{KEY("tunnels[].probe.address"), &type_address, ROW_REQUIRED | ROW_HOST,
+	{KEY("tunnels[].probe.address"), &type_address, ROW_REQUIRED | ROW_HOST | ROW_LINK_LOCAL,
 	 .to = IN_TUNNEL(probe.address)},
 	{KEY("tunnels[].probe.interval"), &type_duration, 0, 100, HOUR, "1s",
 	 OF_TUNNEL(probe.interval_ms)},

@@ -22,10 +22,11 @@
 #define ROW_REFUSED  0x20  /* known, and refused with `want` as the reason */
 #define ROW_WHOLE    0x400 /* its reader fills the enclosing struct, not one member at `to` */
 /* What an address may be. */
-#define ROW_HOST      0x40  /* one host's, reachable from others */
-#define ROW_ANY_BITS  0x80  /* a CIDR's host bits may be set: an interface's address */
-#define ROW_NEED_PORT 0x100 /* the port may not be left out */
-#define ROW_NO_NAME   0x800 /* no DNS name */
+#define ROW_HOST       0x40   /* one host's, reachable from others */
+#define ROW_ANY_BITS   0x80   /* a CIDR's host bits may be set: an interface's address */
+#define ROW_NEED_PORT  0x100  /* the port may not be left out */
+#define ROW_NO_NAME    0x800  /* no DNS name */
+#define ROW_LINK_LOCAL 0x2000 /* with ROW_HOST: a link-local one, too, as inside AWS's tunnels */
 /* A list of any length up to `max`: at `to` is a pointer to its elements, which the configuration
  * owns. */
 #define ROW_GROWS 0x1000

@@ -37,12 +37,13 @@
 #include "wg/watch.h"
 #include "wg/xfrm.h"
 
-#define MS	   1000000ull
-#define SECOND	   (1000 * MS)
-#define SAVE_EVERY (10 * SECOND) /* what the machines know, when nothing changed */
-#define MTU_EVERY  (60 * SECOND)
-#define CHILD_TIME (20 * SECOND)
-#define LOCK_AGAIN (50 * MS)
+#define MS	     1000000ull
+#define SECOND	     (1000 * MS)
+#define SAVE_EVERY   (10 * SECOND) /* what the machines know, when nothing changed */
+#define MTU_EVERY    (60 * SECOND)
+#define CHILD_TIME   (20 * SECOND)
+#define LOCK_AGAIN   (50 * MS)
+#define FOLLOW_AGAIN (5 * SECOND)
 
 struct daemon;
 
@@ -60,6 +61,17 @@ struct prober {
 	uint64_t child_since;
 };
 
+/* A charon whose events are followed; one for each socket. */
+struct follower {
+	struct daemon *d;
+	char socket[CONF_TEXT];
+	struct charon *charon; /* NULL: it is not there now */
+	int fd;
+	uint64_t tried_at;
+};
+
+#define MAX_CHARON 4
+
 struct daemon {
 	const struct options *o;
 	struct loop *loop;
@@ -67,6 +79,8 @@ struct daemon {
 	struct conf_errors errors;
 	struct watch *watch;
 	struct prober prober[CONF_MAX_TUNNELS];
+	struct follower follower[MAX_CHARON];
+	unsigned int n_followers;
 	struct loop_timer tick, again;
 	char dir[200];
 	int lock, xfrm;
@@ -366,6 +380,76 @@ static void on_child(void *arg, int number)
 				d->prober[i].child = 0;
 }
 
+/* ---- charon's events ---- */
+
+static void tick(void *arg, uint64_t now);
+
+static void lose(struct follower *f)
+{
+	if (!f->charon)
+		return;
+	loop_unwatch(f->d->loop, f->fd);
+	charon_close(f->charon);
+	f->charon = NULL;
+}
+
+static void on_event(void *arg, int fd, unsigned int ready)
+{
+	struct follower *f = arg;
+	struct charon_event e;
+	char text[200];
+	int n;
+
+	(void)fd;
+	(void)ready;
+	while ((n = charon_event(f->charon, &e)) == 1) {
+		snprintf(text, sizeof(text), "charon: %.60s: %s%s", e.name, e.kind,
+			 !strstr(e.kind, "updown") ? ""
+			 : e.up			   ? ": up"
+						   : ": down");
+		tell(f->d, text);
+	}
+	if (n < 0 && n != -ENOBUFS)
+		lose(f);
+	loop_timer_set(f->d->loop, &f->d->tick, loop_now(), tick, f->d);
+}
+
+/* charon may come later, or again. */
+static void follow(struct follower *f, uint64_t now)
+{
+	char why[160];
+
+	if (f->charon || (f->tried_at && now < f->tried_at + FOLLOW_AGAIN))
+		return;
+	f->tried_at = now;
+	if (charon_open(f->socket, &f->charon, why, sizeof(why)))
+		return;
+	f->fd = charon_fd(f->charon);
+	if (charon_follow(f->charon) || loop_watch(f->d->loop, f->fd, LOOP_READ, on_event, f)) {
+		charon_close(f->charon);
+		f->charon = NULL;
+	}
+}
+
+static void choose_followers(struct daemon *d)
+{
+	for (unsigned int k = 0; k < d->n_followers; k++)
+		lose(&d->follower[k]);
+	d->n_followers = 0;
+	for (unsigned int i = 0; i < d->watch->n; i++) {
+		const struct conf_tunnel *t = d->watch->tunnel[i].conf;
+		unsigned int k = 0;
+
+		while (k < d->n_followers && strcmp(d->follower[k].socket, t->ike.vici) != 0)
+			k++;
+		if (!t->ike.given || k < d->n_followers || k == MAX_CHARON)
+			continue;
+		d->follower[k] = (struct follower){.d = d};
+		snprintf(d->follower[k].socket, sizeof(d->follower[k].socket), "%s", t->ike.vici);
+		d->n_followers++;
+	}
+}
+
 /* ---- the tick ---- */
 
 static void tick(void *arg, uint64_t now)
@@ -379,6 +463,8 @@ static void tick(void *arg, uint64_t now)
 		repair(p, now);
 		mtu_tick(p, now);
 	}
+	for (unsigned int k = 0; k < d->n_followers; k++)
+		follow(&d->follower[k], now);
 	step(d, now);
 	if (notify_watchdog_ns() && now > d->watchdog_at) {
 		notify_watchdog();
@@ -421,6 +507,7 @@ static void stop_probers(struct daemon *d)
 /* Each begins at its own instant. */
 static void start_probers(struct daemon *d, uint64_t now)
 {
+	choose_followers(d);
 	for (unsigned int i = 0; i < d->watch->n; i++) {
 		struct prober *p = &d->prober[i];
 
@@ -559,6 +646,8 @@ int main(int argc, char **argv)
 	code = begin(&d);
 	if (!code)
 		code = run(&d);
+	for (unsigned int k = 0; k < d.n_followers; k++)
+		lose(&d.follower[k]);
 	watch_close(d.watch);
 	conf_errors_free(&d.errors);
 	conf_free(d.config);

@@ -168,7 +168,8 @@ static void look_at_wireguard(struct watch_tunnel *t)
 	look_at_peers(t);
 }
 
-static void look_at_charon(struct watch_tunnel *t)
+/* What is wrong, in charon's words. */
+static void ask_charon(struct watch_tunnel *t)
 {
 	struct charon_sa sa[4];
 	struct charon *c = NULL;
@@ -178,51 +179,44 @@ static void look_at_charon(struct watch_tunnel *t)
 	if (!n)
 		n = charon_list(c, t->conf->name, sa, 4, why, sizeof(why));
 	charon_close(c);
-	t->look.established_known = true;
-	t->look.established = false;
-	if (n < 0) {
+	if (n < 0)
 		snprintf(t->note, sizeof(t->note), "%s", why);
-		return;
-	}
-	if (!n)
+	else if (!n)
 		snprintf(t->note, sizeof(t->note), "charon has no connection up of this name");
-	for (int i = 0; i < n; i++) {
-		bool up = !strcmp(sa[i].state, "ESTABLISHED") || !strcmp(sa[i].state, "REKEYING");
-
-		if (!up)
-			snprintf(t->note, sizeof(t->note), "IKE is %s", sa[i].state);
-		for (unsigned int k = 0; up && k < sa[i].n_children; k++)
-			t->look.established |= !strcmp(sa[i].child[k].state, "INSTALLED") ||
-					       !strcmp(sa[i].child[k].state, "REKEYING") ||
-					       !strcmp(sa[i].child[k].state, "REKEYED");
-		if (up && !t->look.established)
-			snprintf(t->note, sizeof(t->note), "IKE is up, but has no SA for packets");
-	}
-	if (t->look.established)
-		t->note[0] = '\0';
+	else if (strcmp(sa[0].state, "ESTABLISHED") != 0)
+		snprintf(t->note, sizeof(t->note), "IKE is %s", sa[0].state);
+	else
+		snprintf(t->note, sizeof(t->note), "IKE is up, but has no SAs for packets");
 }
 
-static void look_at_fixed(struct watch_tunnel *t)
+/* Is there one SA each way between the same two hosts? */
+static bool both_ways(const struct xfrm_sa *sa, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (!memcmp(sa[i].src, sa[j].dst, sizeof(sa[i].src)) &&
+			    !memcmp(sa[i].dst, sa[j].src, sizeof(sa[i].dst)))
+				return true;
+	return false;
+}
+
+/* The kernel's SAs are what packets meet, whoever keeps the keys; charon may be busy for seconds.
+ */
+static void look_at_sas(struct watch *w, struct watch_tunnel *t)
 {
 	struct xfrm_sa *sa = NULL;
-	bool in = false, out = false;
 	size_t n = 0;
 	int err = xfrm_sa_list(t->if_id, &sa, &n);
 
 	t->look.established_known = true;
-	t->look.established = false;
-	if (err) {
+	t->look.established = !err && both_ways(sa, n);
+	free(sa);
+	if (err)
 		snprintf(t->note, sizeof(t->note), "the kernel does not tell its SAs: %s",
 			 strerror(-err));
-		return;
-	}
-	for (size_t i = 0; i < n; i++) {
-		in |= !sa[i].outbound;
-		out |= sa[i].outbound;
-	}
-	free(sa);
-	t->look.established = in && out;
-	if (!t->look.established)
+	else if (!t->look.established && t->conf->ike.given && w->patient)
+		ask_charon(t);
+	else if (!t->look.established)
 		snprintf(t->note, sizeof(t->note), "%s",
 			 n ? "it has SAs for one direction only" : "it has no SA");
 }
@@ -253,10 +247,8 @@ void watch_look(struct watch *w, unsigned int i, uint64_t now)
 	}
 	if (t->conf->wireguard.given)
 		look_at_wireguard(t);
-	else if (t->conf->ike.given)
-		look_at_charon(t);
 	else
-		look_at_fixed(t);
+		look_at_sas(w, t);
 }
 
 /* ---- judging ---- */

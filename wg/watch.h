@@ -66,6 +66,7 @@ struct watch {
 	unsigned int n_groups;
 	watch_say say; /* changes, one line each; NULL: nobody listens */
 	void *arg;
+	bool patient; /* may wait some seconds for charon's words */
 	int lock;
 	uint64_t saved_as; /* which file on disk is the one we know; 0: none */
 };

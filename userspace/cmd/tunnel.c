@@ -75,6 +75,7 @@ int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
 		tunnels_close(t);
 		return wrong == EXIT_USAGE ? EXIT_FAILED : wrong;
 	}
+	t->watch->patient = true;
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		t->chosen[i] = true;
 	if (!t->config->n_tunnels) {

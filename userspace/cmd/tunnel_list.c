@@ -259,8 +259,21 @@ static void show_others(struct tunnels *t, json_t *list)
 	host_free(&h);
 }
 
+/* What IPsec dropped in this namespace since boot; only where there is any. */
+static void show_errors(const struct tunnels *t, bool json, char *ret, size_t size)
+{
+	bool ipsec = false;
+
+	ret[0] = '\0';
+	for (unsigned int i = 0; i < t->watch->n; i++)
+		ipsec |= !t->watch->tunnel[i].conf->wireguard.given;
+	if (ipsec && xfrm_stat(ret, size) > 0 && !json)
+		printf("\nIPsec dropped since boot: %s\n", ret);
+}
+
 int tunnel_list(const struct options *o, int argc, char **argv)
 {
+	char errors[512] = "";
 	static const char *const flags[] = {NULL};
 	json_t *list = NULL;
 	char *names[CONF_MAX_TUNNELS];
@@ -291,8 +304,10 @@ int tunnel_list(const struct options *o, int argc, char **argv)
 		if (!n)
 			show_others(&t, list);
 		tunnels_end(&t, false);
+		show_errors(&t, list != NULL, errors, sizeof(errors));
 		if (list)
-			print_json(json_pack("{s:i, s:o}", "schema", 1, "tunnels", list));
+			print_json(json_pack("{s:i, s:o, s:s}", "schema", 1, "tunnels", list,
+					     "xfrm_stat", errors));
 	}
 	tunnels_close(&t);
 	return code;

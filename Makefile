@@ -36,7 +36,7 @@ HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 TUNNELS := $(COMMON) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
 	userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
-DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(addprefix userspace/cmd/,cmd.c complain.c) \
+DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c) $(addprefix userspace/cmd/,cmd.c complain.c) \
 	userspace/shiftd.c
 TRAFFIC := $(wildcard tools/traffic*.c)
 
@@ -102,7 +102,7 @@ $(B)/bpf/object.o: userspace/plane/object.S $(B)/bpf/shift_tc.bpf.o
 
 UNIT := $(patsubst tests/unit/test_%.c,$(B)/tests/unit_%,$(wildcard tests/unit/test_*.c))
 # All of our code but the mains, for whatever a test wants of it.
-PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS)))
+PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS) $(DAEMON)))
 
 $(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
 	@mkdir -p $(@D)

@@ -165,6 +165,8 @@ static void look_at_wireguard(struct watch_tunnel *t)
 	}
 	wg_free(&t->device);
 	t->device = fresh;
+	explicit_bzero(t->device.private_key, sizeof(t->device.private_key));
+	explicit_bzero(fresh.private_key, sizeof(fresh.private_key));
 	look_at_peers(t);
 }
 

@@ -134,22 +134,23 @@ on() { # HOST COMMAND...
 	nsenter --net="/run/netns/$host" -- "$@"
 }
 
+# Few processes, since each costs its time in an emulated machine.
 build_network() {
-	local ns
+	local ns host
 	for ns in west net east client; do
 		ip netns add $ns
-		ip -n $ns link set lo up
+		echo "link set lo up" | ip -n $ns -batch -
 	done
 	for ns in west east client; do
-		ip link add eth0 netns $ns type veth peer name $ns netns net
-		ip -n $ns link set eth0 up
-		ip -n net link set $ns up
-	done
+		echo "link add eth0 netns $ns type veth peer name $ns netns net"
+	done | ip -batch -
+	# rp_filter as systemd sets it
 	on net sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-	for ns in west east; do # as systemd sets it
-		on $ns sysctl -qw net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.default.rp_filter=2
+	for host in west east; do
+		on $host sysctl -qw net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.default.rp_filter=2
 	done
 	ip -n west -batch - <<-END
+		link set eth0 up
 		addr add 192.0.2.1/24 dev eth0
 		addr add 2001:db8:1::1/64 dev eth0 nodad
 		addr add 198.18.1.1/32 dev lo
@@ -158,6 +159,7 @@ build_network() {
 		route add default via 2001:db8:1::fe
 	END
 	ip -n east -batch - <<-END
+		link set eth0 up
 		addr add 198.51.100.1/24 dev eth0
 		addr add 198.51.100.2/24 dev eth0
 		addr add 2001:db8:2::1/64 dev eth0 nodad
@@ -167,10 +169,14 @@ build_network() {
 		route add default via 2001:db8:2::fe
 	END
 	ip -n client -batch - <<-END
+		link set eth0 up
 		addr add 203.0.113.1/24 dev eth0
 		route add default via 203.0.113.254
 	END
 	ip -n net -batch - <<-END
+		link set west up
+		link set east up
+		link set client up
 		addr add 192.0.2.254/24 dev west
 		addr add 2001:db8:1::fe/64 dev west nodad
 		addr add 198.51.100.254/24 dev east
@@ -182,7 +188,7 @@ build_network() {
 # The first SA of a kind loads modules, which takes seconds in an emulated machine and is not what is
 # measured here.
 warm_up() {
-	modprobe -qa wireguard esp4 esp6 xfrm_user xfrm_interface sch_netem nf_tables || :
+	modprobe -qa wireguard esp4 xfrm_user xfrm_interface nf_tables || :
 	ip -n net xfrm state add src 192.0.2.254 dst 192.0.2.253 proto esp spi 0x1000 mode tunnel \
 		aead 'rfc4106(gcm(aes))' 0x0102030405060708091011121314151617181920 128
 	ip -n net xfrm state add src 192.0.2.254 dst 192.0.2.253 proto esp spi 0x1001 mode tunnel \

@@ -93,8 +93,11 @@ static_works() { # N
 	exits 0 "check" tunnel check
 	exits 0 "down" tunnel down
 	is "down leaves nothing: links, routes, rules, SAs, policies" "$(picture west)" "$before"
-	exits 0 "apply: a key that was used is used no more" tunnel apply --wait 2s
-	is "the second generation is what it sends with" "$(spi_sending)" "$(spi_of 2)"
+	exits 1 "apply again: keys that were used are used no more" tunnel apply
+	has "and it says so" "$said" "key"
+	exits 0 "new keys" tunnel keys vpn --count 1 --lead 0s
+	exits 0 "apply with them" tunnel apply
+	is "it sends with the new ones" "$(spi_sending)" "$(spi_of 3)"
 	end_static "$n"
 }
 
@@ -158,10 +161,10 @@ ike_tunnel() { # N NAME
 	END
 }
 
-ike_east_conf() { # N
+ike_east_conf() { # N NAME
 	cat >"$work/east/swanctl.conf" <<-END
 		connections {
-			peer {
+			$2 {
 				version = 2
 				local_addrs = 198.51.100.1
 				remote_addrs = %any
@@ -171,7 +174,7 @@ ike_east_conf() { # N
 					id = east.example }
 				remote { auth = psk
 					id = west.example }
-				children { net {
+				children { $2 {
 					local_ts = 0.0.0.0/0,::/0
 					remote_ts = 0.0.0.0/0,::/0
 					if_id_in = $1
@@ -187,11 +190,11 @@ ike_east_conf() { # N
 	END
 }
 
-ike_up() { # N: both charons, east's end
+ike_up() { # N NAME: both charons, east's end
 	local n=$1
 	openssl rand -hex 20 | private_file "$work/west/ike.psk"
 	secret "$(<"$work/west/ike.psk")"
-	ike_east_conf "$n"
+	ike_east_conf "$n" "$2"
 	begin_charon west || { not_ok "west's charon runs" "$(tail "$work/west/charon.out")" && return 1; }
 	begin_charon east || { not_ok "east's charon runs" "$(tail "$work/east/charon.out")" && return 1; }
 	sas east --load-all --file "$work/east/swanctl.conf" >"$work/said" ||
@@ -217,7 +220,7 @@ ike_works() { # N
 	exits 1 "charon does not run: apply fails" tunnel apply --wait 2s
 	has "and says so" "$said" "charon"
 	is "and leaves nothing half made" "$(picture west | grep -c "xf$n")" 0
-	ike_up "$n" || return
+	ike_up "$n" cloud || return
 	exits 0 "IKE comes up through apply" tunnel apply
 	is "swanctl: one IKE SA, one child" "$(established west cloud)" "1 1"
 	is "pings go through" "$(pings west 5 "198.18.$n.2")" 5

@@ -16,6 +16,8 @@ pair() { # N ENDPOINT-OF-EAST ENDPOINT-OF-WEST
 }
 
 west_tunnel() { # ENDPOINT
+	local endpoint=
+	[[ -z $1 ]] || endpoint="endpoint: \"$1\""
 	configure west <<-END
 		  - name: aws
 		    wireguard:
@@ -26,7 +28,7 @@ west_tunnel() { # ENDPOINT
 		      peers:
 		        - public_key: "$east_key"
 		          allowed_ips: [$far/32, "$far6/128"]
-		          ${1:+endpoint: "$1"}
+		          $endpoint
 		$(lines "${wg_west[@]}")
 	END
 }
@@ -57,13 +59,15 @@ wg_apply() { # N EAST WEST: one after the other over both families
 	is "a handshake was made" "$(handshakes west $dev)" yes
 	is "pings over IPv4" "$(pings west 5 $far)" 5
 	is "pings over IPv6" "$(pings west 5 $far6)" 5
-	before=$(on west wg show $dev dump; ip -n west addr show $dev)
+	before=$(as_it_is)
 	exits 0 "apply again" tunnel apply
 	has "apply again: nothing to do" "$said" "nothing"
-	is "apply again: nothing changed but counters" \
-		"$(on west wg show $dev dump | cut -f 1-5)$(ip -n west addr show $dev)" \
-		"$(cut -f 1-5 <<<"$before" | head -n 2)
-$(tail -n +3 <<<"$before")"
+	is "apply again: nothing changed but counters" "$(as_it_is)" "$before"
+}
+
+as_it_is() {
+	on west wg show "$dev" dump | cut -f 1-4
+	ip -n west addr show "$dev"
 }
 
 wg_leaves_nothing() { # after wg_apply
@@ -76,25 +80,29 @@ wg_leaves_nothing() { # after wg_apply
 # As the kernel's own netns.sh: an inner packet is padded to 16 bytes, 32 are put before and after it;
 # what stands in `wg show` is without the outer headers.
 wg_counters() {
-	local size before after count=20 want wg list padded
+	local size try before answered wg list after count=20 want padded
 	weather clear
-	pings west 1 $far >/dev/null
 	for size in 0 56 1000; do
 		padded=$(((28 + size + 15) / 16 * 16))
 		want=$((count * (padded + 32)))
-		before=$(transfer west $dev)
-		is "$count pings of $size bytes: answered" "$(pings west $count $far -s $size)" $count
-		wg=$(transfer west $dev)
-		list=$(listed aws '.device.peers[0] | "\(.rx_bytes) \(.tx_bytes)"')
-		after=$(transfer west $dev)
-		if [[ $after != "$wg" ]]; then # a keepalive went by
-			list=$(listed aws '.device.peers[0] | "\(.rx_bytes) \(.tx_bytes)"')
-			wg=$after
-		fi
-		is "pings of $size bytes: tunnel list is wg show" "$list" "$wg"
+		for try in 1 2 3; do # a keepalive after 10 s of silence is no packet of ours
+			pings west 1 "$far" >/dev/null
+			before=$(transfer west "$dev")
+			answered=$(pings west $count "$far" -s "$size")
+			wg=$(transfer west "$dev")
+			[[ "$((${wg% *} - ${before% *})) $((${wg#* } - ${before#* }))" != "$want $want" ]] || break
+		done
+		is "$count pings of $size bytes: answered" "$answered" $count
 		is "pings of $size bytes: each $((padded + 32)) bytes, not one more" \
 			"$((${wg% *} - ${before% *})) $((${wg#* } - ${before#* }))" "$want $want"
 	done
+	for try in 1 2 3; do
+		wg=$(transfer west "$dev")
+		list=$(listed aws '.device.peers[0] | "\(.rx_bytes) \(.tx_bytes)"')
+		after=$(transfer west "$dev")
+		[[ $wg != "$after" ]] || break
+	done
+	is "tunnel list: the bytes are those of wg show" "$list" "$wg"
 	is "tunnel list: endpoint, listen port, handshake" "$(listed aws \
 		'"\(.device.peers[0].endpoint) \(.device.listen_port) \(.device.peers[0].handshake_at)"')" \
 		"$(on west wg show $dev endpoints | cut -f 2) $(on west wg show $dev listen-port) $(handshake_of west $dev)"
@@ -216,7 +224,6 @@ wg_many() {
 				$0, 100 + a, b, 100 + a, b, 100 + a, b, 100 + a, b, 4096 + i }'
 		sed '1,/^          allowed_ips/d' "$work/west/$run.yaml" | grep -v '^$'
 	} >"$work/west/many"
-	sed -E "s,^          endpoint,          endpoint," "$work/west/many" >/dev/null
 	arrange_many
 	began=$(now_ms)
 	exits 0 "1,000 peers: apply" tunnel apply
@@ -257,7 +264,7 @@ wg_flood() {
 	local i nets="" began applies lost_ours lost_theirs lost_base sent budget=${FLOOD_BUDGET:-60}
 	pair 25 198.51.100.1 ""
 	for ((i = 0; i < 200; i++)); do nets+=", 10.200.$i.0/24"; done
-	sed -i "s,allowed_ips: \[$far/32.*,allowed_ips: [$far/32$nets]," "$work/west/$run.yaml"
+	sed -i "s|allowed_ips: \[$far/32.*|allowed_ips: [$far/32$nets]|" "$work/west/$run.yaml"
 	weather clear
 	exits 0 "apply of 201 allowed IPs" tunnel apply
 	is "201 are there" "$(on west wg show $dev allowed-ips | awk '{ print NF - 1 }')" 201

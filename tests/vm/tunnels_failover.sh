@@ -66,12 +66,19 @@ carrier() { # HOST
 
 # Every route replaced at metric 50 is a switch.
 watch_routes() {
-	begin ip -n west monitor route >"$work/routes" 2>&1
+	begin ip -n west -ts monitor route >"$work/routes" 2>&1
 	monitor_pid=$pid
 }
 
+# ms from then to the last switch
+switched_after() { # MS
+	local at
+	at=$(grep -E '\] 10\.10\.0\.0/16 .*metric 50\b' "$work/routes" | tail -n 1 | sed 's/^\[//; s/\].*//')
+	echo $(($(date -d "$at" +%s%3N) - $1))
+}
+
 switches() {
-	grep -E '^10\.10\.0\.0/16 .*metric 50\b' "$work/routes" | grep -vc '^Deleted'
+	grep -cE '\] 10\.10\.0\.0/16 .*metric 50\b' "$work/routes"
 }
 
 down_group() { # N
@@ -107,7 +114,7 @@ end_transfer() {
 }
 
 fails_over() { # N static|ike: away, the outage, back, no flapping
-	local n=$1 fall=3
+	local n=$1 fall=3 dropped_at
 	group "$n" "$2"
 	group_up
 	watch_routes
@@ -117,8 +124,10 @@ fails_over() { # N static|ike: away, the outage, back, no flapping
 		'echo $(checked aws .state) $(checked aws-ipsec .state)'
 	begin_transfer
 	drops udp dport "$wg_port"
+	dropped_at=$(now_ms)
 	will_be "WireGuard is dropped on the way: west goes over IPsec" 10 "$ipsec_dev" carrier west
 	will_be "and east" 10 "$ipsec_dev" carrier east
+	note "west switched $(switched_after $dropped_at) ms after the drop"
 	sleep 1
 	is "check: on the backup is a warning" "$(tunnel check >"$work/said" 2>&1; echo $?)" 1
 	has "and is said" "$(<"$work/said")" "^SHIFT TUNNEL WARNING - .*backup"
@@ -190,6 +199,9 @@ behind_tunnel() { # on a group that is up
 	exits 0 "failover to IPsec, east" ctl east tunnel failover aws-ipsec
 	ipsec_before=$(tx_of "$ipsec_dev")
 	arms "weight 100, over IPsec" "aws 8"
+	[[ $arms_seen == "aws 8" ]] || note "$(ctl west status --json | jq -c '[.drops, .fallback_local]') $(
+		ip -n west -s -j link show "$ipsec_dev" | jq -c '.[0].stats64.tx') $(
+		on west grep -v ' 0$' /proc/net/xfrm_stat | xargs)"
 	holds "it went through IPsec" "$(($(tx_of "$ipsec_dev") - ipsec_before)) bytes" \
 		"$(tx_of "$ipsec_dev") - ipsec_before > 8 * 2000"
 	exits 0 "weight 50" ctl west weight 50

@@ -30,7 +30,7 @@ group() { # N static|ike
 				        - {public_key: "$peer", endpoint: "$there:518$n", allowed_ips: [$far/32, $route]}
 				    routes: [$route]
 				    $own
-				    probe: {address: $far, interval: ${INTERVAL:-500ms}, max_rtt: 1s, max_loss: 100%, rise: 2, fall: 3, hold: ${HOLD:-4s}, mtu: false}
+				    probe: {address: $far, interval: ${INTERVAL:-500ms}, max_rtt: 250ms, max_loss: 100%, rise: 2, fall: 3, hold: ${HOLD:-4s}, mtu: false}
 				    backup: aws-ipsec
 			END
 			if [[ $2 == static ]]; then

@@ -16,7 +16,7 @@ static_tunnel() { # HOST N NAME: lines for `configure`
 		      if_id: $2
 		      addresses: [$near/30]
 		      static: {local: $local, remote: $remote, key_file: $work/$1/$run.keys}
-		    probe: {address: $far, interval: ${INTERVAL:-500ms}, max_rtt: 1s, max_loss: 100%, rise: 2, fall: 3, hold: ${HOLD:-4s}}
+		    probe: {address: $far, interval: ${INTERVAL:-500ms}, max_rtt: 250ms, max_loss: 100%, rise: 2, fall: 3, hold: ${HOLD:-4s}}
 	END
 }
 
@@ -157,7 +157,7 @@ ike_tunnel() { # N NAME
 		        dpd: 2s
 		        vici: $work/west/vici
 		$(lines "${ike_child[@]}")
-		    probe: {address: 198.18.$1.2, interval: ${INTERVAL:-500ms}, max_rtt: 1s, max_loss: 100%, rise: 2, fall: 3, hold: ${HOLD:-4s}}
+		    probe: {address: 198.18.$1.2, interval: ${INTERVAL:-500ms}, max_rtt: 250ms, max_loss: 100%, rise: 2, fall: 3, hold: ${HOLD:-4s}}
 	END
 }
 

@@ -258,8 +258,9 @@ bad_input() {
 	refused 1 "a folder on the way that others can write to" "$work/west/open\b.*writ"
 	chmod 755 "$work/west/open"
 	ln -s "$key" "$work/west/link"
+	chown -h 65534 "$work/west/link"
 	sed -i "s,private_key_file: .*,private_key_file: $work/west/link," "$work/west/$run.yaml"
-	refused 1 "a symbolic link in the place of a key" "west/link"
+	refused 1 "a symbolic link of somebody else in the place of a key" "west/link"
 
 	echo "$good" >"$work/west/$run.yaml"
 	sed -i "s,public_key: \".*\",public_key: \"${east_key:0:20}\"," "$work/west/$run.yaml"

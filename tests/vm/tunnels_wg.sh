@@ -113,9 +113,9 @@ wg_foreign() {
 	a=$(new_key west foreign) b=$(new_key east foreign)
 	make_wg west theirs 40001 foreign 1400 198.18.77.1/30
 	make_wg east theirs 40002 foreign 1400 198.18.77.2/30
+	on east wg set theirs peer "$a" allowed-ips 198.18.77.1/32
 	on west wg set theirs fwmark 0x7 peer "$b" endpoint 198.51.100.1:40002 \
 		allowed-ips 198.18.77.2/32,10.77.0.0/16 persistent-keepalive 25
-	on east wg set theirs peer "$a" allowed-ips 198.18.77.1/32
 	is "a tunnel made by wg: it works" "$(pings west 3 198.18.77.2)" 3
 	is "tunnel list: its peer is wg's" "$(listed theirs \
 		'.device.peers[0] | "\(.public_key) \(.endpoint) \(.rx_bytes) \(.tx_bytes)"')" \
@@ -156,8 +156,11 @@ wg_roaming() {
 	pair 21 "" 192.0.2.1
 	exits 0 "a peer without an endpoint needs no handshake" tunnel apply
 	is "east, who knows the way, reaches west" "$(pings east 3 $near)" 3
-	ip -n east addr del 198.51.100.1/24 dev eth0 # its source from now on is .2
-	ip -n east route replace default via 198.51.100.254
+	ip -n east -batch - <<-END
+		addr del 198.51.100.1/24 dev eth0
+		addr replace 198.51.100.2/24 dev eth0
+		route replace default via 198.51.100.254
+	END
 	is "east from another address" "$(pings east 3 $near)" 3
 	is "west follows" "$(on west wg show $dev endpoints | cut -f 2)" "198.51.100.2:$port"
 	exits 0 "apply again" tunnel apply

@@ -273,7 +273,7 @@ bad_input() {
 
 	west_tunnel "203.0.113.77:9"
 	exits 5 "an endpoint that nobody answers: apply" tunnel apply --wait 2s
-	has "it names the peer" "$said" "${east_key:0:8}"
+	has "it names the peer" "$said" "$(key_pattern)"
 	tunnel down >/dev/null 2>&1
 	west_tunnel "no-such-name.example:9"
 	exits 1 "an endpoint whose name there is not: apply" tunnel apply --wait 2s

@@ -37,7 +37,7 @@ on_kernel() { # KERNEL SECONDS COMMAND...
 	local kernel=$1 limit=$2 began=$SECONDS code=0 env=() name counts
 	local log=$logs/$kernel
 	shift 2
-	for name in SHIFTCTL SHIFT_TRAFFIC SMOKE_TABLE_LIMIT; do
+	for name in SHIFTCTL SHIFTD SHIFT_TRAFFIC SMOKE_TABLE_LIMIT; do
 		[[ -z ${!name:-} ]] || env+=(--env "$name=${!name}")
 	done
 	[[ ! -t 2 ]] || printf 'Linux %s: running\r' "$kernel" >&2

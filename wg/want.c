@@ -242,6 +242,7 @@ static int want_peer(const struct conf_peer *p, const struct wg_device *have, st
 {
 	const struct wg_peer *old = find_peer(have, p->public_key);
 	int err = wg_make_allowed(ret, p->n_allowed);
+	bool kept;
 
 	if (err)
 		return err;
@@ -258,16 +259,17 @@ static int want_peer(const struct conf_peer *p, const struct wg_device *have, st
 	if (!p->endpoint[0])
 		return 0;
 	err = want_endpoint(p, old ? &old->endpoint : NULL, &ret->endpoint);
-	if (!err)
+	if (!err) {
 		ret->set |= WG_ENDPOINT;
-	else if (!old || !old->endpoint.family) {
-		snprintf(why, size, "endpoint %s: %s", p->endpoint,
-			 err == -ENOENT	  ? "there is no such name"
-			 : err == -EAGAIN ? "the resolver does not answer"
-					  : strerror(-err));
-		return err;
+		return 0;
 	}
-	return 0;
+	kept = old && old->endpoint.family;
+	snprintf(why, size, "endpoint %s: %s%s", p->endpoint,
+		 err == -ENOENT	  ? "there is no such name"
+		 : err == -EAGAIN ? "the resolver does not answer"
+				  : strerror(-err),
+		 kept ? ": the address it had stays" : "");
+	return kept ? 0 : err;
 }
 
 static int want_device(const struct conf_tunnel *t, const struct wg_device *have,
@@ -290,7 +292,7 @@ static int want_device(const struct conf_tunnel *t, const struct wg_device *have
 			return -EINVAL;
 		}
 		err = want_peer(&w->peers[i], have, &ret->peers[i], words, sizeof(words));
-		if (err && words[0])
+		if (words[0])
 			snprintf(why, size, "peers[%u]: %s", i, words);
 	}
 	return err;

@@ -48,8 +48,9 @@ struct want {
  * What tunnel `i` shall be, with the routes in use of those groups in which it is the active member
  * (active[g] is a place in groups[g]). Reads the key files and resolves the endpoints' names, which
  * may take as long as a resolver takes. `have`: the device as it is; a peer whose name has the
- * address it uses now, or cannot be resolved now, keeps it. 0 and *ret for want_free; else −errno
- * with `why`, that names the tunnel's key and file, and never a secret.
+ * address it uses now, or cannot be resolved now, keeps it. 0 and *ret for want_free, with `why` if
+ * a name could not be resolved; else −errno with `why`, that names the tunnel's key and file, and
+ * never a secret.
  */
 int want_make(const struct config *c, unsigned int i, const struct group *groups,
 	      unsigned int n_groups, const unsigned int *active, const struct wg_device *have,

@@ -15,7 +15,7 @@ struct json_t;
 /* The program that is to run on an interface; its place is that in shift_globals.interface. */
 struct apply_program {
 	bool wanted, listed; /* listed: by this service */
-	uint32_t l3;	     /* bytes before the IP header */
+	uint32_t l3[2];	     /* bytes before the IP header at ingress, egress */
 	int fd[2];	     /* ingress, egress; 0: not loaded */
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "userspace/cmd/apply.h"
+#include "userspace/net/host.h"
 #include "userspace/net/route.h"
 #include "userspace/plane/attach.h"
 #include "userspace/plane/flows.h"
@@ -51,14 +52,24 @@ static int device(const char *name, uint16_t *ret_type, uint8_t ret_mac[8])
 	return 0;
 }
 
-static uint32_t bytes_before_ip(uint16_t type)
+/*
+ * What IPsec hands to its interface has the outer packet's Ethernet header before it still
+ * (xfrm4_remove_tunnel_encap in net/xfrm/xfrm_input.c), though the device has none; what is sent
+ * through it has not. Over a device that has none itself this reads amiss, finds no port that it
+ * knows, and leaves the packet to the host.
+ */
+static struct apply_program program_of(const struct host *h, const char *name, uint16_t type)
 {
-	return type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? 14 : 0;
+	const struct host_link *l = host_link_named(h, name);
+	uint32_t l3 = type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK ? 14 : 0;
+	bool ipsec = l && (!strcmp(l->kind, "xfrm") || !strncmp(l->kind, "vti", 3));
+
+	return (struct apply_program){.wanted = true, .l3 = {ipsec ? 14 : l3, l3}};
 }
 
 /* ---- before anything is changed ---- */
 
-static int want_listed(struct apply *a, const char *name)
+static int want_listed(struct apply *a, const struct host *h, const char *name)
 {
 	uint32_t ifindex = if_nametoindex(name);
 	int slot = find_slot(a, ifindex, name), err;
@@ -85,13 +96,13 @@ static int want_listed(struct apply *a, const char *name)
 	memcpy(f->mac, mac, sizeof(f->mac));
 	f->mtu = route_device_mtu(ifindex);
 	snprintf(f->name, sizeof(f->name), "%s", name);
-	a->program[slot] =
-		(struct apply_program){.wanted = true, .listed = true, .l3 = bytes_before_ip(type)};
+	a->program[slot] = program_of(h, name, type);
+	a->program[slot].listed = true;
 	return EXIT_OK;
 }
 
 /* Those of other services, too: they all run one program. */
-static void want_others(struct apply *a)
+static void want_others(struct apply *a, const struct host *h)
 {
 	for (int i = 0; i < SHIFT_MAX_INTERFACES; i++) {
 		const struct shift_interface *f = &a->g.interface[i];
@@ -101,7 +112,7 @@ static void want_others(struct apply *a)
 		if (!f->ifindex || a->program[i].wanted || if_nametoindex(f->name) != f->ifindex ||
 		    device(f->name, &type, mac))
 			continue;
-		a->program[i] = (struct apply_program){.wanted = true, .l3 = bytes_before_ip(type)};
+		a->program[i] = program_of(h, f->name, type);
 	}
 }
 
@@ -112,7 +123,8 @@ static int load_all(struct apply *a, bool growing)
 		struct apply_program *m = &a->program[i];
 
 		for (int egress = 0; egress < 2 && m->wanted; egress++) {
-			int fd = load_side(&a->p, egress, i, a->g.window_shift, m->l3, growing);
+			int fd = load_side(&a->p, egress, i, a->g.window_shift, m->l3[egress],
+					   growing);
 
 			if (fd < 0) {
 				say("%s: the kernel does not take %s", a->g.interface[i].name,
@@ -142,12 +154,18 @@ int apply_prepare(struct apply *a)
 	uint32_t need = sync_capacity(&a->p, &a->wish->sync);
 	bool going_on = grow_under_way(&a->p);
 	int code = EXIT_OK, err;
+	struct host h;
 
+	err = host_read(NULL, 0, &h);
+	if (err)
+		return apply_failed("the kernel does not tell its interfaces", err);
 	for (unsigned int i = 0; i < a->conf->n_interfaces && !code; i++)
-		code = want_listed(a, a->conf->interfaces[i].name);
+		code = want_listed(a, &h, a->conf->interfaces[i].name);
+	if (!code)
+		want_others(a, &h);
+	host_free(&h);
 	if (code)
 		return code;
-	want_others(a);
 	a->growing = going_on || need > a->g.flow_capacity;
 	/* The short way knows one index: while there are two, all goes by tc. */
 	for (int i = 0; i < SHIFT_MAX_INTERFACES && a->growing; i++)

@@ -45,7 +45,7 @@ static int settle(struct apply *a, struct shift_interface *f, const struct apply
 	if (m->listed && a->conf->hook == CONF_HOOK_XDP)
 		f->xdp_services |= mine;
 	if (f->xdp_services)
-		return m->l3 ? put(a, f) : EXIT_OK;
+		return m->l3[1] ? put(a, f) : EXIT_OK;
 	if (was) {
 		snprintf(line, sizeof(line), "- interface %s by XDP", f->name);
 		apply_note(line, a);

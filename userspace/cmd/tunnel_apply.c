@@ -129,6 +129,8 @@ static int prepare(struct tunnels *t, struct change *c)
 		say("%s: %s", c->tunnel->name, why);
 		return err;
 	}
+	if (why[0])
+		say("%s: %s", c->tunnel->name, why);
 	return differ(c);
 }
 
@@ -192,6 +194,17 @@ static bool makes(const struct change *c)
 	return false;
 }
 
+static void take_back(struct change *c)
+{
+	if (!c->made)
+		return;
+	if (c->tunnel->table)
+		link_remove_rules(c->tunnel->table);
+	link_remove(c->want.link.name);
+	say("%s: %s, which this run had made, is taken away again", c->tunnel->name,
+	    c->want.link.name);
+}
+
 static int send_change(struct change *c)
 {
 	int err = send_links(c, 0, c->before);
@@ -203,11 +216,8 @@ static int send_change(struct change *c)
 		link_loose_rp_filter(c->want.link.name);
 	if (!err)
 		err = send_links(c, c->before, c->delta.n);
-	if (err && c->made) {
-		link_remove(c->want.link.name);
-		say("%s: %s, which this run had made, is taken away again", c->tunnel->name,
-		    c->want.link.name);
-	}
+	if (err)
+		take_back(c);
 	return err;
 }
 
@@ -397,7 +407,11 @@ static int carry_out(struct tunnels *t, struct change *c, unsigned int n,
 		fflush(stdout);
 		if (!wish->dry_run && send_change(&c[i]))
 			return EXIT_FAILED;
-		wrong += apply_ipsec(t, &c[i], wish, lines) != 0;
+		if (!apply_ipsec(t, &c[i], wish, lines))
+			continue;
+		wrong++;
+		if (!wish->dry_run)
+			take_back(&c[i]);
 	}
 	fflush(stdout);
 	for (unsigned int i = 0; !wish->dry_run && i < n; i++) {

@@ -2,13 +2,14 @@
 /*
  * tunnels.c - the tunnels' part of the daemon
  *
- * Each tunnel is probed at its own pace and judged when a probe ends, and then its group steps at once, so that an outage lasts
- * for `fall` probes and no longer. A tick each second looks at what sends no probe and carries out what is due by the
- * clock.
+ * Each tunnel is probed at its own pace and judged when a probe ends, and then its group steps at
+ * once, so that an outage lasts for `fall` probes and no longer. A tick each second looks at what
+ * sends no probe and carries out what is due by the clock.
  *
- * It decides nothing that `tunnel check --fix` would not decide, by the same machines (wg/watch.c) and the same state
- * on disk; it is only there all the time. What may take long (a resolver, charon) is done in a child process, which is
- * killed when it takes too long; what a child does to the kernel is seen at the next look.
+ * It decides nothing that `tunnel check --fix` would not decide, by the same machines (wg/watch.c)
+ * and the same state on disk; it is only there all the time. What may take long (a resolver,
+ * charon) is done in a child process, which is killed when it takes too long; what a child does to
+ * the kernel is seen at the next look.
  */
 #include <errno.h>
 #include <signal.h>
@@ -80,11 +81,18 @@ static void judge(struct ctl_tunnels *d, unsigned int i, uint64_t now)
 
 /* ---- probing ---- */
 
+/*
+ * An interval, or twice what is allowed when that is more; but an answer after nine tenths of a
+ * second is no use to anybody: waiting longer, an outage would last longer than `fall` intervals
+ * and a second.
+ */
 uint64_t ctl_probe_timeout(const struct watch_tunnel *t)
 {
-	uint64_t limit = t->rules.interval_ns < SECOND ? t->rules.interval_ns : SECOND;
+	uint64_t limit = 2 * t->rules.max_rtt_ns;
 
-	return limit > 2 * t->rules.max_rtt_ns ? limit : 2 * t->rules.max_rtt_ns;
+	if (limit < t->rules.interval_ns)
+		limit = t->rules.interval_ns;
+	return limit < 900 * MS ? limit : 900 * MS;
 }
 
 static void on_loss(void *arg, uint64_t now);

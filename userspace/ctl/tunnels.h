@@ -13,15 +13,16 @@ struct loop;
 
 typedef void (*ctl_say)(void *arg, const char *text);
 
-/* `dir`: where the tunnels' state is (wg/watch.h). `say` hears of changes, one line each. 0 or -ENOMEM. */
+/* `dir`: where the tunnels' state is (wg/watch.h). `say` hears of changes, one line each. 0 or
+ * -ENOMEM. */
 int ctl_tunnels_make(struct loop *loop, const char *dir, ctl_say say, void *arg,
 		     struct ctl_tunnels **ret);
 void ctl_tunnels_free(struct ctl_tunnels *t);
 
 /*
- * From here these tunnels; what the machines know goes on with those that were there before, by way of the state on disk. The
- * configuration must live until the next one is given, or ctl_tunnels_free. 0; −errno: those of before
- * stay.
+ * From here these tunnels; what the machines know goes on with those that were there before, by way
+ * of the state on disk. The configuration must live until the next one is given, or
+ * ctl_tunnels_free. 0; −errno: those of before stay.
  */
 int ctl_tunnels_use(struct ctl_tunnels *t, const struct config *c);
 

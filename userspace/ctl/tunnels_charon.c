@@ -2,8 +2,8 @@
 /*
  * tunnels_charon.c - what charon tells by itself: connections and SAs that come and go
  *
- * An event is told and makes the tunnels be looked at now; it is never believed instead of the kernel. charon may come
- * later than we do, or again.
+ * An event is told and makes the tunnels be looked at now; it is never believed instead of the
+ * kernel. charon may come later than we do, or again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,6 @@
 #include "wg/charon.h"
 
 #define FOLLOW_AGAIN (5 * SECOND)
-
 
 static void lose(struct follower *f)
 {

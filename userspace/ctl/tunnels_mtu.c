@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * tunnels_mtu.c - the largest packet that passes a tunnel, looked for once a minute beside the usual probes
+ * tunnels_mtu.c - the largest packet that passes a tunnel, looked for once a minute beside the
+ * usual probes
  *
- * One sized probe is on its way at a time, so a search of a path that loses large packets in silence takes some ten
- * seconds, and no more than a few packets.
+ * One sized probe is on its way at a time, so a search of a path that loses large packets in
+ * silence takes some ten seconds, and no more than a few packets.
  */
 #include <errno.h>
 

@@ -25,15 +25,16 @@ COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	$(addprefix userspace/plane/,bpfsys.c control.c plane.c state.c telemetry.c flows.c maglev.c \
 	sync.c sync_picture.c sync_backends.c sync_leave.c sync_clients.c attach.c short.c pins.c \
 	hostports.c clients.c clients_saved.c arrivals.c)
+WAYS := userspace/plane/ways.c
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
 	$(addprefix userspace/cmd/,weight.c rollback.c conns.c history.c detach.c pin.c pin_list.c top.c)
-HEAVY := $(COMMON) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
+HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
 	$(wildcard userspace/net/firewall*.c userspace/cmd/doctor*.c) \
 	$(addprefix userspace/cmd/,apply.c apply_clock.c apply_attach.c apply_xdp.c apply_talk.c wish.c complain.c plan.c) $(wildcard userspace/cmd/explain*.c)
 # shiftctl-tunnel has the verbs about tunnels, started by shiftctl as well; shiftd watches them.
-TUNNELS := $(COMMON) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
+TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
 	userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
 DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c) $(addprefix userspace/cmd/,cmd.c complain.c) \

@@ -383,6 +383,8 @@ int watch_step(struct watch *w, unsigned int g, uint64_t now, char *why, size_t 
 	err = carry(w, g, why, size);
 	if (err && moved)
 		wg->failover = old;
+	if (w->moved)
+		w->moved(w->arg);
 	if (err)
 		return err;
 	if (moved)

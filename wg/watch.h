@@ -56,6 +56,8 @@ struct watch_group {
 };
 
 typedef void (*watch_say)(void *arg, const char *text);
+/* Routes moved: whoever goes by them without asking the kernel (the data plane) follows now. */
+typedef void (*watch_moved)(void *arg);
 
 struct watch {
 	const struct config *config;
@@ -64,9 +66,10 @@ struct watch {
 	unsigned int n;
 	struct watch_group group[CONF_MAX_TUNNELS];
 	unsigned int n_groups;
-	watch_say say; /* changes, one line each; NULL: nobody listens */
-	void *arg;
-	bool patient; /* may wait some seconds for charon's words */
+	watch_say say;	   /* changes, one line each; NULL: nobody listens */
+	watch_moved moved; /* NULL: nobody goes by them */
+	void *arg;	   /* of both */
+	bool patient;	   /* may wait some seconds for charon's words */
 	int lock;
 	uint64_t saved_as; /* which file on disk is the one we know; 0: none */
 };

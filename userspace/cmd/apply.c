@@ -38,20 +38,9 @@
 #include "userspace/plane/load.h"
 #include "userspace/plane/pins.h"
 #include "userspace/plane/state.h"
+#include "userspace/plane/ways.h"
 
 #define OWN_FLAGS 5 /* of the command, before those of the rules */
-
-static void way_to(const uint32_t address[4], const uint32_t nat[4], struct sync_way *ret)
-{
-	struct route_way way;
-
-	if (route_lookup(address, nat, &way) || way.unreachable)
-		return;
-	ret->ifindex = way.ifindex;
-	memcpy(ret->gateway, way.mac, sizeof(ret->gateway));
-	ret->gateway_known = way.mac_known;
-	ret->mtu = way.mtu > 65535 ? 65535 : (uint16_t)way.mtu;
-}
 
 /* ---- the maps ------------------------------------------------------------------------------ */
 
@@ -341,7 +330,7 @@ static int change_host(struct apply *a)
 		code = apply_prepare(a);
 	if (code)
 		return code;
-	err = sync_service(&a->p, &a->wish->sync, way_to, apply_note, a, &a->sync);
+	err = sync_service(&a->p, &a->wish->sync, ways_ask, apply_note, a, &a->sync);
 	if (err == -EEXIST) {
 		say("refused: a listener is another service's; take it out of one of the two files");
 		return EXIT_REFUSED;

@@ -12,6 +12,7 @@
 #include "userspace/cmd/verbs.h"
 #include "userspace/cmd/complain.h"
 #include "userspace/plane/state.h"
+#include "userspace/plane/ways.h"
 #include "wg/burst.h"
 
 static const struct verb verbs[] = {
@@ -49,6 +50,18 @@ int cmd_tunnel(const struct options *o, int argc, char **argv)
 	return usage_error("tunnel: which command? There are %s", list);
 }
 
+void tunnels_follow(void *arg)
+{
+	int n = ways_follow();
+
+	(void)arg;
+	if (n < 0)
+		say("the data plane does not follow the routes: %s; shiftctl apply makes it",
+		    strerror(-n));
+	else if (n)
+		fprintf(stderr, "the data plane follows: %d targets go another way\n", n);
+}
+
 int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
 {
 	char state[160];
@@ -76,6 +89,7 @@ int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
 		return wrong == EXIT_USAGE ? EXIT_FAILED : wrong;
 	}
 	t->watch->patient = true;
+	t->watch->moved = tunnels_follow;
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		t->chosen[i] = true;
 	if (!t->config->n_tunnels) {

@@ -33,6 +33,9 @@ void tunnels_end(struct tunnels *t, bool save);
 void tunnels_probe(struct tunnels *t, unsigned int probes);
 void tunnels_look(struct tunnels *t);
 
+/* Routes moved: the data plane goes with them. A watch_moved. */
+void tunnels_follow(void *arg);
+
 struct json_t;
 
 int tunnel_apply(const struct options *o, int argc, char **argv);

@@ -414,6 +414,8 @@ static int carry_out(struct tunnels *t, struct change *c, unsigned int n,
 			take_back(&c[i]);
 	}
 	fflush(stdout);
+	if (!wish->dry_run)
+		tunnels_follow(NULL);
 	for (unsigned int i = 0; !wish->dry_run && i < n; i++) {
 		silent += wait_for(&c[i], wish, since);
 		warn_of_others(&c[i]);

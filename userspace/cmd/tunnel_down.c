@@ -128,6 +128,8 @@ static int end_all(struct tunnels *t, struct talk *talk)
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		if (t->chosen[i] && end_tunnel(t, i, talk))
 			code = EXIT_FAILED;
+	if (!talk->dry_run)
+		tunnels_follow(NULL);
 	if (!talk->dry_run && !code)
 		forget(t);
 	tunnels_end(t, false);

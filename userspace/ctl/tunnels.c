@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "userspace/ctl/tunnels_inner.h"
+#include "userspace/plane/ways.h"
 #include "wg/xfrm.h"
 
 #define SAVE_EVERY (10 * SECOND) /* what the machines know, when nothing changed */
@@ -33,6 +34,22 @@ static void on_change(void *arg, const char *text)
 
 	d->dirty = true;
 	d->say(d->arg, text);
+}
+
+static void on_moved(void *arg)
+{
+	struct ctl_tunnels *d = arg;
+	char text[200];
+	int n = ways_follow();
+
+	if (n < 0)
+		snprintf(text, sizeof(text), "the data plane does not follow the routes: %s",
+			 strerror(-n));
+	else
+		snprintf(text, sizeof(text), "the data plane follows: %d targets go another way",
+			 n);
+	if (n)
+		d->say(d->arg, text);
 }
 
 /* ---- judging ---- */
@@ -306,6 +323,7 @@ int ctl_tunnels_use(struct ctl_tunnels *d, const struct config *c)
 	}
 	d->watch = w;
 	w->say = on_change;
+	w->moved = on_moved;
 	w->arg = d;
 	if (!watch_begin(w, 1000))
 		watch_end(w, false);

@@ -76,7 +76,8 @@ static enum verdict judge(const struct cell *c, const struct window_stats *s, ui
 
 	if (!w->answered)
 		return DEAD;
-	if (now > w->answered_at + 3 * c->all->interval_ns + TIMEOUT)
+	/* the first are asked and the last are waited for n ms apart */
+	if (now > w->answered_at + 3 * c->all->interval_ns + TIMEOUT + c->all->n * MS)
 		return STALE;
 	if (s->p50_ns > c->limit_ns)
 		return SLOW;
@@ -399,7 +400,7 @@ static int take(const struct options *o, int argc, char **argv, struct latency *
 			*count = (unsigned int)strtoul(value, &end, 10);
 		if (found == 1 && (*end || !*count || *count > 60))
 			return usage_error("--count=%s: must be 1..60", value);
-		if (found == 2 && text_parse_duration(value, &l->limit_ns))
+		if (found == 2 && (text_parse_duration(value, &l->limit_ns) || !l->limit_ns))
 			return usage_error("--limit=%s: must be a duration such as 50ms", value);
 		if (found == -1)
 			return usage_error("latency: '%s'? It takes no argument", value);
@@ -416,7 +417,7 @@ int cmd_latency(const struct options *o, int argc, char **argv)
 	int code = take(o, argc, argv, &l, &count);
 
 	if (!code)
-		code = tunnels_open(o, &t, EXIT_USAGE);
+		code = tunnels_load(o, &t, EXIT_USAGE);
 	if (code)
 		return code;
 	l.cell = calloc(MAX_CELL, sizeof(*l.cell));

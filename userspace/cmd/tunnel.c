@@ -49,7 +49,7 @@ int cmd_tunnel(const struct options *o, int argc, char **argv)
 	return usage_error("tunnel: which command? There are %s", list);
 }
 
-int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
+int tunnels_load(const struct options *o, struct tunnels *t, int wrong)
 {
 	char state[160];
 	int err;
@@ -77,12 +77,18 @@ int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
 	}
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		t->chosen[i] = true;
-	if (!t->config->n_tunnels) {
-		say("%s has no tunnels", o->config);
-		tunnels_close(t);
-		return wrong;
-	}
 	return EXIT_OK;
+}
+
+int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
+{
+	int code = tunnels_load(o, t, wrong);
+
+	if (code || t->config->n_tunnels)
+		return code;
+	say("%s has no tunnels", o->config);
+	tunnels_close(t);
+	return wrong;
 }
 
 void tunnels_close(struct tunnels *t)

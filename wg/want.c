@@ -177,6 +177,27 @@ static int add_rules(const struct conf_tunnel *t, const struct conf_tunnel *head
 	return err;
 }
 
+/* What a backup has beside the routes of those it stands in for: none of theirs, whoever is active,
+ * or it would take them away. */
+static int add_own(const struct config *c, unsigned int i, const struct group *groups,
+		   unsigned int n_groups, struct link *l)
+{
+	const struct conf_tunnel *t = &c->tunnels[i];
+	int err = 0;
+
+	for (unsigned int j = 0; !err && j < t->n_routes; j++) {
+		const struct link_route r = route(t, &t->routes[j], t->metric);
+		bool theirs = false;
+
+		for (unsigned int g = 0; g < n_groups; g++)
+			theirs |= group_place(&groups[g], i) >= 0 &&
+				  has_route(&c->tunnels[groups[g].member[0]], &t->routes[j]);
+		if (!theirs)
+			err = link_add_route(l, &r);
+	}
+	return err;
+}
+
 static int want_routes(const struct config *c, unsigned int i, const struct group *groups,
 		       unsigned int n_groups, const unsigned int *active, struct link *l)
 {
@@ -193,14 +214,8 @@ static int want_routes(const struct config *c, unsigned int i, const struct grou
 				active[g] == (unsigned int)place, l);
 		if (!err && !place && t->wireguard.fwmark && t->table)
 			err = add_rules(t, head, l);
-		for (unsigned int j = 0; !err && place && j < t->n_routes; j++) {
-			const struct link_route r = route(t, &t->routes[j], t->metric);
-
-			if (!has_route(head, &t->routes[j]))
-				err = link_add_route(l, &r);
-		}
 	}
-	return err;
+	return err ? err : add_own(c, i, groups, n_groups, l);
 }
 
 /* ---- WireGuard ---- */

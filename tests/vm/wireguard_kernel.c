@@ -10,6 +10,9 @@
  * under a flood of echoes. Loss is what these tell and, exact, the device's error counters say:
  * tx_errors is a packet that belonged to no peer, rx_errors one whose sender was not allowed. A
  * change that must lose packets is made, too, to see that they are seen.
+ *
+ * Longer than a file should be because it is one program that runs from one file in that machine:
+ * both parts tell by the same few helpers, and what is in them belongs nowhere else.
  */
 #include <errno.h>
 #include <fcntl.h>

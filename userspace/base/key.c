@@ -2,6 +2,7 @@
 #include "userspace/base/key.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -91,9 +92,10 @@ int key_read(const char *path, uint8_t ret[KEY_SIZE], char *why, size_t size)
 		err = -errno;
 	close(fd);
 	if (n >= 0) {
-		text[n] = '\0';
-		text[strcspn(text, "\n")] = '\0';
-		if ((size_t)n > strlen(text) + 1 || key_parse(text, ret))
+		bool line = n == KEY_TEXT && text[KEY_TEXT - 1] == '\n';
+
+		text[line ? n - 1 : n] = '\0';
+		if (n < KEY_TEXT - 1 || n > KEY_TEXT - 1 + line || key_parse(text, ret))
 			err = -EINVAL;
 	}
 	explicit_bzero(text, sizeof(text));

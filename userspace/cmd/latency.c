@@ -5,8 +5,8 @@
  * A cell is one way to one target: a tunnel to its probe's address, by ICMP bound to its device; a
  * backend by the routing table, and once more through every tunnel whose routes hold its address,
  * by TCP to its port, because load balancers in clouds answer no ICMP. The limit is the tunnel's
- * max_rtt, or 50 ms. A cell without a fresh answer is never shown as good, whatever it measured
- * before.
+ * max_rtt, or 50 ms. A port that refuses gives the round trip, and is marked. A cell without a
+ * fresh answer is never shown as good, whatever it measured before.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -61,9 +61,10 @@ struct latency {
 	struct loop_timer redraw;
 };
 
-enum verdict { GOOD, SLOW, LOSSY, STALE, DEAD };
+enum verdict { GOOD, SLOW, LOSSY, REFUSED, STALE, DEAD };
 
-static const char *const verdicts[] = {"ok", "above the limit", "loses", "stale", "no answer"};
+static const char *const verdicts[] = {"ok",	"above the limit", "loses", "nothing listens",
+				       "stale", "no answer"};
 
 static const struct window *window_of(const struct cell *c)
 {
@@ -76,8 +77,11 @@ static enum verdict judge(const struct cell *c, const struct window_stats *s, ui
 
 	if (!w->answered)
 		return DEAD;
-	if (now > w->answered_at + 3 * c->all->interval_ns + TIMEOUT)
+	/* the first are asked and the last are waited for n ms apart */
+	if (now > w->answered_at + 3 * c->all->interval_ns + TIMEOUT + c->all->n * MS)
 		return STALE;
+	if (c->trouble == -ECONNREFUSED)
+		return REFUSED;
 	if (s->p50_ns > c->limit_ns)
 		return SLOW;
 	return s->loss > 200 ? LOSSY : GOOD;
@@ -399,7 +403,7 @@ static int take(const struct options *o, int argc, char **argv, struct latency *
 			*count = (unsigned int)strtoul(value, &end, 10);
 		if (found == 1 && (*end || !*count || *count > 60))
 			return usage_error("--count=%s: must be 1..60", value);
-		if (found == 2 && text_parse_duration(value, &l->limit_ns))
+		if (found == 2 && (text_parse_duration(value, &l->limit_ns) || !l->limit_ns))
 			return usage_error("--limit=%s: must be a duration such as 50ms", value);
 		if (found == -1)
 			return usage_error("latency: '%s'? It takes no argument", value);
@@ -416,7 +420,7 @@ int cmd_latency(const struct options *o, int argc, char **argv)
 	int code = take(o, argc, argv, &l, &count);
 
 	if (!code)
-		code = tunnels_open(o, &t, EXIT_USAGE);
+		code = tunnels_load(o, &t, EXIT_USAGE);
 	if (code)
 		return code;
 	l.cell = calloc(MAX_CELL, sizeof(*l.cell));

@@ -62,7 +62,7 @@ void tunnels_follow(void *arg)
 		fprintf(stderr, "the data plane follows: %d targets go another way\n", n);
 }
 
-int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
+int tunnels_load(const struct options *o, struct tunnels *t, int wrong)
 {
 	char state[160];
 	int err;
@@ -92,12 +92,18 @@ int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
 	t->watch->moved = tunnels_follow;
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		t->chosen[i] = true;
-	if (!t->config->n_tunnels) {
-		say("%s has no tunnels", o->config);
-		tunnels_close(t);
-		return wrong;
-	}
 	return EXIT_OK;
+}
+
+int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
+{
+	int code = tunnels_load(o, t, wrong);
+
+	if (code || t->config->n_tunnels)
+		return code;
+	say("%s has no tunnels", o->config);
+	tunnels_close(t);
+	return wrong;
 }
 
 void tunnels_close(struct tunnels *t)

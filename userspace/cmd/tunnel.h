@@ -20,6 +20,8 @@ struct tunnels {
 
 /* The configuration and its tunnels; all of them are chosen. EXIT_OK, or `wrong` after saying why
  * not. */
+int tunnels_load(const struct options *o, struct tunnels *ret, int wrong);
+/* The same, and there is one at least. */
 int tunnels_open(const struct options *o, struct tunnels *ret, int wrong);
 void tunnels_close(struct tunnels *t);
 /* Chooses only those that are named; EXIT_OK, or `wrong` after saying what there is. */

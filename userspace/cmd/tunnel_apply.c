@@ -405,8 +405,12 @@ static int carry_out(struct tunnels *t, struct change *c, unsigned int n,
 		if (c[i].any)
 			print_change(&c[i], lines);
 		fflush(stdout);
-		if (!wish->dry_run && send_change(&c[i]))
+		if (!wish->dry_run && send_change(&c[i])) {
+			/* what this run made is gone again, and what comes behind was not begun */
+			for (unsigned int k = c[i].link.kind == LINK_NONE ? i : i + 1; k < n; k++)
+				c[k].any = false;
 			return EXIT_FAILED;
+		}
 		if (!apply_ipsec(t, &c[i], wish, lines))
 			continue;
 		wrong++;
@@ -439,10 +443,13 @@ int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, json_t *line
 		if (prepare(t, &c[n++]))
 			code = EXIT_FAILED;
 	}
-	if (code)
+	if (code) {
 		say("nothing was changed");
-	else
+		for (unsigned int i = 0; i < n; i++)
+			c[i].any = false;
+	} else {
 		code = carry_out(t, c, n, wish, lines);
+	}
 	*ret_any = false;
 	for (unsigned int i = 0; i < n; i++)
 		*ret_any |= c[i].any;
@@ -454,6 +461,7 @@ static int begin_and_apply(struct tunnels *t, const struct options *o,
 			   const struct apply_wish *wish)
 {
 	json_t *lines = o->json ? json_array() : NULL;
+	char said[1024];
 	bool any = false;
 	int code = tunnels_begin(t);
 
@@ -466,9 +474,10 @@ static int begin_and_apply(struct tunnels *t, const struct options *o,
 				t->watch->group[g].failover.active = 0;
 	tunnels_end(t, !wish->dry_run);
 	if (lines)
-		print_json(json_pack("{s:i, s:b, s:b, s:o, s:i}", "schema", 1, "dry_run",
+		print_json(json_pack("{s:i, s:b, s:b, s:o, s:s?, s:i}", "schema", 1, "dry_run",
 				     wish->dry_run, "changed", any && !wish->dry_run, "steps",
-				     lines, "code", code));
+				     lines, "error", code ? json_said(said, sizeof(said)) : NULL,
+				     "code", code));
 	else if (!any && !code)
 		printf("nothing to do: the tunnels are as %s says\n", o->config);
 	else if (wish->dry_run)

@@ -140,6 +140,7 @@ int tunnel_down(const struct options *o, int argc, char **argv)
 {
 	static const char *const flags[] = {"--dry-run", NULL};
 	struct talk talk = {.lines = o->json ? json_array() : NULL};
+	char said[1024];
 	char *names[CONF_MAX_TUNNELS];
 	unsigned int n = 0;
 	struct tunnels t;
@@ -162,8 +163,9 @@ int tunnel_down(const struct options *o, int argc, char **argv)
 		code = end_all(&t, &talk);
 	tunnels_close(&t);
 	if (talk.lines)
-		print_json(json_pack("{s:i, s:b, s:o, s:i}", "schema", 1, "dry_run", talk.dry_run,
-				     "steps", talk.lines, "code", code));
+		print_json(json_pack("{s:i, s:b, s:o, s:s?, s:i}", "schema", 1, "dry_run",
+				     talk.dry_run, "steps", talk.lines, "error",
+				     code ? json_said(said, sizeof(said)) : NULL, "code", code));
 	else if (!talk.any && !code)
 		printf("nothing to do: there are no tunnels of ours\n");
 	return code;
@@ -225,6 +227,7 @@ int tunnel_restart(const struct options *o, int argc, char **argv)
 	static const char *const flags[] = {"--wait=", NULL};
 	struct apply_wish wish = {.wait_ns = 10 * SECOND};
 	struct talk talk = {.lines = o->json ? json_array() : NULL};
+	char said[1024];
 	char *name = NULL;
 	struct tunnels t;
 	const char *value;
@@ -259,7 +262,8 @@ int tunnel_restart(const struct options *o, int argc, char **argv)
 	}
 	tunnels_close(&t);
 	if (talk.lines)
-		print_json(json_pack("{s:i, s:o, s:i}", "schema", 1, "steps", talk.lines, "code",
+		print_json(json_pack("{s:i, s:o, s:s?, s:i}", "schema", 1, "steps", talk.lines,
+				     "error", code ? json_said(said, sizeof(said)) : NULL, "code",
 				     code));
 	return code;
 }

@@ -75,8 +75,15 @@ static int refuse_dead(struct tunnels *t, unsigned int i, bool even_if_down)
 	return EXIT_REFUSED;
 }
 
-static int go(struct tunnels *t, const struct options *o, const char *name, bool pin, bool even)
+struct by_hand {
+	bool pin, even_if_down;
+	const char *reason;
+};
+
+static int go(struct tunnels *t, const struct options *o, const char *name,
+	      const struct by_hand *wish)
 {
+	bool pin = wish->pin;
 	unsigned int i = (unsigned int)(conf_tunnel(t->config, name) - t->config->tunnels);
 	struct watch_group *g = watch_group_of(t->watch, i);
 	unsigned int at = (unsigned int)(g - t->watch->group);
@@ -86,7 +93,7 @@ static int go(struct tunnels *t, const struct options *o, const char *name, bool
 	int code;
 
 	tunnels_look(t);
-	code = refuse_dead(t, i, even);
+	code = refuse_dead(t, i, wish->even_if_down);
 	if (code)
 		return code;
 	before = g->failover;
@@ -101,8 +108,9 @@ static int go(struct tunnels *t, const struct options *o, const char *name, bool
 		return EXIT_FAILED;
 	}
 	who_operator(who, sizeof(who));
-	snprintf(g->failover.reason, sizeof(g->failover.reason), "%s by hand, by %.60s",
-		 pin ? "pinned" : "switched", who);
+	snprintf(g->failover.reason, sizeof(g->failover.reason), "%s by hand, by %.60s%s%.120s",
+		 pin ? "pinned" : "switched", who, wish->reason ? ": " : "",
+		 wish->reason ? wish->reason : "");
 	if (!o->json)
 		printf("the routes of %s go through %s now%s\n", g->rules.name[0], name,
 		       pin ? ", until: shiftctl tunnel failover --unpin" : "");
@@ -134,8 +142,10 @@ static int unpin(struct tunnels *t, const struct options *o, const char *name)
 
 int tunnel_failover(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--pin", "--unpin", "--even-if-down", NULL};
+	static const char *const flags[] = {"--pin", "--unpin", "--even-if-down",
+					    "--reason=", NULL};
 	bool set[3] = {false};
+	struct by_hand wish = {0};
 	char *name = NULL;
 	struct tunnels t;
 	const char *value;
@@ -144,7 +154,9 @@ int tunnel_failover(const struct options *o, int argc, char **argv)
 	while ((found = next_option(argc, argv, &at, flags, &value)) != -2) {
 		if (found == -3)
 			return EXIT_USAGE;
-		if (found >= 0)
+		if (found == 3)
+			wish.reason = value;
+		else if (found >= 0)
 			set[found] = true;
 		else if (name)
 			return usage_error("tunnel failover: to one tunnel only");
@@ -155,6 +167,8 @@ int tunnel_failover(const struct options *o, int argc, char **argv)
 		return usage_error("tunnel failover: --pin or --unpin, not both");
 	if (set[0] && !name)
 		return usage_error("tunnel failover --pin: which tunnel?");
+	wish.pin = set[0];
+	wish.even_if_down = set[2];
 	code = tunnels_open(o, &t, EXIT_USAGE);
 	if (code)
 		return code;
@@ -167,7 +181,7 @@ int tunnel_failover(const struct options *o, int argc, char **argv)
 		if (set[1])
 			code = unpin(&t, o, name);
 		else if (name)
-			code = go(&t, o, name, set[0], set[2]);
+			code = go(&t, o, name, &wish);
 		if (!code && (o->json || (!name && !set[1])))
 			show(&t, o);
 		tunnels_end(&t, !code && (name || set[1]));

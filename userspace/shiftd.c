@@ -238,19 +238,15 @@ static void on_loss(void *arg, uint64_t now)
 	watch_for_loss(p, now);
 }
 
-/* A socket that was bound to an interface is worth nothing when that is made anew. */
+/* It could not be opened before its interface was there. */
 static void follow_probe(struct prober *p)
 {
 	struct watch_tunnel *t = &p->d->watch->tunnel[p->i];
-	int fd = watch_open_probe(t) ? probe_fd(t->probe) : -1;
 
-	if (fd == p->fd)
+	if (p->fd >= 0 || !watch_open_probe(t))
 		return;
-	if (p->fd >= 0)
-		loop_unwatch(p->d->loop, p->fd);
-	p->fd = fd;
-	if (fd >= 0 && loop_watch(p->d->loop, fd, LOOP_READ, on_answer, p))
-		p->fd = -1;
+	if (!loop_watch(p->d->loop, probe_fd(t->probe), LOOP_READ, on_answer, p))
+		p->fd = probe_fd(t->probe);
 }
 
 static void send_probe(void *arg, uint64_t now)

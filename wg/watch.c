@@ -246,11 +246,8 @@ void watch_look(struct watch *w, unsigned int i, uint64_t now)
 	t->look.tx = l.tx_bytes;
 	t->mtu = l.mtu;
 	link_free(&l);
-	if (!t->look.exists) { /* a socket bound to it stays bound to what is gone */
-		probe_close(t->probe);
-		t->probe = NULL;
+	if (!t->look.exists)
 		return;
-	}
 	if (t->conf->wireguard.given)
 		look_at_wireguard(t);
 	else if (t->conf->ike.given)

@@ -74,8 +74,8 @@ struct watch {
  * and *ret for watch_close; -ENOMEM. */
 int watch_open(const struct config *c, const char *dir, struct watch **ret);
 void watch_close(struct watch *w);
-/* The tunnel's probe socket: opened anew when its interface came back. NULL: there is none to open.
- */
+/* The tunnel's probe socket, opened once: it follows its interface when that is made anew (probe.h),
+ * so its descriptor, which a loop may watch, stays until watch_close. NULL: none can be opened. */
 struct probe *watch_open_probe(struct watch_tunnel *t);
 
 /* Takes the lock (waits up to wait_ms) and what others wrote meanwhile. 0, -EAGAIN: another holds

@@ -71,6 +71,7 @@ struct daemon {
 	char dir[200];
 	int lock, xfrm;
 	uint64_t saved_at, watchdog_at;
+	int disk;	  /* −errno of the state on disk, when it was last wanted */
 	bool dirty;	  /* something changed since the state was saved */
 	char status[400]; /* as the service manager has it */
 	bool stamps;	  /* no journal: lines carry their time */
@@ -138,14 +139,24 @@ static void step_again(void *arg, uint64_t now);
 /* Everything was judged: the groups step, and what changed goes to the disk. */
 static void step(struct daemon *d, uint64_t now)
 {
+	int err = watch_begin(d->watch, 0);
+	char text[300];
 	bool save;
 
-	if (watch_begin(d->watch, 0)) { /* a command is at it: it takes milliseconds */
+	if (err == -EAGAIN) { /* a command is at it */
 		loop_timer_set(d->loop, &d->again, now + LOCK_AGAIN, step_again, d);
 		return;
 	}
+	if (err && err != d->disk) { /* no reason to leave routes on a dead tunnel */
+		snprintf(text, sizeof(text), "the state on disk cannot be had: %s: %s", d->dir,
+			 strerror(-err));
+		tell(d, text);
+	}
+	d->disk = err;
+	if (!err)
+		d->watch->stays = true;
 	watch_switch(d->watch, true, now);
-	save = d->dirty || now > d->saved_at + SAVE_EVERY;
+	save = !err && (d->dirty || now > d->saved_at + SAVE_EVERY);
 	save_or_say(d, save);
 	if (save)
 		d->saved_at = now;
@@ -459,9 +470,10 @@ static int load(struct daemon *d)
 	d->errors = errors;
 	w->say = on_change;
 	w->arg = d;
-	err = watch_begin(w, 5000);
-	if (!err)
+	if (!watch_begin(w, 5000)) {
 		watch_end(w, false);
+		w->stays = true;
+	}
 	return EXIT_OK;
 }
 

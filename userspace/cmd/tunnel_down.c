@@ -106,16 +106,19 @@ static void forget(struct tunnels *t)
 {
 	static const char *const files[] = {"tunnels.json", "tunnels.lock", "shiftd.lock"};
 	char path[256];
+	int daemon;
 
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		if (!t->chosen[i])
 			return;
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		if (i == 2 && watch_daemon_runs(t->dir))
-			return;
+	daemon = watch_daemon_lock(t->dir); /* so that none begins amid this */
+	for (size_t i = 0; i < (daemon < 0 ? 1 : sizeof(files) / sizeof(*files)); i++) {
 		snprintf(path, sizeof(path), "%s/%s", t->dir, files[i]);
 		unlink(path);
 	}
+	if (daemon < 0)
+		return;
+	close(daemon);
 	rmdir(t->dir); /* the ids of used keys stay */
 }
 

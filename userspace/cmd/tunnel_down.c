@@ -74,7 +74,7 @@ static int end_tunnel(struct tunnels *t, unsigned int i, struct talk *talk)
 	const struct watch_tunnel *w = &t->watch->tunnel[i];
 	char why[200] = "";
 	struct link l;
-	int err = 0;
+	int err = 0, failed;
 
 	if (conf->ike.given)
 		err = end_ike(conf, talk);
@@ -86,8 +86,11 @@ static int end_tunnel(struct tunnels *t, unsigned int i, struct talk *talk)
 		say("%s: %s", conf->name, why);
 	if (conf->table && !talk->dry_run)
 		link_remove_rules(conf->table);
-	if (link_read(w->interface, conf->table, &l))
-		return err < 0 ? err : 0;
+	if ((failed = link_read(w->interface, conf->table, &l))) {
+		say("%s: the kernel does not tell %s: %s", conf->name, w->interface,
+		    strerror(-failed));
+		return failed;
+	}
 	if (l.kind == LINK_WIREGUARD || l.kind == LINK_XFRM) {
 		tell(talk, conf->name, "remove interface %s", w->interface);
 		if (!talk->dry_run && link_remove(w->interface)) {
@@ -214,17 +217,14 @@ static int restart(struct tunnels *t, unsigned int i, const struct apply_wish *w
 	if (conf->ike.given && !charon_open(conf->ike.vici, &c, why, sizeof(why)))
 		charon_terminate(c, conf->name, 5 * SECOND, why, sizeof(why));
 	charon_close(c);
-	/* A WireGuard device that is removed forgets its sessions; its port and peers come back as
-	 * configured. */
-	if (conf->wireguard.given && w->look.exists)
-		link_remove(w->interface);
 	return tunnels_apply(t, wish, talk->lines, &any);
 }
 
 int tunnel_restart(const struct options *o, int argc, char **argv)
 {
 	static const char *const flags[] = {"--wait=", NULL};
-	struct apply_wish wish = {.wait_ns = 10 * SECOND};
+	/* A WireGuard device that is removed forgets its sessions. */
+	struct apply_wish wish = {.anew = true, .wait_ns = 10 * SECOND};
 	struct talk talk = {.lines = o->json ? json_array() : NULL};
 	char *name = NULL;
 	struct tunnels t;

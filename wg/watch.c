@@ -32,7 +32,9 @@
 #include "wg/link.h"
 #include "wg/xfrm.h"
 
-#define SECOND 1000000000ull
+#define SECOND	     1000000000ull
+#define CHARON_EVERY (900 * SECOND / 1000) /* probes are no reason to ask it oftener */
+#define CHARON_AGAIN (30 * SECOND)	   /* after it kept everyone waiting for seconds */
 
 static void __attribute__((format(printf, 2, 3))) tell(struct watch *w, const char *format, ...)
 {
@@ -168,7 +170,12 @@ static void look_at_wireguard(struct watch_tunnel *t)
 	look_at_peers(t);
 }
 
-static void look_at_charon(struct watch_tunnel *t)
+static bool charon_due(const struct watch *w, const struct watch_tunnel *t, uint64_t now)
+{
+	return now >= w->charon_after && (!t->charon_at || now >= t->charon_at + CHARON_EVERY);
+}
+
+static void look_at_charon(struct watch *w, struct watch_tunnel *t, uint64_t now)
 {
 	struct charon_sa sa[4];
 	struct charon *c = NULL;
@@ -178,12 +185,17 @@ static void look_at_charon(struct watch_tunnel *t)
 	if (!n)
 		n = charon_list(c, t->conf->name, sa, 4, why, sizeof(why));
 	charon_close(c);
-	t->look.established_known = true;
-	t->look.established = false;
-	if (n < 0) {
+	t->charon_at = now;
+	if (n < 0)
 		snprintf(t->note, sizeof(t->note), "%s", why);
+	if (n == -ETIMEDOUT) { /* its SAs are the kernel's, and as they were */
+		w->charon_after = now + CHARON_AGAIN;
 		return;
 	}
+	t->look.established_known = true;
+	t->look.established = false;
+	if (n < 0)
+		return;
 	if (!n)
 		snprintf(t->note, sizeof(t->note), "charon has no connection up of this name");
 	for (int i = 0; i < n; i++) {
@@ -233,14 +245,17 @@ void watch_look(struct watch *w, unsigned int i, uint64_t now)
 	struct link l;
 	int err = link_read(t->interface, 0, &l);
 
-	(void)now;
-	t->note[0] = '\0';
+	if (!t->conf->ike.given || charon_due(w, t, now))
+		t->note[0] = '\0';
 	if (err) {
 		snprintf(t->note, sizeof(t->note), "the kernel does not tell its interface: %s",
 			 strerror(-err));
 		return;
 	}
-	t->look.exists = l.kind != LINK_NONE;
+	t->look.exists = l.kind == LINK_WIREGUARD || l.kind == LINK_XFRM;
+	if (l.kind == LINK_OTHER)
+		snprintf(t->note, sizeof(t->note), "its interface is no tunnel of ours (%s)",
+			 l.kind_name);
 	t->look.admin_up = l.up;
 	t->look.rx = l.rx_bytes;
 	t->look.tx = l.tx_bytes;
@@ -250,10 +265,10 @@ void watch_look(struct watch *w, unsigned int i, uint64_t now)
 		return;
 	if (t->conf->wireguard.given)
 		look_at_wireguard(t);
-	else if (t->conf->ike.given)
-		look_at_charon(t);
-	else
+	else if (!t->conf->ike.given)
 		look_at_fixed(t);
+	else if (charon_due(w, t, now))
+		look_at_charon(w, t, now);
 }
 
 /* ---- judging ---- */
@@ -324,7 +339,7 @@ static int carry(struct watch *w, unsigned int g, char *why, size_t size)
 	const struct group *group = &w->group[g].group;
 	unsigned int active = w->group[g].failover.active;
 	const struct watch_tunnel *t = &w->tunnel[group->member[active]];
-	unsigned int ifindex = if_nametoindex(t->interface);
+	unsigned int ifindex = t->look.exists ? if_nametoindex(t->interface) : 0;
 	struct link_route *routes = NULL;
 	size_t n = 0, done = 0;
 	int err;
@@ -348,7 +363,7 @@ static bool in_place(struct watch *w, unsigned int g)
 {
 	const struct watch_group *wg = &w->group[g];
 	const struct watch_tunnel *t = &w->tunnel[wg->group.member[wg->failover.active]];
-	unsigned int ifindex = if_nametoindex(t->interface);
+	unsigned int ifindex = t->look.exists ? if_nametoindex(t->interface) : 0;
 	struct link_route *routes = NULL;
 	uint32_t through = 0;
 	size_t n = 0;

@@ -43,6 +43,7 @@ struct watch_tunnel {
 	uint32_t mtu, mtu_found;   /* of the interface; what passes, 0: not known */
 	uint64_t mtu_at;	   /* when that was found; 0: never */
 	char note[200];		   /* what else is known of its trouble; "" nothing */
+	uint64_t charon_at;	   /* when charon was last asked about it; 0: never */
 	uint64_t repaired_at; /* last attempt to bring it back, or to find its endpoints anew */
 	struct fixed_report fixed;  /* of a static one */
 	struct rekey_memory memory; /* of its keys, between two steps */
@@ -67,9 +68,10 @@ struct watch {
 	watch_say say; /* changes, one line each; NULL: nobody listens */
 	void *arg;
 	int lock;
-	uint64_t saved_as; /* which file on disk is the one we know; 0: none */
-	bool stays;	   /* of shiftd, after its first look at the disk: it has seen more of the
-			      tunnels' health than any command that wrote it */
+	uint64_t saved_as;     /* which file on disk is the one we know; 0: none */
+	uint64_t charon_after; /* it did not answer in time: not asked before */
+	bool stays; /* of shiftd, after its first look at the disk: it has seen more of the
+		       tunnels' health than any command that wrote it */
 };
 
 /* `dir`: where the state is kept; made when it is not there. The configuration must outlive it. 0
@@ -89,7 +91,7 @@ int watch_begin(struct watch *w, int wait_ms);
 int watch_end(struct watch *w, bool save);
 
 void watch_probe(struct watch *w, unsigned int i, bool answered, uint64_t now);
-/* Reads the kernel and charon. */
+/* Reads the kernel and, at most once a second, charon: 5 s at most, once in 30 s. */
 void watch_look(struct watch *w, unsigned int i, uint64_t now);
 void watch_judge(struct watch *w, unsigned int i, uint64_t now);
 /* Steps every group and, if `fix`, carries out what they decide and puts the routes back where they

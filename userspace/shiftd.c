@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -351,6 +352,7 @@ static void repair(struct prober *p, uint64_t now)
 		return;
 	p->child = fork();
 	if (!p->child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(p->d->lock); /* it is the daemon's alone */
 		watch_repair(p->d->watch, p->i, now, CHILD_TIME / 2);
 		_exit(0);

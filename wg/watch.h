@@ -99,7 +99,7 @@ void watch_judge(struct watch *w, unsigned int i, uint64_t now);
 void watch_switch(struct watch *w, bool fix, uint64_t now);
 /* What brings a tunnel back without touching what works: names whose address changed while no
  * handshake came, an IKE connection that charon lost, keys of a static tunnel whose time has come.
- * Blocks for `limit_ns` at most. */
+ * Names take `limit_ns` at most, charon what charon.h says of each call. */
 void watch_repair(struct watch *w, unsigned int i, uint64_t now, uint64_t limit_ns);
 /* Is there anything for it to do that may take long? */
 bool watch_needs_repair(const struct watch_tunnel *t, uint64_t now);

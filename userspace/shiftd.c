@@ -44,6 +44,7 @@
 #define MTU_EVERY  (60 * SECOND)
 #define CHILD_TIME (20 * SECOND)
 #define LOCK_AGAIN (50 * MS)
+#define XFRM_EVERY (100 * MS)
 
 struct daemon;
 
@@ -71,7 +72,7 @@ struct daemon {
 	struct loop_timer tick, again;
 	char dir[200];
 	int lock, xfrm;
-	uint64_t saved_at, watchdog_at;
+	uint64_t saved_at, watchdog_at, ticked_at;
 	int disk;	  /* −errno of the state on disk, when it was last wanted */
 	bool dirty;	  /* something changed since the state was saved */
 	char status[400]; /* as the service manager has it */
@@ -173,6 +174,7 @@ static void step_again(void *arg, uint64_t now)
 static void judge(struct daemon *d, unsigned int i, uint64_t now)
 {
 	watch_look(d->watch, i, now);
+	wg_forget_keys(&d->watch->tunnel[i].device); /* nothing here wants them in memory */
 	watch_judge(d->watch, i, now);
 }
 
@@ -381,6 +383,7 @@ static void tick(void *arg, uint64_t now)
 {
 	struct daemon *d = arg;
 
+	d->ticked_at = now;
 	for (unsigned int i = 0; i < d->watch->n; i++) {
 		struct prober *p = &d->prober[i];
 
@@ -396,19 +399,19 @@ static void tick(void *arg, uint64_t now)
 	loop_timer_set(d->loop, &d->tick, now + SECOND, tick, d);
 }
 
-/* The kernel says that an SA of a tunnel ended or is about to: it is looked at now. */
+/* The kernel says that an SA ended or is about to, of a tunnel or of others, of whom a host may
+ * have thousands: all is looked at soon, but not for each. */
 static void on_xfrm(void *arg, int fd, unsigned int ready)
 {
 	struct daemon *d = arg;
-	uint64_t now = loop_now();
 	struct xfrm_event e;
 	int any = 0, n;
 
 	(void)ready;
 	while ((n = xfrm_events_read(fd, &e)) == 1 || n == -ENOBUFS)
 		any = 1;
-	if (any)
-		loop_timer_set(d->loop, &d->tick, now, tick, d);
+	if (any && d->tick.at > d->ticked_at + XFRM_EVERY)
+		loop_timer_set(d->loop, &d->tick, d->ticked_at + XFRM_EVERY, tick, d);
 }
 
 /* ---- beginning and ending ---- */

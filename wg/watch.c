@@ -165,8 +165,8 @@ static void look_at_wireguard(struct watch_tunnel *t)
 	}
 	wg_free(&t->device);
 	t->device = fresh;
+	explicit_bzero(&fresh, sizeof(fresh));
 	explicit_bzero(t->device.private_key, sizeof(t->device.private_key));
-	explicit_bzero(fresh.private_key, sizeof(fresh.private_key));
 	look_at_peers(t);
 }
 
@@ -236,17 +236,17 @@ void watch_look(struct watch *w, unsigned int i, uint64_t now)
 			 strerror(-err));
 		return;
 	}
-	t->look.exists = l.kind != LINK_NONE;
+	t->look.exists = l.kind == LINK_WIREGUARD || l.kind == LINK_XFRM;
+	if (l.kind == LINK_OTHER)
+		snprintf(t->note, sizeof(t->note), "its interface is no tunnel of ours (%s)",
+			 l.kind_name);
 	t->look.admin_up = l.up;
 	t->look.rx = l.rx_bytes;
 	t->look.tx = l.tx_bytes;
 	t->mtu = l.mtu;
 	link_free(&l);
-	if (!t->look.exists) { /* a socket bound to it stays bound to what is gone */
-		probe_close(t->probe);
-		t->probe = NULL;
+	if (!t->look.exists)
 		return;
-	}
 	if (t->conf->wireguard.given)
 		look_at_wireguard(t);
 	else
@@ -321,7 +321,7 @@ static int carry(struct watch *w, unsigned int g, char *why, size_t size)
 	const struct group *group = &w->group[g].group;
 	unsigned int active = w->group[g].failover.active;
 	const struct watch_tunnel *t = &w->tunnel[group->member[active]];
-	unsigned int ifindex = if_nametoindex(t->interface);
+	unsigned int ifindex = t->look.exists ? if_nametoindex(t->interface) : 0;
 	struct link_route *routes = NULL;
 	size_t n = 0, done = 0;
 	int err;
@@ -345,7 +345,7 @@ static bool in_place(struct watch *w, unsigned int g)
 {
 	const struct watch_group *wg = &w->group[g];
 	const struct watch_tunnel *t = &w->tunnel[wg->group.member[wg->failover.active]];
-	unsigned int ifindex = if_nametoindex(t->interface);
+	unsigned int ifindex = t->look.exists ? if_nametoindex(t->interface) : 0;
 	struct link_route *routes = NULL;
 	uint32_t through = 0;
 	size_t n = 0;

@@ -72,25 +72,28 @@ struct watch {
 	bool patient;	   /* may wait some seconds for charon's words */
 	int lock;
 	uint64_t saved_as; /* which file on disk is the one we know; 0: none */
+	bool stays;	   /* of shiftd, after its first look at the disk: it has seen more of the
+			      tunnels' health than any command that wrote it */
 };
 
 /* `dir`: where the state is kept; made when it is not there. The configuration must outlive it. 0
  * and *ret for watch_close; -ENOMEM. */
 int watch_open(const struct config *c, const char *dir, struct watch **ret);
 void watch_close(struct watch *w);
-/* The tunnel's probe socket: opened anew when its interface came back. NULL: there is none to open.
- */
+/* The tunnel's probe socket, opened once: it follows its interface when that is made anew
+ * (probe.h), so its descriptor, which a loop may watch, stays until watch_close. NULL: none can be
+ * opened. */
 struct probe *watch_open_probe(struct watch_tunnel *t);
 
 /* Takes the lock (waits up to wait_ms) and what others wrote meanwhile. 0, -EAGAIN: another holds
  * it, −errno. */
 int watch_begin(struct watch *w, int wait_ms);
-/* Lets it go; saved first if `save`. −errno when it could not be saved: the tunnels are as they
- * are. */
+/* Lets it go; saved first if `save`. Nothing without the lock. −errno when it could not be saved:
+ * the tunnels are as they are. */
 int watch_end(struct watch *w, bool save);
 
 void watch_probe(struct watch *w, unsigned int i, bool answered, uint64_t now);
-/* Reads the kernel and charon. */
+/* Reads the kernel; and asks charon for its words about a tunnel without SAs, if `patient`. */
 void watch_look(struct watch *w, unsigned int i, uint64_t now);
 void watch_judge(struct watch *w, unsigned int i, uint64_t now);
 /* Steps every group and, if `fix`, carries out what they decide and puts the routes back where they
@@ -98,7 +101,7 @@ void watch_judge(struct watch *w, unsigned int i, uint64_t now);
 void watch_switch(struct watch *w, bool fix, uint64_t now);
 /* What brings a tunnel back without touching what works: names whose address changed while no
  * handshake came, an IKE connection that charon lost, keys of a static tunnel whose time has come.
- * Blocks for `limit_ns` at most. */
+ * Names take `limit_ns` at most, charon what charon.h says of each call. */
 void watch_repair(struct watch *w, unsigned int i, uint64_t now, uint64_t limit_ns);
 /* Is there anything for it to do that may take long? */
 bool watch_needs_repair(const struct watch_tunnel *t, uint64_t now);

@@ -14,10 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "userspace/base/loop.h"
 #include "userspace/base/text.h"
 #include "userspace/net/resolve.h"
 #include "wg/charon.h"
@@ -38,8 +40,8 @@ static void say(struct watch *w, const char *tunnel, const char *text)
 }
 
 /* The endpoint's address now, asked in a child that may take `limit_ns`. 0 or −errno. */
-static int ask(const struct conf_peer *p, const struct wg_endpoint *now, uint64_t limit_ns,
-	       struct wg_endpoint *ret)
+static int ask(const struct conf_peer *p, const struct wg_endpoint *now, int lock,
+	       uint64_t limit_ns, struct wg_endpoint *ret)
 {
 	struct wg_endpoint found;
 	struct pollfd wait = {.events = POLLIN};
@@ -50,6 +52,9 @@ static int ask(const struct conf_peer *p, const struct wg_endpoint *now, uint64_
 		return -errno;
 	child = fork();
 	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (lock >= 0)
+			close(lock); /* it ends with who asks, not with the resolver */
 		if (!want_endpoint(p, now, &found) && write(ends[1], &found, sizeof(found)) > 0)
 			_exit(0);
 		_exit(1);
@@ -78,12 +83,33 @@ static uint64_t real_ns(void)
 	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
 }
 
-static const struct conf_peer *conf_of(const struct conf_tunnel *t, const struct wg_peer *p)
+/* The peer as the kernel has it, mostly in the configuration's order. */
+static size_t peer_of(const struct wg_device *d, const struct conf_peer *p, size_t guess)
 {
-	for (unsigned int i = 0; i < t->wireguard.n_peers; i++)
-		if (!memcmp(t->wireguard.peers[i].public_key, p->public_key, KEY_SIZE))
-			return &t->wireguard.peers[i];
-	return NULL;
+	for (size_t k = 0; k < d->n_peers; k++) {
+		size_t i = (guess + k) % d->n_peers;
+
+		if (!memcmp(d->peers[i].public_key, p->public_key, KEY_SIZE))
+			return i;
+	}
+	return d->n_peers;
+}
+
+/* Is the name of this peer to be asked for anew? *ret_at: its place in the device. */
+static bool is_stale(const struct watch_tunnel *t, unsigned int i, uint64_t now, size_t *ret_at)
+{
+	const struct conf_peer *p = &t->conf->wireguard.peers[i];
+	const struct wg_device *d = &t->device;
+	size_t at;
+
+	if (!p->endpoint[0] || p->address.family)
+		return false;
+	at = peer_of(d, p, i);
+	if (at == d->n_peers ||
+	    (d->peers[at].handshake_ns && d->peers[at].handshake_ns + HANDSHAKE_STALE > now))
+		return false;
+	*ret_at = at;
+	return true;
 }
 
 static void move_endpoint(struct watch *w, struct watch_tunnel *t, struct wg_peer *p,
@@ -110,22 +136,32 @@ static void move_endpoint(struct watch *w, struct watch_tunnel *t, struct wg_pee
 	say(w, t->conf->name, line);
 }
 
-static void repair_endpoints(struct watch *w, struct watch_tunnel *t, uint64_t limit_ns)
+/* Begins each time with another, so that names that take all the time are not in the others' way.
+ */
+static void repair_endpoints(struct watch *w, struct watch_tunnel *t, uint64_t now,
+			     uint64_t limit_ns)
 {
-	uint64_t now = real_ns();
+	unsigned int n = t->conf->wireguard.n_peers,
+		     first = n ? (unsigned int)(now / AGAIN % n) : 0;
+	uint64_t until = loop_now() + limit_ns;
 
-	for (size_t i = 0; i < t->device.n_peers; i++) {
-		struct wg_peer *p = &t->device.peers[i];
-		const struct conf_peer *conf = conf_of(t->conf, p);
+	for (unsigned int k = 0; k < n; k++) {
+		unsigned int i = (first + k) % n;
+		uint64_t clock = loop_now();
 		struct wg_endpoint fresh;
+		struct wg_peer *p;
+		size_t at;
 
-		if (!conf || !conf->endpoint[0] || conf->address.family ||
-		    (p->handshake_ns && p->handshake_ns + HANDSHAKE_STALE > now))
+		if (clock >= until)
+			return;
+		if (!is_stale(t, i, real_ns(), &at))
 			continue;
-		if (!ask(conf, &p->endpoint, limit_ns, &fresh) &&
+		p = &t->device.peers[at];
+		if (!ask(&t->conf->wireguard.peers[i], &p->endpoint, w->lock, until - clock,
+			 &fresh) &&
 		    (memcmp(fresh.ip, p->endpoint.ip, sizeof(fresh.ip)) != 0 ||
 		     fresh.port != p->endpoint.port))
-			move_endpoint(w, t, p, conf, &fresh);
+			move_endpoint(w, t, p, &t->conf->wireguard.peers[i], &fresh);
 	}
 }
 
@@ -164,8 +200,14 @@ bool watch_needs_repair(const struct watch_tunnel *t, uint64_t now)
 {
 	if (!t->look.exists || (t->repaired_at && now < t->repaired_at + AGAIN))
 		return false;
-	if (t->conf->wireguard.given)
-		return t->handshake_age_ns > HANDSHAKE_STALE;
+	if (t->conf->wireguard.given) {
+		size_t at;
+
+		for (unsigned int k = 0; k < t->conf->wireguard.n_peers; k++)
+			if (is_stale(t, k, real_ns(), &at))
+				return true;
+		return false;
+	}
 	return t->conf->ike.given && t->look.established_known && !t->look.established;
 }
 
@@ -179,7 +221,7 @@ void watch_repair(struct watch *w, unsigned int i, uint64_t now, uint64_t limit_
 		return;
 	t->repaired_at = now;
 	if (t->conf->wireguard.given)
-		repair_endpoints(w, t, limit_ns);
+		repair_endpoints(w, t, now, limit_ns);
 	else
 		repair_ike(w, t);
 }

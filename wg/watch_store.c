@@ -61,27 +61,44 @@ static void boot_id(char ret[64])
 
 /* ---- locks ---- */
 
-static int lock_file(const char *path, int wait_ms)
+/* The lock of a file that `tunnel down` took away meanwhile is nobody's. */
+static bool is_at(int fd, const char *path)
 {
-	const struct timespec nap = {.tv_nsec = 20000000};
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct stat open, there;
+
+	return !fstat(fd, &open) && !stat(path, &there) && open.st_dev == there.st_dev &&
+	       open.st_ino == there.st_ino;
+}
+
+static int try_lock(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), err = 0;
 
 	if (fd < 0)
 		return -errno;
-	while (flock(fd, LOCK_EX | LOCK_NB)) {
-		if (errno != EWOULDBLOCK || wait_ms <= 0) {
-			int err = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		err = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	else if (!is_at(fd, path))
+		err = -EAGAIN;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
 
-			close(fd);
-			return err;
-		}
+static int lock_file(const char *path, int wait_ms)
+{
+	const struct timespec nap = {.tv_nsec = 20000000};
+	int fd;
+
+	while ((fd = try_lock(path)) == -EAGAIN && wait_ms > 0) {
 		nanosleep(&nap, NULL);
 		wait_ms -= 20;
 	}
 	return fd;
 }
 
-int watch_daemon_lock(const char *dir)
+static int lock_daemon(const char *dir, int wait_ms)
 {
 	char path[256];
 	int err = make_dir(dir);
@@ -89,12 +106,18 @@ int watch_daemon_lock(const char *dir)
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "%s/shiftd.lock", dir);
-	return lock_file(path, 0);
+	return lock_file(path, wait_ms);
+}
+
+/* A check that only asks has it for a moment, too. */
+int watch_daemon_lock(const char *dir)
+{
+	return lock_daemon(dir, 500);
 }
 
 bool watch_daemon_runs(const char *dir)
 {
-	int fd = watch_daemon_lock(dir);
+	int fd = lock_daemon(dir, 0);
 
 	if (fd >= 0)
 		close(fd);
@@ -192,7 +215,7 @@ static void load_text(struct watch *w, const char *text, size_t size)
 			json_object_get(json_object_get(j, "tunnels"), w->tunnel[i].conf->name);
 		struct health h;
 
-		if (t && !health_from_json(json_object_get(t, "health"), &h))
+		if (t && !w->stays && !health_from_json(json_object_get(t, "health"), &h))
 			w->tunnel[i].health = h;
 		later(&w->tunnel[i], t);
 	}
@@ -304,10 +327,12 @@ static int save(struct watch *w)
 
 int watch_end(struct watch *w, bool keep)
 {
-	int err = keep ? save(w) : 0;
+	int err;
 
-	if (w->lock >= 0)
-		close(w->lock);
+	if (w->lock < 0)
+		return 0;
+	err = keep ? save(w) : 0;
+	close(w->lock);
 	w->lock = -1;
 	return err;
 }

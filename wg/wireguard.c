@@ -260,6 +260,13 @@ void wg_free(struct wg_device *d)
 	explicit_bzero(d, sizeof(*d));
 }
 
+void wg_forget_keys(struct wg_device *d)
+{
+	explicit_bzero(d->private_key, sizeof(d->private_key));
+	for (size_t i = 0; i < d->n_peers; i++)
+		explicit_bzero(d->peers[i].psk, sizeof(d->peers[i].psk));
+}
+
 int wg_make_peers(struct wg_device *d, size_t n)
 {
 	struct wg_peer *list = NULL;

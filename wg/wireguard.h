@@ -77,6 +77,8 @@ struct wg_device {
 int wg_read(const char *name, struct wg_device *ret);
 /* Wipes the keys, too. */
 void wg_free(struct wg_device *d);
+/* The secret ones alone, for who only looks at the rest. */
+void wg_forget_keys(struct wg_device *d);
 
 /* Room for n peers, or allowed IPs of one; 0 or -ENOMEM. The old ones are freed and wiped. */
 int wg_make_peers(struct wg_device *d, size_t n);

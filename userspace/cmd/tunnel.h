@@ -48,11 +48,13 @@ int tunnel_check(const struct options *o, int argc, char **argv);
 int tunnel_failover(const struct options *o, int argc, char **argv);
 int tunnel_keys(const struct options *o, int argc, char **argv);
 
-/* Makes the chosen tunnels what the configuration says, under the lock. What is done is printed, or
- * appended to `lines`. EXIT_OK; EXIT_TIMEOUT: it is done, but a peer made no handshake since;
- * EXIT_FAILED after saying why. */
+/* Makes the chosen tunnels what the configuration says. Under the lock, which it lets go (and keeps
+ * the state) before it waits for charon and for handshakes. What is done is printed, or appended to
+ * `lines`. EXIT_OK; EXIT_TIMEOUT: it is done, but a peer made no handshake since; EXIT_FAILED after
+ * saying why. */
 struct apply_wish {
 	bool dry_run;
+	bool anew;	  /* WireGuard devices are made anew, once it is known what they shall be */
 	uint64_t wait_ns; /* for handshakes */
 };
 int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, struct json_t *lines,

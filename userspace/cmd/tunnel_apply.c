@@ -36,6 +36,7 @@ struct change {
 	struct wg_delta peers;
 	struct link_delta delta;
 	size_t before; /* the device's own settings come after so many steps of the link */
+	bool remove;   /* what is there goes first */
 	bool made;     /* by this run */
 	bool any;
 };
@@ -99,7 +100,19 @@ static int differ(struct change *c)
 	return err;
 }
 
-static int prepare(struct tunnels *t, struct change *c)
+/* As it will be when the interface was removed: rules do not go with it. */
+static void forget_device(struct change *c)
+{
+	struct link rest = {.rules = c->link.rules, .n_rules = c->link.n_rules};
+
+	c->link.rules = NULL;
+	link_free(&c->link);
+	c->link = rest;
+	wg_free(&c->have);
+	c->remove = true;
+}
+
+static int prepare(struct tunnels *t, struct change *c, const struct apply_wish *wish)
 {
 	struct group groups[CONF_MAX_TUNNELS];
 	unsigned int active[CONF_MAX_TUNNELS];
@@ -131,6 +144,8 @@ static int prepare(struct tunnels *t, struct change *c)
 	}
 	if (why[0])
 		say("%s: %s", c->tunnel->name, why);
+	if (wish->anew && c->link.kind == LINK_WIREGUARD)
+		forget_device(c);
 	return differ(c);
 }
 
@@ -207,8 +222,11 @@ static void take_back(struct change *c)
 
 static int send_change(struct change *c)
 {
-	int err = send_links(c, 0, c->before);
+	int err = c->remove ? link_remove(c->want.link.name) : 0;
 
+	if (err)
+		return refused(c, "its interface cannot be removed", err, "");
+	err = send_links(c, 0, c->before);
 	c->made = makes(c) && if_nametoindex(c->want.link.name);
 	if (!err)
 		err = send_peers(c);
@@ -411,6 +429,12 @@ static int carry_out(struct tunnels *t, struct change *c, unsigned int n,
 				c[k].any = false;
 			return EXIT_FAILED;
 		}
+	}
+	for (unsigned int g = 0; !wish->dry_run && g < t->watch->n_groups; g++)
+		if (t->watch->group[g].failover.active == FAILOVER_NONE)
+			t->watch->group[g].failover.active = 0;
+	tunnels_end(t, !wish->dry_run); /* shiftd could move no route while others are waited for */
+	for (unsigned int i = 0; i < n; i++) {
 		if (!apply_ipsec(t, &c[i], wish, lines))
 			continue;
 		wrong++;
@@ -440,7 +464,7 @@ int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, json_t *line
 			continue;
 		c[n].tunnel = &t->config->tunnels[i];
 		c[n].index = i;
-		if (prepare(t, &c[n++]))
+		if (prepare(t, &c[n++], wish))
 			code = EXIT_FAILED;
 	}
 	if (code) {
@@ -468,10 +492,6 @@ static int begin_and_apply(struct tunnels *t, const struct options *o,
 	if (code)
 		return code;
 	code = tunnels_apply(t, wish, lines, &any);
-	if (!wish->dry_run)
-		for (unsigned int g = 0; g < t->watch->n_groups; g++)
-			if (t->watch->group[g].failover.active == FAILOVER_NONE)
-				t->watch->group[g].failover.active = 0;
 	tunnels_end(t, !wish->dry_run);
 	if (lines)
 		print_json(json_pack("{s:i, s:b, s:b, s:o, s:s?, s:i}", "schema", 1, "dry_run",

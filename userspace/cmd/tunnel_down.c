@@ -74,7 +74,7 @@ static int end_tunnel(struct tunnels *t, unsigned int i, struct talk *talk)
 	const struct watch_tunnel *w = &t->watch->tunnel[i];
 	char why[200] = "";
 	struct link l;
-	int err = 0;
+	int err = 0, failed;
 
 	if (conf->ike.given)
 		err = end_ike(conf, talk);
@@ -86,8 +86,11 @@ static int end_tunnel(struct tunnels *t, unsigned int i, struct talk *talk)
 		say("%s: %s", conf->name, why);
 	if (conf->table && !talk->dry_run)
 		link_remove_rules(conf->table);
-	if (link_read(w->interface, conf->table, &l))
-		return err < 0 ? err : 0;
+	if ((failed = link_read(w->interface, conf->table, &l))) {
+		say("%s: the kernel does not tell %s: %s", conf->name, w->interface,
+		    strerror(-failed));
+		return failed;
+	}
 	if (l.kind == LINK_WIREGUARD || l.kind == LINK_XFRM) {
 		tell(talk, conf->name, "remove interface %s", w->interface);
 		if (!talk->dry_run && link_remove(w->interface)) {
@@ -106,16 +109,19 @@ static void forget(struct tunnels *t)
 {
 	static const char *const files[] = {"tunnels.json", "tunnels.lock", "shiftd.lock"};
 	char path[256];
+	int daemon;
 
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		if (!t->chosen[i])
 			return;
-	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		if (i == 2 && watch_daemon_runs(t->dir))
-			return;
+	daemon = watch_daemon_lock(t->dir); /* so that none begins amid this */
+	for (size_t i = 0; i < (daemon < 0 ? 1 : sizeof(files) / sizeof(*files)); i++) {
 		snprintf(path, sizeof(path), "%s/%s", t->dir, files[i]);
 		unlink(path);
 	}
+	if (daemon < 0)
+		return;
+	close(daemon);
 	rmdir(t->dir); /* the ids of used keys stay */
 }
 
@@ -215,17 +221,14 @@ static int restart(struct tunnels *t, unsigned int i, const struct apply_wish *w
 	if (conf->ike.given && !charon_open(conf->ike.vici, &c, why, sizeof(why)))
 		charon_terminate(c, conf->name, 5 * SECOND, why, sizeof(why));
 	charon_close(c);
-	/* A WireGuard device that is removed forgets its sessions; its port and peers come back as
-	 * configured. */
-	if (conf->wireguard.given && w->look.exists)
-		link_remove(w->interface);
 	return tunnels_apply(t, wish, talk->lines, &any);
 }
 
 int tunnel_restart(const struct options *o, int argc, char **argv)
 {
 	static const char *const flags[] = {"--wait=", NULL};
-	struct apply_wish wish = {.wait_ns = 10 * SECOND};
+	/* A WireGuard device that is removed forgets its sessions. */
+	struct apply_wish wish = {.anew = true, .wait_ns = 10 * SECOND};
 	struct talk talk = {.lines = o->json ? json_array() : NULL};
 	char said[1024];
 	char *name = NULL;

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,9 +25,10 @@
 #include "userspace/plane/ways.h"
 #include "wg/xfrm.h"
 
-#define SAVE_EVERY (10 * SECOND) /* what the machines know, when nothing changed */
-#define CHILD_TIME (20 * SECOND)
-#define LOCK_AGAIN (50 * MS)
+#define SAVE_EVERY   (10 * SECOND) /* what the machines know, when nothing changed */
+#define CHILD_TIME   (20 * SECOND)
+#define LOCK_AGAIN   (50 * MS)
+#define EVENTS_EVERY (100 * MS)
 
 static void on_change(void *arg, const char *text)
 {
@@ -71,14 +73,24 @@ static void step_again(void *arg, uint64_t now);
 /* Everything was judged: the groups step, and what changed goes to the disk. */
 static void step(struct ctl_tunnels *d, uint64_t now)
 {
+	int err = watch_begin(d->watch, 0);
+	char text[300];
 	bool save;
 
-	if (watch_begin(d->watch, 0)) { /* a command is at it: it takes milliseconds */
+	if (err == -EAGAIN) { /* a command is at it */
 		loop_timer_set(d->loop, &d->again, now + LOCK_AGAIN, step_again, d);
 		return;
 	}
+	if (err && err != d->disk) { /* no reason to leave routes on a dead tunnel */
+		snprintf(text, sizeof(text), "the state on disk cannot be had: %s: %s", d->dir,
+			 strerror(-err));
+		d->say(d->arg, text);
+	}
+	d->disk = err;
+	if (!err)
+		d->watch->stays = true;
 	watch_switch(d->watch, true, now);
-	save = d->dirty || now > d->saved_at + SAVE_EVERY;
+	save = !err && (d->dirty || now > d->saved_at + SAVE_EVERY);
 	end(d, save);
 	if (save)
 		d->saved_at = now;
@@ -93,6 +105,7 @@ static void step_again(void *arg, uint64_t now)
 static void judge(struct ctl_tunnels *d, unsigned int i, uint64_t now)
 {
 	watch_look(d->watch, i, now);
+	wg_forget_keys(&d->watch->tunnel[i].device); /* nothing here wants them in memory */
 	watch_judge(d->watch, i, now);
 }
 
@@ -171,19 +184,15 @@ static void on_loss(void *arg, uint64_t now)
 	watch_for_loss(p, now);
 }
 
-/* A socket that was bound to an interface is worth nothing when that is made anew. */
+/* It could not be opened before its interface was there. */
 static void follow_probe(struct prober *p)
 {
 	struct watch_tunnel *t = &p->d->watch->tunnel[p->i];
-	int fd = watch_open_probe(t) ? probe_fd(t->probe) : -1;
 
-	if (fd == p->fd)
+	if (p->fd >= 0 || !watch_open_probe(t))
 		return;
-	if (p->fd >= 0)
-		loop_unwatch(p->d->loop, p->fd);
-	p->fd = fd;
-	if (fd >= 0 && loop_watch(p->d->loop, fd, LOOP_READ, on_answer, p))
-		p->fd = -1;
+	if (!loop_watch(p->d->loop, probe_fd(t->probe), LOOP_READ, on_answer, p))
+		p->fd = probe_fd(t->probe);
 }
 
 static void send_probe(void *arg, uint64_t now)
@@ -221,6 +230,7 @@ static void repair(struct prober *p, uint64_t now)
 		return;
 	p->child = fork();
 	if (!p->child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (p->d->private >= 0)
 			close(p->d->private); /* it is the daemon's alone */
 		watch_repair(p->d->watch, p->i, now, CHILD_TIME / 2);
@@ -257,12 +267,14 @@ static void tick(void *arg, uint64_t now)
 	loop_timer_set(d->loop, &d->tick, now + SECOND, tick, d);
 }
 
+/* Soon, but not for each of what may be thousands of events of others. */
 void ctl_tunnels_hurry(struct ctl_tunnels *d)
 {
-	loop_timer_set(d->loop, &d->tick, loop_now(), tick, d);
+	if (d->tick.at > d->ticked_at + EVENTS_EVERY)
+		loop_timer_set(d->loop, &d->tick, d->ticked_at + EVENTS_EVERY, tick, d);
 }
 
-/* The kernel says that an SA of a tunnel ended or is about to. */
+/* The kernel says that an SA ended or is about to. */
 static void on_xfrm(void *arg, int fd, unsigned int ready)
 {
 	struct xfrm_event e;
@@ -325,8 +337,10 @@ int ctl_tunnels_use(struct ctl_tunnels *d, const struct config *c)
 	w->say = on_change;
 	w->moved = on_moved;
 	w->arg = d;
-	if (!watch_begin(w, 1000))
+	if (!watch_begin(w, 1000)) {
 		watch_end(w, false);
+		w->stays = true;
+	}
 	ctl_charon_choose(d);
 	start_probers(d, loop_now());
 	return 0;

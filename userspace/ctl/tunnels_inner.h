@@ -52,6 +52,7 @@ struct ctl_tunnels {
 	struct loop_timer tick, again;
 	int xfrm, private; /* descriptors, or -1 */
 	uint64_t saved_at, ticked_at;
+	int disk;   /* −errno of the state on disk, when it was last wanted */
 	bool dirty; /* something changed since the state was saved */
 };
 

@@ -71,6 +71,7 @@ struct daemon {
 	char dir[200];
 	int lock, xfrm;
 	uint64_t saved_at, watchdog_at;
+	int trouble;	  /* −errno of the state's folder, as it was told */
 	bool dirty;	  /* something changed since the state was saved */
 	char status[400]; /* as the service manager has it */
 	bool stamps;	  /* no journal: lines carry their time */
@@ -133,19 +134,36 @@ static void save_or_say(struct daemon *d, bool save)
 	tell(d, text);
 }
 
+static void tell_trouble(struct daemon *d, int err)
+{
+	char text[300];
+
+	if (err == d->trouble)
+		return;
+	d->trouble = err;
+	if (err)
+		snprintf(text, sizeof(text), "%s: %s: going on without the state on disk", d->dir,
+			 strerror(-err));
+	else
+		snprintf(text, sizeof(text), "%s: can be used again", d->dir);
+	tell(d, text);
+}
+
 static void step_again(void *arg, uint64_t now);
 
 /* Everything was judged: the groups step, and what changed goes to the disk. */
 static void step(struct daemon *d, uint64_t now)
 {
+	int err = watch_begin(d->watch, 0);
 	bool save;
 
-	if (watch_begin(d->watch, 0)) { /* a command is at it: it takes milliseconds */
+	if (err == -EAGAIN) { /* a command is at it: it takes milliseconds */
 		loop_timer_set(d->loop, &d->again, now + LOCK_AGAIN, step_again, d);
 		return;
 	}
-	watch_switch(d->watch, true, now);
-	save = d->dirty || now > d->saved_at + SAVE_EVERY;
+	tell_trouble(d, err);
+	watch_switch(d->watch, true, now); /* a disk that fails is no reason to leave a dead tunnel */
+	save = !err && (d->dirty || now > d->saved_at + SAVE_EVERY);
 	save_or_say(d, save);
 	if (save)
 		d->saved_at = now;

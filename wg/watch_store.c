@@ -61,14 +61,14 @@ static void boot_id(char ret[64])
 
 /* ---- locks ---- */
 
-static int lock_file(const char *path, int wait_ms)
+static int lock_file(const char *path, int how, int wait_ms)
 {
 	const struct timespec nap = {.tv_nsec = 20000000};
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)
 		return -errno;
-	while (flock(fd, LOCK_EX | LOCK_NB)) {
+	while (flock(fd, how | LOCK_NB)) {
 		if (errno != EWOULDBLOCK || wait_ms <= 0) {
 			int err = errno == EWOULDBLOCK ? -EAGAIN : -errno;
 
@@ -89,16 +89,24 @@ int watch_daemon_lock(const char *dir)
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "%s/shiftd.lock", dir);
-	return lock_file(path, 0);
+	return lock_file(path, LOCK_EX, 500); /* whoever asks whether it runs has it for an instant */
 }
 
+/* Makes nothing, so that it can be asked on a disk that takes nothing; and the lock is shared, so
+ * that two who ask at once are not taken for a daemon. */
 bool watch_daemon_runs(const char *dir)
 {
-	int fd = watch_daemon_lock(dir);
+	char path[256];
+	bool runs;
+	int fd;
 
-	if (fd >= 0)
-		close(fd);
-	return fd == -EAGAIN;
+	snprintf(path, sizeof(path), "%s/shiftd.lock", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return false;
+	runs = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+	close(fd);
+	return runs;
 }
 
 /* ---- reading ---- */
@@ -237,7 +245,7 @@ int watch_begin(struct watch *w, int wait_ms)
 	if (err)
 		return err;
 	place(w, "tunnels.lock", path);
-	w->lock = lock_file(path, wait_ms);
+	w->lock = lock_file(path, LOCK_EX, wait_ms);
 	if (w->lock < 0)
 		return w->lock;
 	place(w, "tunnels.json", path);

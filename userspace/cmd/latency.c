@@ -416,7 +416,7 @@ int cmd_latency(const struct options *o, int argc, char **argv)
 	int code = take(o, argc, argv, &l, &count);
 
 	if (!code)
-		code = tunnels_open(o, &t, EXIT_USAGE);
+		code = tunnels_open_any(o, &t, EXIT_USAGE);
 	if (code)
 		return code;
 	l.cell = calloc(MAX_CELL, sizeof(*l.cell));

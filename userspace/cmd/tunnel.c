@@ -21,7 +21,7 @@ static const struct verb verbs[] = {
 	{"check", tunnel_check, "tunnel check [--fix] [--textfile PATH] [--count N] [NAME...]",
 	 "for cron and monitoring: one line, exit 0 1 2 3"},
 	{"failover", tunnel_failover,
-	 "tunnel failover [NAME [--pin] [--even-if-down] | --unpin [NAME]] [--reason TEXT]",
+	 "tunnel failover [NAME [--pin] [--even-if-down] | --unpin [NAME]]",
 	 "the routes go through this one now"},
 	{"restart", tunnel_restart, "tunnel restart NAME [--wait 10s]", "new sessions"},
 	{"down", tunnel_down, "tunnel down [--dry-run] [NAME...]",
@@ -49,7 +49,7 @@ int cmd_tunnel(const struct options *o, int argc, char **argv)
 	return usage_error("tunnel: which command? There are %s", list);
 }
 
-int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
+int tunnels_open_any(const struct options *o, struct tunnels *t, int wrong)
 {
 	char state[160];
 	int err;
@@ -77,12 +77,18 @@ int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
 	}
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		t->chosen[i] = true;
-	if (!t->config->n_tunnels) {
-		say("%s has no tunnels", o->config);
-		tunnels_close(t);
-		return wrong;
-	}
 	return EXIT_OK;
+}
+
+int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
+{
+	int code = tunnels_open_any(o, t, wrong);
+
+	if (code || t->config->n_tunnels)
+		return code;
+	say("%s has no tunnels", o->config);
+	tunnels_close(t);
+	return wrong;
 }
 
 void tunnels_close(struct tunnels *t)
@@ -123,6 +129,12 @@ int tunnels_begin(struct tunnels *t)
 
 	if (!err)
 		return EXIT_OK;
+	if (err == -EROFS || err == -ENOSPC || err == -EDQUOT || err == -EIO) {
+		say("%s: %s: what is known is not kept, and no other command kept out", t->dir,
+		    strerror(-err));
+		t->stateless = true;
+		return EXIT_OK;
+	}
 	if (err == -EAGAIN)
 		say("another command is changing the tunnels (%s/tunnels.lock)", t->dir);
 	else
@@ -130,10 +142,11 @@ int tunnels_begin(struct tunnels *t)
 	return err == -EAGAIN ? EXIT_TIMEOUT : EXIT_FAILED;
 }
 
-void tunnels_end(struct tunnels *t, bool save)
+int tunnels_end(struct tunnels *t, bool save)
 {
-	int err = watch_end(t->watch, save);
+	int err = watch_end(t->watch, save && !t->stateless);
 
 	if (err)
 		say("what was seen is not kept on disk: %s: %s", t->dir, strerror(-err));
+	return save && t->stateless ? -EIO : err;
 }

@@ -12,7 +12,8 @@ struct tunnels {
 	struct config *config;
 	struct conf_errors errors;
 	struct watch *watch;
-	char dir[200]; /* of the state */
+	char dir[200];	/* of the state */
+	bool stateless; /* its disk takes nothing: there is no lock, and nothing is kept */
 	bool chosen[CONF_MAX_TUNNELS];
 	uint64_t answered[CONF_MAX_TUNNELS]; /* what became of the probes, the first in bit 0 */
 	unsigned int probes[CONF_MAX_TUNNELS];
@@ -21,12 +22,15 @@ struct tunnels {
 /* The configuration and its tunnels; all of them are chosen. EXIT_OK, or `wrong` after saying why
  * not. */
 int tunnels_open(const struct options *o, struct tunnels *ret, int wrong);
+/* The same, and a configuration without tunnels is as good as any. */
+int tunnels_open_any(const struct options *o, struct tunnels *ret, int wrong);
 void tunnels_close(struct tunnels *t);
 /* Chooses only those that are named; EXIT_OK, or `wrong` after saying what there is. */
 int tunnels_choose(struct tunnels *t, char *const *names, unsigned int n, int wrong);
 /* The state on disk under its lock; EXIT_OK or an exit code after saying why not. */
 int tunnels_begin(struct tunnels *t);
-void tunnels_end(struct tunnels *t, bool save);
+/* 0, or −errno after saying that the state was not kept. */
+int tunnels_end(struct tunnels *t, bool save);
 /* Probes the chosen tunnels, all at once, at most 64 times each; takes as long as `fall` of their
  * intervals, 5 s at most, and holds no lock. Then, between begin and end, all are looked at and
  * judged. */
@@ -43,14 +47,18 @@ int tunnel_check(const struct options *o, int argc, char **argv);
 int tunnel_failover(const struct options *o, int argc, char **argv);
 int tunnel_keys(const struct options *o, int argc, char **argv);
 
-/* Makes the chosen tunnels what the configuration says, under the lock. What is done is printed, or
- * appended to `lines`. EXIT_OK; EXIT_TIMEOUT: it is done, but a peer made no handshake since;
+/* Makes the chosen tunnels what the configuration says, under the lock that tunnels_begin took, and
+ * gives that back before it waits for anybody. What is done is printed, or appended to `lines`. EXIT_OK; EXIT_TIMEOUT: it is done, but a peer made no handshake since;
  * EXIT_FAILED after saying why. */
 struct apply_wish {
 	bool dry_run;
+	bool afresh;	  /* WireGuard devices are made anew, and so forget their sessions */
 	uint64_t wait_ns; /* for handshakes */
 };
 int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, struct json_t *lines,
 		  bool *ret_any);
+/* Whether keys, names and the kernel's interfaces allow it; EXIT_OK, or EXIT_FAILED after saying why
+ * not. */
+int tunnels_can_apply(struct tunnels *t);
 /* A duration of at most ten minutes; EXIT_OK or EXIT_USAGE. */
 int tunnels_wait_option(const char *value, uint64_t *ret_ns);

@@ -37,6 +37,7 @@ struct change {
 	struct link_delta delta;
 	size_t before; /* the device's own settings come after so many steps of the link */
 	bool made;     /* by this run */
+	bool afresh;   /* the device is taken away first */
 	bool any;
 };
 
@@ -99,7 +100,16 @@ static int differ(struct change *c)
 	return err;
 }
 
-static int prepare(struct tunnels *t, struct change *c)
+/* Only now that keys and names are at hand: what the device has counts no more. */
+static void begin_afresh(struct change *c)
+{
+	c->afresh = true;
+	wg_free(&c->have);
+	memset(&c->have, 0, sizeof(c->have));
+	link_free(&c->link);
+}
+
+static int prepare(struct tunnels *t, struct change *c, bool afresh)
 {
 	struct group groups[CONF_MAX_TUNNELS];
 	unsigned int active[CONF_MAX_TUNNELS];
@@ -129,7 +139,26 @@ static int prepare(struct tunnels *t, struct change *c)
 		say("%s: %s", c->tunnel->name, why);
 		return err;
 	}
+	if (afresh && c->tunnel->wireguard.given && c->link.kind == LINK_WIREGUARD)
+		begin_afresh(c);
 	return differ(c);
+}
+
+/* Every chosen tunnel, with *ret_n filled in any case; EXIT_OK, or EXIT_FAILED after saying why. */
+static int prepare_all(struct tunnels *t, struct change *c, bool afresh, unsigned int *ret_n)
+{
+	*ret_n = 0;
+	for (unsigned int i = 0; i < t->config->n_tunnels; i++) {
+		if (!t->chosen[i])
+			continue;
+		c[*ret_n].tunnel = &t->config->tunnels[i];
+		c[*ret_n].index = i;
+		if (prepare(t, &c[(*ret_n)++], afresh)) {
+			say("nothing was changed");
+			return EXIT_FAILED;
+		}
+	}
+	return EXIT_OK;
 }
 
 /* ---- telling ---- */
@@ -194,8 +223,13 @@ static bool makes(const struct change *c)
 
 static int send_change(struct change *c)
 {
-	int err = send_links(c, 0, c->before);
+	int err = 0;
 
+	if (c->afresh)
+		err = link_remove(c->want.link.name);
+	if (err)
+		return refused(c, "it cannot be taken away", err, "");
+	err = send_links(c, 0, c->before);
 	c->made = makes(c) && if_nametoindex(c->want.link.name);
 	if (!err)
 		err = send_peers(c);
@@ -385,21 +419,41 @@ static void warn_of_others(const struct change *c)
 			say("%s: %s", c->tunnel->name, why);
 }
 
-static int carry_out(struct tunnels *t, struct change *c, unsigned int n,
-		     const struct apply_wish *wish, json_t *lines)
+/* How many were sent before one failed. */
+static unsigned int send_all(struct change *c, unsigned int n, bool dry_run, json_t *lines)
 {
-	uint64_t since = real_ns();
-	unsigned int silent = 0, wrong = 0;
-
 	for (unsigned int i = 0; i < n; i++) {
 		if (c[i].any)
 			print_change(&c[i], lines);
 		fflush(stdout);
-		if (!wish->dry_run && send_change(&c[i]))
-			return EXIT_FAILED;
-		wrong += apply_ipsec(t, &c[i], wish, lines) != 0;
+		if (!dry_run && send_change(&c[i]))
+			return i;
 	}
+	return n;
+}
+
+static void first_is_active(struct watch *w)
+{
+	for (unsigned int g = 0; g < w->n_groups; g++)
+		if (w->group[g].failover.active == FAILOVER_NONE)
+			w->group[g].failover.active = 0;
+}
+
+/* The lock ends with what is sent: while a peer or charon is waited for, others may switch. */
+static int carry_out(struct tunnels *t, struct change *c, unsigned int n,
+		     const struct apply_wish *wish, json_t *lines)
+{
+	uint64_t since = real_ns();
+	unsigned int silent = 0, wrong = 0, sent = send_all(c, n, wish->dry_run, lines);
+
+	if (!wish->dry_run)
+		first_is_active(t->watch);
+	tunnels_end(t, !wish->dry_run);
+	for (unsigned int i = 0; i < sent; i++)
+		wrong += apply_ipsec(t, &c[i], wish, lines) != 0;
 	fflush(stdout);
+	if (sent < n)
+		return EXIT_FAILED;
 	for (unsigned int i = 0; !wish->dry_run && i < n; i++) {
 		silent += wait_for(&c[i], wish, since);
 		warn_of_others(&c[i]);
@@ -411,25 +465,25 @@ int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, json_t *line
 {
 	struct change *c = calloc(CONF_MAX_TUNNELS, sizeof(*c));
 	unsigned int n = 0;
-	int code = EXIT_OK;
+	int code = c ? prepare_all(t, c, wish->afresh, &n) : EXIT_FAILED;
 
-	if (!c)
-		return EXIT_FAILED;
-	for (unsigned int i = 0; !code && i < t->config->n_tunnels; i++) {
-		if (!t->chosen[i])
-			continue;
-		c[n].tunnel = &t->config->tunnels[i];
-		c[n].index = i;
-		if (prepare(t, &c[n++]))
-			code = EXIT_FAILED;
-	}
 	if (code)
-		say("nothing was changed");
+		tunnels_end(t, false);
 	else
 		code = carry_out(t, c, n, wish, lines);
 	*ret_any = false;
 	for (unsigned int i = 0; i < n; i++)
 		*ret_any |= c[i].any;
+	free_changes(c, n);
+	return code;
+}
+
+int tunnels_can_apply(struct tunnels *t)
+{
+	struct change *c = calloc(CONF_MAX_TUNNELS, sizeof(*c));
+	unsigned int n = 0;
+	int code = c ? prepare_all(t, c, true, &n) : EXIT_FAILED;
+
 	free_changes(c, n);
 	return code;
 }
@@ -444,11 +498,6 @@ static int begin_and_apply(struct tunnels *t, const struct options *o,
 	if (code)
 		return code;
 	code = tunnels_apply(t, wish, lines, &any);
-	if (!wish->dry_run)
-		for (unsigned int g = 0; g < t->watch->n_groups; g++)
-			if (t->watch->group[g].failover.active == FAILOVER_NONE)
-				t->watch->group[g].failover.active = 0;
-	tunnels_end(t, !wish->dry_run);
 	if (lines)
 		print_json(json_pack("{s:i, s:b, s:b, s:o, s:i}", "schema", 1, "dry_run",
 				     wish->dry_run, "changed", any && !wish->dry_run, "steps",

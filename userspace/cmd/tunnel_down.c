@@ -200,28 +200,34 @@ static int restart(struct tunnels *t, unsigned int i, const struct apply_wish *w
 	struct charon *c = NULL;
 	char why[200] = "";
 	bool any = false;
+	int code;
 
 	tunnels_look(t);
+	code = tunnels_can_apply(t); /* before it is taken away */
+	if (code) {
+		tunnels_end(t, false);
+		return code;
+	}
 	if (!w->look.exists) {
 		say("%s: there is no %s yet: it is made", conf->name, w->interface);
 	} else {
 		step_aside(t, i, talk);
-		tell(talk, conf->name, "new sessions");
+		if (!conf->fixed.given)
+			tell(talk, conf->name, "new sessions");
+		else
+			say("%s: keys of a file make no sessions: what is missing is put back",
+			    conf->name);
 	}
 	if (conf->ike.given && !charon_open(conf->ike.vici, &c, why, sizeof(why)))
 		charon_terminate(c, conf->name, 5 * SECOND, why, sizeof(why));
 	charon_close(c);
-	/* A WireGuard device that is removed forgets its sessions; its port and peers come back as
-	 * configured. */
-	if (conf->wireguard.given && w->look.exists)
-		link_remove(w->interface);
 	return tunnels_apply(t, wish, talk->lines, &any);
 }
 
 int tunnel_restart(const struct options *o, int argc, char **argv)
 {
 	static const char *const flags[] = {"--wait=", NULL};
-	struct apply_wish wish = {.wait_ns = 10 * SECOND};
+	struct apply_wish wish = {.afresh = true, .wait_ns = 10 * SECOND};
 	struct talk talk = {.lines = o->json ? json_array() : NULL};
 	char *name = NULL;
 	struct tunnels t;
@@ -247,13 +253,12 @@ int tunnel_restart(const struct options *o, int argc, char **argv)
 		return code;
 	code = tunnels_choose(&t, &name, 1, EXIT_USAGE);
 	if (!code)
-		tunnels_probe(&t, 3);
+		tunnels_probe(&t, 0);
 	if (!code)
 		code = tunnels_begin(&t);
 	if (!code) {
 		code = restart(&t, (unsigned int)(conf_tunnel(t.config, name) - t.config->tunnels),
 			       &wish, &talk);
-		tunnels_end(&t, true);
 	}
 	tunnels_close(&t);
 	if (talk.lines)

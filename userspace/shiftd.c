@@ -162,7 +162,8 @@ static void step(struct daemon *d, uint64_t now)
 		return;
 	}
 	tell_trouble(d, err);
-	watch_switch(d->watch, true, now); /* a disk that fails is no reason to leave a dead tunnel */
+	watch_switch(d->watch, true,
+		     now); /* a disk that fails is no reason to leave a dead tunnel */
 	save = !err && (d->dirty || now > d->saved_at + SAVE_EVERY);
 	save_or_say(d, save);
 	if (save)

@@ -57,6 +57,13 @@ struct watch_group {
 
 typedef void (*watch_say)(void *arg, const char *text);
 
+#define WATCH_MADE 128
+
+/* An interface that was made for a tunnel of this configuration's service, or of another's. */
+struct watch_made {
+	char interface[16], service[CONF_NAME];
+};
+
 struct watch {
 	const struct config *config;
 	char dir[200];
@@ -67,7 +74,9 @@ struct watch {
 	watch_say say; /* changes, one line each; NULL: nobody listens */
 	void *arg;
 	int lock;
-	uint64_t saved_as; /* which file on disk is the one we know; 0: none */
+	uint64_t saved_as;		    /* which file on disk is the one we know; 0: none */
+	struct watch_made made[WATCH_MADE]; /* as on disk */
+	unsigned int n_made;
 };
 
 /* `dir`: where the state is kept; made when it is not there. The configuration must outlive it. 0
@@ -84,6 +93,14 @@ int watch_begin(struct watch *w, int wait_ms);
 /* Lets it go; saved first if `save`. −errno when it could not be saved: the tunnels are as they
  * are. */
 int watch_end(struct watch *w, bool save);
+
+/* Is it on record that this interface was made for our service? */
+bool watch_made_by_us(const struct watch *w, const char *interface);
+/* The next interface from *at on that was made for our service, is there and belongs to no tunnel
+ * of the configuration any more; NULL: there is none. */
+const char *watch_left(const struct watch *w, unsigned int *at);
+/* To be kept on record at the next save, or no more. */
+void watch_note_made(struct watch *w, const char *interface, bool there);
 
 void watch_probe(struct watch *w, unsigned int i, bool answered, uint64_t now);
 /* Reads the kernel and charon. */

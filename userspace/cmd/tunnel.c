@@ -15,7 +15,7 @@
 #include "wg/burst.h"
 
 static const struct verb verbs[] = {
-	{"apply", tunnel_apply, "tunnel apply [--dry-run] [--wait 10s] [NAME...]",
+	{"apply", tunnel_apply, "tunnel apply [--dry-run] [--wait 10s] [--adopt] [NAME...]",
 	 "make the tunnels what the configuration says"},
 	{"list", tunnel_list, "tunnel list", "what the kernel and charon have"},
 	{"check", tunnel_check, "tunnel check [--fix] [--textfile PATH] [--count N] [NAME...]",
@@ -130,8 +130,9 @@ int tunnels_begin(struct tunnels *t)
 	if (!err)
 		return EXIT_OK;
 	if (err == -EROFS || err == -ENOSPC || err == -EDQUOT || err == -EIO) {
-		say("%s: %s: what is known is not kept, and no other command kept out", t->dir,
-		    strerror(-err));
+		if (!t->stateless)
+			say("%s: %s: what is known is not kept, and no other command kept out",
+			    t->dir, strerror(-err));
 		t->stateless = true;
 		return EXIT_OK;
 	}

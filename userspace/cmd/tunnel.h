@@ -48,17 +48,19 @@ int tunnel_failover(const struct options *o, int argc, char **argv);
 int tunnel_keys(const struct options *o, int argc, char **argv);
 
 /* Makes the chosen tunnels what the configuration says, under the lock that tunnels_begin took, and
- * gives that back before it waits for anybody. What is done is printed, or appended to `lines`. EXIT_OK; EXIT_TIMEOUT: it is done, but a peer made no handshake since;
- * EXIT_FAILED after saying why. */
+ * gives that back before it waits for anybody. What is done is printed, or appended to `lines`.
+ * EXIT_OK; EXIT_TIMEOUT: it is done, but a peer made no handshake since; EXIT_FAILED after saying
+ * why. */
 struct apply_wish {
 	bool dry_run;
+	bool adopt;	  /* also what somebody else made */
 	bool afresh;	  /* WireGuard devices are made anew, and so forget their sessions */
 	uint64_t wait_ns; /* for handshakes */
 };
 int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, struct json_t *lines,
 		  bool *ret_any);
-/* Whether keys, names and the kernel's interfaces allow it; EXIT_OK, or EXIT_FAILED after saying why
- * not. */
+/* Whether keys, names and the kernel's interfaces allow it; EXIT_OK, or EXIT_FAILED after saying
+ * why not. */
 int tunnels_can_apply(struct tunnels *t);
 /* A duration of at most ten minutes; EXIT_OK or EXIT_USAGE. */
 int tunnels_wait_option(const char *value, uint64_t *ret_ns);

@@ -106,10 +106,29 @@ static void begin_afresh(struct change *c)
 	c->afresh = true;
 	wg_free(&c->have);
 	memset(&c->have, 0, sizeof(c->have));
-	link_free(&c->link);
+	c->link.kind = LINK_NONE; /* its rules stay, and so are known */
 }
 
-static int prepare(struct tunnels *t, struct change *c, bool afresh)
+/* Another private key in a device that nobody knows to be ours: somebody's VPN would end. */
+static int refuse_others(const struct tunnels *t, const struct change *c,
+			 const struct apply_wish *wish)
+{
+	static const uint8_t none[KEY_SIZE];
+	bool key = false;
+
+	for (size_t i = 0; i < c->peers.n; i++)
+		key |= c->peers.steps[i].kind == WG_STEP_PRIVATE_KEY;
+	if (!key || wish->adopt || c->link.kind != LINK_WIREGUARD ||
+	    !memcmp(c->have.public_key, none, KEY_SIZE) ||
+	    watch_made_by_us(t->watch, c->want.link.name))
+		return 0;
+	say("refused: %s: %s is there with another key and %zu peers, and is not known to be ours: "
+	    "all of that would be replaced; --adopt overrides",
+	    c->tunnel->name, c->want.link.name, c->have.n_peers);
+	return -EPERM;
+}
+
+static int prepare(struct tunnels *t, struct change *c, const struct apply_wish *wish)
 {
 	struct group groups[CONF_MAX_TUNNELS];
 	unsigned int active[CONF_MAX_TUNNELS];
@@ -139,23 +158,34 @@ static int prepare(struct tunnels *t, struct change *c, bool afresh)
 		say("%s: %s", c->tunnel->name, why);
 		return err;
 	}
-	if (afresh && c->tunnel->wireguard.given && c->link.kind == LINK_WIREGUARD)
-		begin_afresh(c);
+	err = differ(c);
+	if (!err)
+		err = refuse_others(t, c, wish);
+	if (err || !wish->afresh || !c->tunnel->wireguard.given || c->link.kind != LINK_WIREGUARD)
+		return err;
+	begin_afresh(c);
+	wg_delta_free(&c->peers);
+	link_delta_free(&c->delta);
+	c->before = 0;
 	return differ(c);
 }
 
 /* Every chosen tunnel, with *ret_n filled in any case; EXIT_OK, or EXIT_FAILED after saying why. */
-static int prepare_all(struct tunnels *t, struct change *c, bool afresh, unsigned int *ret_n)
+static int prepare_all(struct tunnels *t, struct change *c, const struct apply_wish *wish,
+		       unsigned int *ret_n)
 {
+	int err;
+
 	*ret_n = 0;
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++) {
 		if (!t->chosen[i])
 			continue;
 		c[*ret_n].tunnel = &t->config->tunnels[i];
 		c[*ret_n].index = i;
-		if (prepare(t, &c[(*ret_n)++], afresh)) {
+		err = prepare(t, &c[(*ret_n)++], wish);
+		if (err) {
 			say("nothing was changed");
-			return EXIT_FAILED;
+			return err == -EPERM ? EXIT_REFUSED : EXIT_FAILED;
 		}
 	}
 	return EXIT_OK;
@@ -432,6 +462,18 @@ static unsigned int send_all(struct change *c, unsigned int n, bool dry_run, jso
 	return n;
 }
 
+/* Those of tunnels that the configuration has no more, or under another interface. */
+static void warn_of_left(const struct watch *w)
+{
+	const char *name;
+	unsigned int at = 0;
+
+	while ((name = watch_left(w, &at)))
+		say("%s is left from an earlier configuration, with its routes: tunnel down takes "
+		    "it away with the others; alone: ip link del %s",
+		    name, name);
+}
+
 static void first_is_active(struct watch *w)
 {
 	for (unsigned int g = 0; g < w->n_groups; g++)
@@ -446,8 +488,11 @@ static int carry_out(struct tunnels *t, struct change *c, unsigned int n,
 	uint64_t since = real_ns();
 	unsigned int silent = 0, wrong = 0, sent = send_all(c, n, wish->dry_run, lines);
 
+	for (unsigned int i = 0; i < sent && !wish->dry_run; i++)
+		watch_note_made(t->watch, c[i].want.link.name, true);
 	if (!wish->dry_run)
 		first_is_active(t->watch);
+	warn_of_left(t->watch);
 	tunnels_end(t, !wish->dry_run);
 	for (unsigned int i = 0; i < sent; i++)
 		wrong += apply_ipsec(t, &c[i], wish, lines) != 0;
@@ -465,7 +510,7 @@ int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, json_t *line
 {
 	struct change *c = calloc(CONF_MAX_TUNNELS, sizeof(*c));
 	unsigned int n = 0;
-	int code = c ? prepare_all(t, c, wish->afresh, &n) : EXIT_FAILED;
+	int code = c ? prepare_all(t, c, wish, &n) : EXIT_FAILED;
 
 	if (code)
 		tunnels_end(t, false);
@@ -480,9 +525,10 @@ int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, json_t *line
 
 int tunnels_can_apply(struct tunnels *t)
 {
+	const struct apply_wish wish = {.afresh = true};
 	struct change *c = calloc(CONF_MAX_TUNNELS, sizeof(*c));
 	unsigned int n = 0;
-	int code = c ? prepare_all(t, c, true, &n) : EXIT_FAILED;
+	int code = c ? prepare_all(t, c, &wish, &n) : EXIT_FAILED;
 
 	free_changes(c, n);
 	return code;
@@ -518,7 +564,7 @@ int tunnels_wait_option(const char *value, uint64_t *ret)
 
 int tunnel_apply(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--dry-run", "--wait=", NULL};
+	static const char *const flags[] = {"--dry-run", "--wait=", "--adopt", NULL};
 	struct apply_wish wish = {.wait_ns = 10 * SECOND};
 	char *names[CONF_MAX_TUNNELS];
 	unsigned int n = 0;
@@ -533,6 +579,8 @@ int tunnel_apply(const struct options *o, int argc, char **argv)
 			wish.dry_run = true;
 		else if (found == 1)
 			code = tunnels_wait_option(value, &wish.wait_ns);
+		else if (found == 2)
+			wish.adopt = true;
 		else if (n < CONF_MAX_TUNNELS)
 			names[n++] = (char *)value;
 		if (code)

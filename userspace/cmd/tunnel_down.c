@@ -102,6 +102,36 @@ static int end_tunnel(struct tunnels *t, unsigned int i, struct talk *talk)
 	return err < 0 ? err : 0;
 }
 
+/* Interfaces of tunnels that the configuration has no more. */
+static int end_left(struct tunnels *t, struct talk *talk)
+{
+	const char *name;
+	char why[200];
+	struct link l;
+	int err = 0, failed;
+	unsigned int at = 0;
+
+	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
+		if (!t->chosen[i])
+			return 0;
+	while ((name = watch_left(t->watch, &at))) {
+		if (link_read(name, 0, &l))
+			continue;
+		if (l.kind == LINK_WIREGUARD || l.kind == LINK_XFRM) {
+			tell(talk, "-", "remove interface %s, left from an earlier configuration",
+			     name);
+			failed = talk->dry_run ? 0 : link_remove(name);
+			if (!failed && !talk->dry_run && l.kind == LINK_XFRM)
+				failed = fixed_down(l.if_id, why, sizeof(why));
+			if (failed)
+				say("%s: %s", name, strerror(-failed));
+			err = failed ? failed : err;
+		}
+		link_free(&l);
+	}
+	return err;
+}
+
 static void forget(struct tunnels *t)
 {
 	static const char *const files[] = {"tunnels.json", "tunnels.lock", "shiftd.lock"};
@@ -128,6 +158,8 @@ static int end_all(struct tunnels *t, struct talk *talk)
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		if (t->chosen[i] && end_tunnel(t, i, talk))
 			code = EXIT_FAILED;
+	if (end_left(t, talk))
+		code = EXIT_FAILED;
 	if (!talk->dry_run && !code)
 		forget(t);
 	tunnels_end(t, false);

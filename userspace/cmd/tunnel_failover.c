@@ -170,9 +170,9 @@ int tunnel_failover(const struct options *o, int argc, char **argv)
 			code = go(&t, o, name, set[0], set[2]);
 		if (!code && (o->json || (!name && !set[1])))
 			show(&t, o);
-		if (tunnels_end(&t, !code && (name || set[1])) && watch_daemon_runs(t.dir)) {
-			say("shiftd cannot know of it and undoes it: make room in %s, or stop "
-			    "shiftd",
+		if (tunnels_end(&t, !code && (name || set[1]))) {
+			say("shiftd or the next check --fix cannot know of it, and undoes it: make "
+			    "room in %s and say it again, or stop them",
 			    t.dir);
 			code = EXIT_FAILED;
 		}

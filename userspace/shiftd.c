@@ -9,9 +9,10 @@
  *
  * It decides nothing that `tunnel check --fix` would not decide, by the same machines (wg/watch.c)
  * and the same state on disk; it is only there all the time. While it runs it holds shiftd.lock,
- * and a check leaves switching to it. What may take long (a resolver, charon) is done in a child
- * process, which is killed when it takes too long. When it dies, nothing changes for traffic:
- * routes, tunnels and the data plane are the kernel's.
+ * and a check leaves switching to it. What may take long (a resolver, a connection of
+ * charon's) is done in a child process, which is killed when it takes too long; charon is only
+ * asked what it has, and not for long. When it dies, nothing changes for traffic: routes, tunnels
+ * and the data plane are the kernel's.
  *
  * Signals: TERM and INT end it, HUP reads the configuration again and keeps every state; one that
  * cannot be used changes nothing and is said.
@@ -43,6 +44,7 @@
 #define MTU_EVERY  (60 * SECOND)
 #define CHILD_TIME (20 * SECOND)
 #define LOCK_AGAIN (50 * MS)
+#define PATIENCE   (300 * MS) /* with charon: the other tunnels wait meanwhile */
 
 struct daemon;
 
@@ -482,6 +484,7 @@ static int load(struct daemon *d)
 	d->errors = errors;
 	w->say = on_change;
 	w->arg = d;
+	w->patience_ns = PATIENCE;
 	err = watch_begin(w, 5000);
 	if (!err)
 		watch_end(w, false);

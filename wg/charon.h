@@ -23,6 +23,8 @@ struct conf_tunnel;
  * listens there is neither root's nor ours. */
 int charon_open(const char *socket, struct charon **ret, char *why, size_t size);
 void charon_close(struct charon *c);
+/* No request takes longer from now on; 0: each as long as it is allowed. */
+void charon_hurry(struct charon *c, uint64_t patience_ns);
 int charon_fd(const struct charon *c);
 
 struct charon_child {

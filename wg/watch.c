@@ -32,7 +32,9 @@
 #include "wg/link.h"
 #include "wg/xfrm.h"
 
-#define SECOND 1000000000ull
+#define SECOND	  1000000000ull
+#define SILENT	  (60 * SECOND)
+#define ASK_AGAIN (10 * SECOND)
 
 static void __attribute__((format(printf, 2, 3))) tell(struct watch *w, const char *format, ...)
 {
@@ -168,17 +170,43 @@ static void look_at_wireguard(struct watch_tunnel *t)
 	look_at_peers(t);
 }
 
-static void look_at_charon(struct watch_tunnel *t)
+/* It is asked again after a while, for the loop waits meanwhile; until SILENT is over, what was
+ * known stays true, since the kernel carries packets without it. */
+static void note_silence(struct watch_tunnel *t, uint64_t now)
+{
+	if (!t->silent_since)
+		t->silent_since = now;
+	t->ask_again_at = now + ASK_AGAIN;
+	if (now - t->silent_since >= SILENT)
+		t->look.established = false;
+}
+
+static void look_at_charon(const struct watch *w, struct watch_tunnel *t, uint64_t now)
 {
 	struct charon_sa sa[4];
 	struct charon *c = NULL;
 	char why[160] = "";
-	int n = charon_open(t->conf->ike.vici, &c, why, sizeof(why));
+	bool known = t->look.established_known, hurried = w->patience_ns != 0;
+	int n;
 
-	if (!n)
+	if (hurried && t->silent_since && now < t->ask_again_at) {
+		snprintf(t->note, sizeof(t->note), "charon does not answer");
+		return;
+	}
+	n = charon_open(t->conf->ike.vici, &c, why, sizeof(why));
+	if (!n) {
+		charon_hurry(c, w->patience_ns);
 		n = charon_list(c, t->conf->name, sa, 4, why, sizeof(why));
+	}
 	charon_close(c);
 	t->look.established_known = true;
+	if (n == -ETIMEDOUT && hurried) {
+		t->look.established &= known;
+		note_silence(t, now);
+		snprintf(t->note, sizeof(t->note), "%s", why);
+		return;
+	}
+	t->silent_since = 0;
 	t->look.established = false;
 	if (n < 0) {
 		snprintf(t->note, sizeof(t->note), "%s", why);
@@ -233,7 +261,6 @@ void watch_look(struct watch *w, unsigned int i, uint64_t now)
 	struct link l;
 	int err = link_read(t->interface, 0, &l);
 
-	(void)now;
 	t->note[0] = '\0';
 	if (err) {
 		snprintf(t->note, sizeof(t->note), "the kernel does not tell its interface: %s",
@@ -254,7 +281,7 @@ void watch_look(struct watch *w, unsigned int i, uint64_t now)
 	if (t->conf->wireguard.given)
 		look_at_wireguard(t);
 	else if (t->conf->ike.given)
-		look_at_charon(t);
+		look_at_charon(w, t, now);
 	else
 		look_at_fixed(t);
 }

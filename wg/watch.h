@@ -44,8 +44,9 @@ struct watch_tunnel {
 	uint64_t mtu_at;	   /* when that was found; 0: never */
 	char note[200];		   /* what else is known of its trouble; "" nothing */
 	uint64_t repaired_at; /* last attempt to bring it back, or to find its endpoints anew */
-	struct fixed_report fixed;  /* of a static one */
-	struct rekey_memory memory; /* of its keys, between two steps */
+	uint64_t silent_since, ask_again_at; /* charon's silence; 0: it answers */
+	struct fixed_report fixed;	     /* of a static one */
+	struct rekey_memory memory;	     /* of its keys, between two steps */
 };
 
 struct watch_group {
@@ -73,6 +74,7 @@ struct watch {
 	unsigned int n_groups;
 	watch_say say; /* changes, one line each; NULL: nobody listens */
 	void *arg;
+	uint64_t patience_ns; /* with charon, at a look; 0: there is time */
 	int lock;
 	uint64_t saved_as;		    /* which file on disk is the one we know; 0: none */
 	struct watch_made made[WATCH_MADE]; /* as on disk */

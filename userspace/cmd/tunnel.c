@@ -93,6 +93,7 @@ int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
 
 void tunnels_close(struct tunnels *t)
 {
+	want_hosts_free(&t->hosts);
 	watch_close(t->watch);
 	conf_errors_free(&t->errors);
 	conf_free(t->config);

@@ -12,6 +12,7 @@ struct tunnels {
 	struct config *config;
 	struct conf_errors errors;
 	struct watch *watch;
+	struct want_hosts hosts;
 	char dir[200];	/* of the state */
 	bool stateless; /* its disk takes nothing: there is no lock, and nothing is kept */
 	bool chosen[CONF_MAX_TUNNELS];
@@ -59,6 +60,8 @@ struct apply_wish {
 };
 int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, struct json_t *lines,
 		  bool *ret_any);
+/* What the names mean, before the lock is taken; EXIT_OK, or EXIT_FAILED after saying why not. */
+int tunnels_resolve(struct tunnels *t);
 /* Whether keys, names and the kernel's interfaces allow it; EXIT_OK, or EXIT_FAILED after saying
  * why not. */
 int tunnels_can_apply(struct tunnels *t);

@@ -152,8 +152,8 @@ static int prepare(struct tunnels *t, struct change *c, const struct apply_wish 
 	err = read_device(c, interface);
 	if (err)
 		return err;
-	err = want_make(t->config, c->index, groups, t->watch->n_groups, active, &c->have, &c->want,
-			why, sizeof(why));
+	err = want_make(t->config, c->index, groups, t->watch->n_groups, active, &c->have,
+			&t->hosts, &c->want, why, sizeof(why));
 	if (err) {
 		say("%s: %s", c->tunnel->name, why);
 		return err;
@@ -523,6 +523,15 @@ int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, json_t *line
 	return code;
 }
 
+int tunnels_resolve(struct tunnels *t)
+{
+	want_hosts_free(&t->hosts);
+	if (!want_hosts_find(t->config, t->chosen, &t->hosts))
+		return EXIT_OK;
+	say("tunnels: %s", strerror(ENOMEM));
+	return EXIT_FAILED;
+}
+
 int tunnels_can_apply(struct tunnels *t)
 {
 	const struct apply_wish wish = {.afresh = true};
@@ -537,12 +546,15 @@ int tunnels_can_apply(struct tunnels *t)
 static int begin_and_apply(struct tunnels *t, const struct options *o,
 			   const struct apply_wish *wish)
 {
-	json_t *lines = o->json ? json_array() : NULL;
+	json_t *lines;
 	bool any = false;
-	int code = tunnels_begin(t);
+	int code = tunnels_resolve(t);
 
+	if (!code)
+		code = tunnels_begin(t);
 	if (code)
 		return code;
+	lines = o->json ? json_array() : NULL;
 	code = tunnels_apply(t, wish, lines, &any);
 	if (lines)
 		print_json(json_pack("{s:i, s:b, s:b, s:o, s:i}", "schema", 1, "dry_run",

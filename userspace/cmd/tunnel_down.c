@@ -287,6 +287,8 @@ int tunnel_restart(const struct options *o, int argc, char **argv)
 	if (!code)
 		tunnels_probe(&t, 0);
 	if (!code)
+		code = tunnels_resolve(&t);
+	if (!code)
 		code = tunnels_begin(&t);
 	if (!code) {
 		code = restart(&t, (unsigned int)(conf_tunnel(t.config, name) - t.config->tunnels),

@@ -220,7 +220,72 @@ static int want_routes(const struct config *c, unsigned int i, const struct grou
 
 /* ---- WireGuard ---- */
 
-int want_endpoint(const struct conf_peer *p, const struct wg_endpoint *now, struct wg_endpoint *ret)
+static const struct want_host *known(const struct want_hosts *h, const char *name)
+{
+	for (unsigned int i = 0; h && i < h->n; i++)
+		if (!strcmp(h->host[i].name, name))
+			return &h->host[i];
+	return NULL;
+}
+
+static int find_host(const struct want_hosts *h, const char *name, struct resolved *ret)
+{
+	const struct want_host *there = known(h, name);
+
+	if (!there)
+		return resolve_host(name, ret);
+	*ret = there->found;
+	return there->err;
+}
+
+static int add_host(struct want_hosts *h, const char *name)
+{
+	struct want_host *grown;
+
+	if (!name[0] || known(h, name))
+		return 0;
+	grown = reallocarray(h->host, h->n + 1u, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	h->host = grown;
+	grown += h->n++;
+	memset(grown, 0, sizeof(*grown));
+	snprintf(grown->name, sizeof(grown->name), "%s", name);
+	grown->err = resolve_host(name, &grown->found);
+	return 0;
+}
+
+int want_hosts_find(const struct config *c, const bool *chosen, struct want_hosts *ret)
+{
+	struct want_hosts h = {0};
+	int err = 0;
+
+	for (unsigned int i = 0; i < c->n_tunnels && !err; i++) {
+		const struct conf_tunnel *t = &c->tunnels[i];
+
+		if (!chosen[i])
+			continue;
+		for (unsigned int k = 0; k < t->wireguard.n_peers && !err; k++)
+			if (!t->wireguard.peers[k].address.family)
+				err = add_host(&h, t->wireguard.peers[k].endpoint);
+		if (!err)
+			err = add_host(&h, t->ike.remote);
+	}
+	if (err)
+		want_hosts_free(&h);
+	else
+		*ret = h;
+	return err;
+}
+
+void want_hosts_free(struct want_hosts *h)
+{
+	free(h->host);
+	memset(h, 0, sizeof(*h));
+}
+
+static int endpoint_of(const struct conf_peer *p, const struct wg_endpoint *now,
+		       const struct want_hosts *hosts, struct wg_endpoint *ret)
 {
 	struct wg_endpoint e = {.port = p->port, .family = p->address.family};
 	struct resolved found;
@@ -232,7 +297,7 @@ int want_endpoint(const struct conf_peer *p, const struct wg_endpoint *now, stru
 		*ret = e;
 		return 0;
 	}
-	err = resolve_host(p->endpoint, &found);
+	err = find_host(hosts, p->endpoint, &found);
 	if (err)
 		return err;
 	for (unsigned int i = 0; now && now->family && i < found.n; i++)
@@ -244,6 +309,11 @@ int want_endpoint(const struct conf_peer *p, const struct wg_endpoint *now, stru
 	return 0;
 }
 
+int want_endpoint(const struct conf_peer *p, const struct wg_endpoint *now, struct wg_endpoint *ret)
+{
+	return endpoint_of(p, now, NULL, ret);
+}
+
 static const struct wg_peer *find_peer(const struct wg_device *have, const uint8_t key[KEY_SIZE])
 {
 	for (size_t i = 0; have && i < have->n_peers; i++)
@@ -252,8 +322,8 @@ static const struct wg_peer *find_peer(const struct wg_device *have, const uint8
 	return NULL;
 }
 
-static int want_peer(const struct conf_peer *p, const struct wg_device *have, struct wg_peer *ret,
-		     char *why, size_t size)
+static int want_peer(const struct conf_peer *p, const struct wg_device *have,
+		     const struct want_hosts *hosts, struct wg_peer *ret, char *why, size_t size)
 {
 	const struct wg_peer *old = find_peer(have, p->public_key);
 	int err = wg_make_allowed(ret, p->n_allowed);
@@ -273,7 +343,7 @@ static int want_peer(const struct conf_peer *p, const struct wg_device *have, st
 		return err;
 	if (!p->endpoint[0])
 		return 0;
-	err = want_endpoint(p, old ? &old->endpoint : NULL, &ret->endpoint);
+	err = endpoint_of(p, old ? &old->endpoint : NULL, hosts, &ret->endpoint);
 	if (!err) {
 		ret->set |= WG_ENDPOINT;
 		return 0;
@@ -288,7 +358,8 @@ static int want_peer(const struct conf_peer *p, const struct wg_device *have, st
 }
 
 static int want_device(const struct conf_tunnel *t, const struct wg_device *have,
-		       struct wg_device *ret, char *why, size_t size)
+		       const struct want_hosts *hosts, struct wg_device *ret, char *why,
+		       size_t size)
 {
 	const struct conf_wireguard *w = &t->wireguard;
 	char words[512];
@@ -306,7 +377,7 @@ static int want_device(const struct conf_tunnel *t, const struct wg_device *have
 			snprintf(why, size, "peers[%u].public_key is a placeholder", i);
 			return -EINVAL;
 		}
-		err = want_peer(&w->peers[i], have, &ret->peers[i], words, sizeof(words));
+		err = want_peer(&w->peers[i], have, hosts, &ret->peers[i], words, sizeof(words));
 		if (words[0])
 			snprintf(why, size, "peers[%u]: %s", i, words);
 	}
@@ -316,7 +387,7 @@ static int want_device(const struct conf_tunnel *t, const struct wg_device *have
 /* ---- all of it ---- */
 
 /* The smallest of the ways to the endpoints. */
-static uint32_t want_mtu(const struct want *w)
+static uint32_t want_mtu(const struct want *w, const struct want_hosts *hosts)
 {
 	const struct conf_tunnel *t = w->tunnel;
 	uint32_t least = 0, mtu;
@@ -335,7 +406,7 @@ static uint32_t want_mtu(const struct want *w)
 	if (t->fixed.remote.family &&
 	    !link_mtu_towards(t->fixed.remote.ip, 0, overhead(t, t->fixed.remote.family), &mtu))
 		least = mtu;
-	if (t->ike.remote[0] && !resolve_host(t->ike.remote, &found) && found.n &&
+	if (t->ike.remote[0] && !find_host(hosts, t->ike.remote, &found) && found.n &&
 	    !link_mtu_towards(found.address[0], 0, overhead(t, 6), &mtu))
 		least = mtu;
 	return least ? least : t->wireguard.given ? 1420 : 1500 - overhead(t, 6);
@@ -343,7 +414,7 @@ static uint32_t want_mtu(const struct want *w)
 
 static int fill(const struct config *c, unsigned int i, const struct group *groups,
 		unsigned int n_groups, const unsigned int *active, const struct wg_device *have,
-		struct want *w, char *why, size_t size)
+		const struct want_hosts *hosts, struct want *w, char *why, size_t size)
 {
 	const struct conf_tunnel *t = w->tunnel;
 	int err = 0;
@@ -353,7 +424,7 @@ static int fill(const struct config *c, unsigned int i, const struct group *grou
 	w->link.kind = t->wireguard.given ? LINK_WIREGUARD : LINK_XFRM;
 	w->link.up = true;
 	if (t->wireguard.given)
-		err = want_device(t, have, &w->device, why, size);
+		err = want_device(t, have, hosts, &w->device, why, size);
 	for (unsigned int k = 0; !err && k < t->n_addresses; k++) {
 		const struct link_network a = network(&t->addresses[k]);
 
@@ -362,19 +433,19 @@ static int fill(const struct config *c, unsigned int i, const struct group *grou
 	if (!err)
 		err = want_routes(c, i, groups, n_groups, active, &w->link);
 	if (!err)
-		w->link.mtu = want_mtu(w);
+		w->link.mtu = want_mtu(w, hosts);
 	return err;
 }
 
 int want_make(const struct config *c, unsigned int i, const struct group *groups,
 	      unsigned int n_groups, const unsigned int *active, const struct wg_device *have,
-	      struct want *ret, char *why, size_t size)
+	      const struct want_hosts *hosts, struct want *ret, char *why, size_t size)
 {
 	struct want w = {.tunnel = &c->tunnels[i]};
 	int err;
 
 	why[0] = '\0';
-	err = fill(c, i, groups, n_groups, active, have, &w, why, size);
+	err = fill(c, i, groups, n_groups, active, have, hosts, &w, why, size);
 	if (err) {
 		if (!why[0])
 			snprintf(why, size, "%s", strerror(-err));

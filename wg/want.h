@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "userspace/conf/config.h"
+#include "userspace/net/resolve.h"
 #include "wg/failover.h"
 #include "wg/link.h"
 #include "wg/wireguard.h"
@@ -38,6 +39,22 @@ const char *want_kind(const struct conf_tunnel *t); /* "wireguard" or "ipsec" */
 int group_routes(const struct config *c, const struct group *g, struct link_route **ret,
 		 size_t *ret_n);
 
+/* What the endpoints' names mean, asked before any lock is taken: a resolver takes its time. */
+struct want_host {
+	char name[CONF_TEXT];
+	int err;
+	struct resolved found;
+};
+
+struct want_hosts {
+	struct want_host *host;
+	unsigned int n;
+};
+
+/* Of the tunnels that are chosen. 0 and *ret for want_hosts_free; -ENOMEM. */
+int want_hosts_find(const struct config *c, const bool *chosen, struct want_hosts *ret);
+void want_hosts_free(struct want_hosts *h);
+
 struct want {
 	const struct conf_tunnel *tunnel;
 	struct wg_device device; /* of a WireGuard tunnel */
@@ -46,15 +63,15 @@ struct want {
 
 /*
  * What tunnel `i` shall be, with the routes in use of those groups in which it is the active member
- * (active[g] is a place in groups[g]). Reads the key files and resolves the endpoints' names, which
- * may take as long as a resolver takes. `have`: the device as it is; a peer whose name has the
- * address it uses now, or cannot be resolved now, keeps it. 0 and *ret for want_free, with `why` if
- * a name could not be resolved; else −errno with `why`, that names the tunnel's key and file, and
- * never a secret.
+ * (active[g] is a place in groups[g]). Reads the key files; a name that is not among `hosts` (may
+ * be NULL) is asked for now. `have`: the device as it is; a peer whose name has the address it uses
+ * now, or cannot be resolved now, keeps it. 0 and *ret for want_free, with `why` if a name could
+ * not be resolved; else −errno with `why`, that names the tunnel's key and file, and never a
+ * secret.
  */
 int want_make(const struct config *c, unsigned int i, const struct group *groups,
 	      unsigned int n_groups, const unsigned int *active, const struct wg_device *have,
-	      struct want *ret, char *why, size_t size);
+	      const struct want_hosts *hosts, struct want *ret, char *why, size_t size);
 void want_free(struct want *w);
 
 /* The addresses of a peer's endpoint now: 0 and *ret, which is `now` if that is still one of them;

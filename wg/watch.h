@@ -44,8 +44,9 @@ struct watch_tunnel {
 	uint64_t mtu_at;	   /* when that was found; 0: never */
 	char note[200];		   /* what else is known of its trouble; "" nothing */
 	uint64_t repaired_at; /* last attempt to bring it back, or to find its endpoints anew */
-	struct fixed_report fixed;  /* of a static one */
-	struct rekey_memory memory; /* of its keys, between two steps */
+	uint64_t silent_since, ask_again_at; /* charon's silence; 0: it answers */
+	struct fixed_report fixed;	     /* of a static one */
+	struct rekey_memory memory;	     /* of its keys, between two steps */
 };
 
 struct watch_group {
@@ -58,6 +59,13 @@ struct watch_group {
 typedef void (*watch_say)(void *arg, const char *text);
 /* Routes moved: whoever goes by them without asking the kernel (the data plane) follows now. */
 typedef void (*watch_moved)(void *arg);
+
+#define WATCH_MADE 128
+
+/* An interface that was made for a tunnel of this configuration's service, or of another's. */
+struct watch_made {
+	char interface[16], service[CONF_NAME];
+};
 
 struct watch {
 	const struct config *config;
@@ -74,6 +82,8 @@ struct watch {
 	uint64_t saved_as; /* which file on disk is the one we know; 0: none */
 	bool stays;	   /* of shiftd, after its first look at the disk: it has seen more of the
 			      tunnels' health than any command that wrote it */
+	struct watch_made made[WATCH_MADE]; /* as on disk */
+	unsigned int n_made;
 };
 
 /* `dir`: where the state is kept; made when it is not there. The configuration must outlive it. 0
@@ -91,6 +101,14 @@ int watch_begin(struct watch *w, int wait_ms);
 /* Lets it go; saved first if `save`. Nothing without the lock. −errno when it could not be saved:
  * the tunnels are as they are. */
 int watch_end(struct watch *w, bool save);
+
+/* Is it on record that this interface was made for our service? */
+bool watch_made_by_us(const struct watch *w, const char *interface);
+/* The next interface from *at on that was made for our service, is there and belongs to no tunnel
+ * of the configuration any more; NULL: there is none. */
+const char *watch_left(const struct watch *w, unsigned int *at);
+/* To be kept on record at the next save, or no more. */
+void watch_note_made(struct watch *w, const char *interface, bool there);
 
 void watch_probe(struct watch *w, unsigned int i, bool answered, uint64_t now);
 /* Reads the kernel; and asks charon for its words about a tunnel without SAs, if `patient`. */

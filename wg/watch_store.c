@@ -5,7 +5,7 @@
  * tunnels.json in the state's folder, replaced whole under tunnels.lock:
  *
  *   {"schema": 1, "boot": "…", "tunnels": {"aws": {…}}, "groups": {"aws": {"members": ["aws", …],
- * …}}}
+ * …}}, "interfaces": {"wg-aws": "SERVICE"}}
  *
  * Times are CLOCK_BOOTTIME, so what another boot wrote is worth only the active member and the pin.
  * A file that cannot be understood is as good as none: the kernel's routes then say who is active.
@@ -115,13 +115,92 @@ int watch_daemon_lock(const char *dir)
 	return lock_daemon(dir, 500);
 }
 
+/* Makes nothing, so that it can be asked on a disk that takes nothing; and the lock is shared, so
+ * that two who ask at once are not taken for a daemon. */
 bool watch_daemon_runs(const char *dir)
 {
-	int fd = lock_daemon(dir, 0);
+	char path[256];
+	bool runs;
+	int fd;
 
-	if (fd >= 0)
-		close(fd);
-	return fd == -EAGAIN;
+	snprintf(path, sizeof(path), "%s/shiftd.lock", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return false;
+	runs = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+	close(fd);
+	return runs;
+}
+
+/* ---- which interfaces are ours ---- */
+
+bool watch_made_by_us(const struct watch *w, const char *interface)
+{
+	for (unsigned int i = 0; i < w->n_made; i++)
+		if (!strcmp(w->made[i].interface, interface) &&
+		    !strcmp(w->made[i].service, w->config->service))
+			return true;
+	return false;
+}
+
+const char *watch_left(const struct watch *w, unsigned int *at)
+{
+	while (*at < w->n_made) {
+		const struct watch_made *m = &w->made[(*at)++];
+		bool wanted = strcmp(m->service, w->config->service) != 0;
+
+		for (unsigned int i = 0; i < w->n; i++)
+			wanted |= !strcmp(m->interface, w->tunnel[i].interface);
+		if (!wanted && if_nametoindex(m->interface))
+			return m->interface;
+	}
+	return NULL;
+}
+
+void watch_note_made(struct watch *w, const char *interface, bool there)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < w->n_made; i++)
+		if (strcmp(w->made[i].interface, interface) != 0)
+			w->made[kept++] = w->made[i];
+	w->n_made = kept;
+	if (!there || kept == WATCH_MADE)
+		return;
+	snprintf(w->made[kept].interface, sizeof(w->made[kept].interface), "%s", interface);
+	snprintf(w->made[kept].service, sizeof(w->made[kept].service), "%s", w->config->service);
+	w->n_made++;
+}
+
+static void load_made(struct watch *w, json_t *j)
+{
+	const char *interface;
+	json_t *service;
+
+	w->n_made = 0;
+	json_object_foreach (j, interface, service) {
+		struct watch_made *m = &w->made[w->n_made];
+		const char *text = json_string_value(service);
+
+		if (w->n_made == WATCH_MADE || !text || strlen(text) >= sizeof(m->service) ||
+		    strlen(interface) >= sizeof(m->interface))
+			continue;
+		snprintf(m->interface, sizeof(m->interface), "%s", interface);
+		snprintf(m->service, sizeof(m->service), "%s", text);
+		w->n_made++;
+	}
+}
+
+/* What is gone is forgotten. */
+static json_t *made_to_json(const struct watch *w)
+{
+	json_t *j = json_object();
+
+	for (unsigned int i = 0; i < w->n_made; i++)
+		if (if_nametoindex(w->made[i].interface))
+			json_object_set_new(j, w->made[i].interface,
+					    json_string(w->made[i].service));
+	return j;
 }
 
 /* ---- reading ---- */
@@ -210,6 +289,7 @@ static void load_text(struct watch *w, const char *text, size_t size)
 
 	boot_id(here);
 	same = boot && !strcmp(boot, here);
+	load_made(w, same ? json_object_get(j, "interfaces") : NULL);
 	for (unsigned int i = 0; same && i < w->n; i++) {
 		const json_t *t =
 			json_object_get(json_object_get(j, "tunnels"), w->tunnel[i].conf->name);
@@ -304,8 +384,8 @@ static json_t *whole_state(const struct watch *w)
 				    json_pack("{s:o, s:o}", "members", members, "failover",
 					      failover_to_json(&wg->failover)));
 	}
-	return json_pack("{s:i, s:s, s:o, s:o}", "schema", 1, "boot", here, "tunnels", tunnels,
-			 "groups", groups);
+	return json_pack("{s:i, s:s, s:o, s:o, s:o}", "schema", 1, "boot", here, "tunnels", tunnels,
+			 "groups", groups, "interfaces", made_to_json(w));
 }
 
 static int save(struct watch *w)

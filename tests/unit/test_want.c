@@ -271,7 +271,7 @@ static void make(const char *name, const unsigned int *active, struct want *ret)
 	unsigned int i = (unsigned int)(conf_tunnel(conf, name) - conf->tunnels);
 	char why[600] = "?";
 
-	if (want_make(conf, i, g, n, active ? active : heads, NULL, ret, why, sizeof(why)))
+	if (want_make(conf, i, g, n, active ? active : heads, NULL, NULL, ret, why, sizeof(why)))
 		fail_msg("%s: %s", name, why);
 }
 
@@ -484,7 +484,7 @@ static void assert_refused(const char *text, const struct wg_device *have, int e
 	n = groups_of(conf, g);
 	memset(&w, 0x5a, sizeof(w));
 	before = w;
-	assert_int_equal(want_make(conf, 0, g, n, active, have, &w, why, sizeof(why)), err);
+	assert_int_equal(want_make(conf, 0, g, n, active, have, NULL, &w, why, sizeof(why)), err);
 	assert_memory_equal(&w, &before, sizeof(w));
 	if (!strstr(why, words))
 		fail_msg("'%s' is not in: %s", words, why);
@@ -583,16 +583,16 @@ static void a_peer_whose_name_is_lost_keeps_where_it_is(void **state)
 	strcpy(conf->tunnels[0].wireguard.peers[0].endpoint, "no..name");
 	assert_true(want_endpoint(&conf->tunnels[0].wireguard.peers[0], NULL, &e) < 0);
 	assert_memory_equal(e.ip, endpoint("192.0.2.1:9").ip, sizeof(e.ip));
-	assert_true(want_make(conf, 0, g, n, active, NULL, &w, why, sizeof(why)) < 0);
+	assert_true(want_make(conf, 0, g, n, active, NULL, NULL, &w, why, sizeof(why)) < 0);
 	assert_non_null(strstr(why, "peers[0]: endpoint no..name: "));
 	/* another peer's address does not help */
-	assert_true(want_make(conf, 0, g, n, active, &have, &w, why, sizeof(why)) < 0);
+	assert_true(want_make(conf, 0, g, n, active, &have, NULL, &w, why, sizeof(why)) < 0);
 	assert_int_equal(key_parse(ALICE, old.public_key), 0);
-	assert_int_equal(want_make(conf, 0, g, n, active, &have, &w, why, sizeof(why)), 0);
+	assert_int_equal(want_make(conf, 0, g, n, active, &have, NULL, &w, why, sizeof(why)), 0);
 	assert_int_equal(w.device.peers[0].set, WG_PSK | WG_KEEPALIVE); /* as it is */
 	want_free(&w);
 	old.endpoint.family = 0;
-	assert_true(want_make(conf, 0, g, n, active, &have, &w, why, sizeof(why)) < 0);
+	assert_true(want_make(conf, 0, g, n, active, &have, NULL, &w, why, sizeof(why)) < 0);
 }
 
 int main(void)

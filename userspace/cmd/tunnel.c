@@ -16,13 +16,13 @@
 #include "wg/burst.h"
 
 static const struct verb verbs[] = {
-	{"apply", tunnel_apply, "tunnel apply [--dry-run] [--wait 10s] [NAME...]",
+	{"apply", tunnel_apply, "tunnel apply [--dry-run] [--wait 10s] [--adopt] [NAME...]",
 	 "make the tunnels what the configuration says"},
 	{"list", tunnel_list, "tunnel list", "what the kernel and charon have"},
 	{"check", tunnel_check, "tunnel check [--fix] [--textfile PATH] [--count N] [NAME...]",
 	 "for cron and monitoring: one line, exit 0 1 2 3"},
 	{"failover", tunnel_failover,
-	 "tunnel failover [NAME [--pin] [--even-if-down] | --unpin [NAME]] [--reason TEXT]",
+	 "tunnel failover [NAME [--pin] [--even-if-down] | --unpin [NAME]]",
 	 "the routes go through this one now"},
 	{"restart", tunnel_restart, "tunnel restart NAME [--wait 10s]", "new sessions"},
 	{"down", tunnel_down, "tunnel down [--dry-run] [NAME...]",
@@ -108,6 +108,7 @@ int tunnels_open(const struct options *o, struct tunnels *t, int wrong)
 
 void tunnels_close(struct tunnels *t)
 {
+	want_hosts_free(&t->hosts);
 	watch_close(t->watch);
 	conf_errors_free(&t->errors);
 	conf_free(t->config);
@@ -144,6 +145,13 @@ int tunnels_begin(struct tunnels *t)
 
 	if (!err)
 		return EXIT_OK;
+	if (err == -EROFS || err == -ENOSPC || err == -EDQUOT || err == -EIO) {
+		if (!t->stateless)
+			say("%s: %s: what is known is not kept, and no other command kept out",
+			    t->dir, strerror(-err));
+		t->stateless = true;
+		return EXIT_OK;
+	}
 	if (err == -EAGAIN)
 		say("another command is changing the tunnels (%s/tunnels.lock)", t->dir);
 	else
@@ -151,10 +159,11 @@ int tunnels_begin(struct tunnels *t)
 	return err == -EAGAIN ? EXIT_TIMEOUT : EXIT_FAILED;
 }
 
-void tunnels_end(struct tunnels *t, bool save)
+int tunnels_end(struct tunnels *t, bool save)
 {
-	int err = watch_end(t->watch, save);
+	int err = watch_end(t->watch, save && !t->stateless);
 
 	if (err)
 		say("what was seen is not kept on disk: %s: %s", t->dir, strerror(-err));
+	return save && t->stateless ? -EIO : err;
 }

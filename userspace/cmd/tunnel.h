@@ -12,7 +12,9 @@ struct tunnels {
 	struct config *config;
 	struct conf_errors errors;
 	struct watch *watch;
-	char dir[200]; /* of the state */
+	struct want_hosts hosts;
+	char dir[200];	/* of the state */
+	bool stateless; /* its disk takes nothing: there is no lock, and nothing is kept */
 	bool chosen[CONF_MAX_TUNNELS];
 	uint64_t answered[CONF_MAX_TUNNELS]; /* what became of the probes, the first in bit 0 */
 	unsigned int probes[CONF_MAX_TUNNELS];
@@ -28,7 +30,8 @@ void tunnels_close(struct tunnels *t);
 int tunnels_choose(struct tunnels *t, char *const *names, unsigned int n, int wrong);
 /* The state on disk under its lock; EXIT_OK or an exit code after saying why not. */
 int tunnels_begin(struct tunnels *t);
-void tunnels_end(struct tunnels *t, bool save);
+/* 0, or −errno after saying that the state was not kept. */
+int tunnels_end(struct tunnels *t, bool save);
 /* Probes the chosen tunnels, all at once, at most 64 times each; takes as long as `fall` of their
  * intervals, 5 s at most, and holds no lock. Then, between begin and end, all are looked at and
  * judged. */
@@ -54,10 +57,16 @@ int tunnel_keys(const struct options *o, int argc, char **argv);
  * saying why. */
 struct apply_wish {
 	bool dry_run;
+	bool adopt;	  /* also what somebody else made */
 	bool anew;	  /* WireGuard devices are made anew, once it is known what they shall be */
 	uint64_t wait_ns; /* for handshakes */
 };
 int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, struct json_t *lines,
 		  bool *ret_any);
+/* What the names mean, before the lock is taken; EXIT_OK, or EXIT_FAILED after saying why not. */
+int tunnels_resolve(struct tunnels *t);
+/* Whether keys, names and the kernel's interfaces allow it; EXIT_OK, or EXIT_FAILED after saying
+ * why not. */
+int tunnels_can_apply(struct tunnels *t);
 /* A duration of at most ten minutes; EXIT_OK or EXIT_USAGE. */
 int tunnels_wait_option(const char *value, uint64_t *ret_ns);

@@ -112,6 +112,25 @@ static void forget_device(struct change *c)
 	c->remove = true;
 }
 
+/* Another private key in a device that nobody knows to be ours: somebody's VPN would end. */
+static int refuse_others(const struct tunnels *t, const struct change *c,
+			 const struct apply_wish *wish)
+{
+	static const uint8_t none[KEY_SIZE];
+	bool key = false;
+
+	for (size_t i = 0; i < c->peers.n; i++)
+		key |= c->peers.steps[i].kind == WG_STEP_PRIVATE_KEY;
+	if (!key || wish->adopt || c->link.kind != LINK_WIREGUARD ||
+	    !memcmp(c->have.public_key, none, KEY_SIZE) ||
+	    watch_made_by_us(t->watch, c->want.link.name))
+		return 0;
+	say("refused: %s: %s is there with another key and %zu peers, and is not known to be ours: "
+	    "all of that would be replaced; --adopt overrides",
+	    c->tunnel->name, c->want.link.name, c->have.n_peers);
+	return -EKEYREJECTED;
+}
+
 static int prepare(struct tunnels *t, struct change *c, const struct apply_wish *wish)
 {
 	struct group groups[CONF_MAX_TUNNELS];
@@ -136,17 +155,45 @@ static int prepare(struct tunnels *t, struct change *c, const struct apply_wish 
 	err = read_device(c, interface);
 	if (err)
 		return err;
-	err = want_make(t->config, c->index, groups, t->watch->n_groups, active, &c->have, &c->want,
-			why, sizeof(why));
+	err = want_make(t->config, c->index, groups, t->watch->n_groups, active, &c->have,
+			&t->hosts, &c->want, why, sizeof(why));
 	if (err) {
 		say("%s: %s", c->tunnel->name, why);
 		return err;
 	}
 	if (why[0])
 		say("%s: %s", c->tunnel->name, why);
-	if (wish->anew && c->link.kind == LINK_WIREGUARD)
-		forget_device(c);
+	err = differ(c);
+	if (!err)
+		err = refuse_others(t, c, wish);
+	if (err || !wish->anew || c->link.kind != LINK_WIREGUARD)
+		return err;
+	wg_delta_free(&c->peers);
+	link_delta_free(&c->delta);
+	c->before = 0;
+	forget_device(c);
 	return differ(c);
+}
+
+/* Every chosen tunnel, with *ret_n filled in any case; EXIT_OK, or EXIT_FAILED after saying why. */
+static int prepare_all(struct tunnels *t, struct change *c, const struct apply_wish *wish,
+		       unsigned int *ret_n)
+{
+	int err;
+
+	*ret_n = 0;
+	for (unsigned int i = 0; i < t->config->n_tunnels; i++) {
+		if (!t->chosen[i])
+			continue;
+		c[*ret_n].tunnel = &t->config->tunnels[i];
+		c[*ret_n].index = i;
+		err = prepare(t, &c[(*ret_n)++], wish);
+		if (err) {
+			say("nothing was changed");
+			return err == -EKEYREJECTED ? EXIT_REFUSED : EXIT_FAILED;
+		}
+	}
+	return EXIT_OK;
 }
 
 /* ---- telling ---- */
@@ -413,37 +460,62 @@ static void warn_of_others(const struct change *c)
 			say("%s: %s", c->tunnel->name, why);
 }
 
-static int carry_out(struct tunnels *t, struct change *c, unsigned int n,
-		     const struct apply_wish *wish, json_t *lines)
+/* How many were sent before one failed. */
+static unsigned int send_all(struct change *c, unsigned int n, bool dry_run, json_t *lines)
 {
-	uint64_t since = real_ns();
-	unsigned int silent = 0, wrong = 0;
-
 	for (unsigned int i = 0; i < n; i++) {
 		if (c[i].any)
 			print_change(&c[i], lines);
 		fflush(stdout);
-		if (!wish->dry_run && send_change(&c[i])) {
+		if (!dry_run && send_change(&c[i])) {
 			/* what this run made is gone again, and what comes behind was not begun */
 			for (unsigned int k = c[i].link.kind == LINK_NONE ? i : i + 1; k < n; k++)
 				c[k].any = false;
-			return EXIT_FAILED;
+			return i;
 		}
 	}
-	for (unsigned int g = 0; !wish->dry_run && g < t->watch->n_groups; g++)
-		if (t->watch->group[g].failover.active == FAILOVER_NONE)
-			t->watch->group[g].failover.active = 0;
-	tunnels_end(t, !wish->dry_run); /* shiftd could move no route while others are waited for */
-	for (unsigned int i = 0; i < n; i++) {
-		if (!apply_ipsec(t, &c[i], wish, lines))
-			continue;
-		wrong++;
-		if (!wish->dry_run)
-			take_back(&c[i]);
-	}
+	return n;
+}
+
+/* Those of tunnels that the configuration has no more, or under another interface. */
+static void warn_of_left(const struct watch *w)
+{
+	const char *name;
+	unsigned int at = 0;
+
+	while ((name = watch_left(w, &at)))
+		say("%s is left from an earlier configuration, with its routes: tunnel down takes "
+		    "it away with the others; alone: ip link del %s",
+		    name, name);
+}
+
+static void first_is_active(struct watch *w)
+{
+	for (unsigned int g = 0; g < w->n_groups; g++)
+		if (w->group[g].failover.active == FAILOVER_NONE)
+			w->group[g].failover.active = 0;
+}
+
+/* The lock ends with what is sent: while a peer or charon is waited for, others may switch. */
+static int carry_out(struct tunnels *t, struct change *c, unsigned int n,
+		     const struct apply_wish *wish, json_t *lines)
+{
+	uint64_t since = real_ns();
+	unsigned int silent = 0, wrong = 0, sent = send_all(c, n, wish->dry_run, lines);
+
+	for (unsigned int i = 0; i < sent && !wish->dry_run; i++)
+		watch_note_made(t->watch, c[i].want.link.name, true);
+	if (!wish->dry_run)
+		first_is_active(t->watch);
+	warn_of_left(t->watch);
+	tunnels_end(t, !wish->dry_run);
+	for (unsigned int i = 0; i < sent; i++)
+		wrong += apply_ipsec(t, &c[i], wish, lines) != 0;
 	fflush(stdout);
 	if (!wish->dry_run)
 		tunnels_follow(NULL);
+	if (sent < n)
+		return EXIT_FAILED;
 	for (unsigned int i = 0; !wish->dry_run && i < n; i++) {
 		silent += wait_for(&c[i], wish, since);
 		warn_of_others(&c[i]);
@@ -455,20 +527,10 @@ int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, json_t *line
 {
 	struct change *c = calloc(CONF_MAX_TUNNELS, sizeof(*c));
 	unsigned int n = 0;
-	int code = EXIT_OK;
+	int code = c ? prepare_all(t, c, wish, &n) : EXIT_FAILED;
 
-	if (!c)
-		return EXIT_FAILED;
-	for (unsigned int i = 0; !code && i < t->config->n_tunnels; i++) {
-		if (!t->chosen[i])
-			continue;
-		c[n].tunnel = &t->config->tunnels[i];
-		c[n].index = i;
-		if (prepare(t, &c[n++], wish))
-			code = EXIT_FAILED;
-	}
 	if (code) {
-		say("nothing was changed");
+		tunnels_end(t, false);
 		for (unsigned int i = 0; i < n; i++)
 			c[i].any = false;
 	} else {
@@ -481,18 +543,40 @@ int tunnels_apply(struct tunnels *t, const struct apply_wish *wish, json_t *line
 	return code;
 }
 
+int tunnels_resolve(struct tunnels *t)
+{
+	want_hosts_free(&t->hosts);
+	if (!want_hosts_find(t->config, t->chosen, &t->hosts))
+		return EXIT_OK;
+	say("tunnels: %s", strerror(ENOMEM));
+	return EXIT_FAILED;
+}
+
+int tunnels_can_apply(struct tunnels *t)
+{
+	const struct apply_wish wish = {.anew = true};
+	struct change *c = calloc(CONF_MAX_TUNNELS, sizeof(*c));
+	unsigned int n = 0;
+	int code = c ? prepare_all(t, c, &wish, &n) : EXIT_FAILED;
+
+	free_changes(c, n);
+	return code;
+}
+
 static int begin_and_apply(struct tunnels *t, const struct options *o,
 			   const struct apply_wish *wish)
 {
-	json_t *lines = o->json ? json_array() : NULL;
+	json_t *lines;
 	char said[1024];
 	bool any = false;
-	int code = tunnels_begin(t);
+	int code = tunnels_resolve(t);
 
+	if (!code)
+		code = tunnels_begin(t);
 	if (code)
 		return code;
+	lines = o->json ? json_array() : NULL;
 	code = tunnels_apply(t, wish, lines, &any);
-	tunnels_end(t, !wish->dry_run);
 	if (lines)
 		print_json(json_pack("{s:i, s:b, s:b, s:o, s:s?, s:i}", "schema", 1, "dry_run",
 				     wish->dry_run, "changed", any && !wish->dry_run, "steps",
@@ -514,7 +598,7 @@ int tunnels_wait_option(const char *value, uint64_t *ret)
 
 int tunnel_apply(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--dry-run", "--wait=", NULL};
+	static const char *const flags[] = {"--dry-run", "--wait=", "--adopt", NULL};
 	struct apply_wish wish = {.wait_ns = 10 * SECOND};
 	char *names[CONF_MAX_TUNNELS];
 	unsigned int n = 0;
@@ -529,6 +613,8 @@ int tunnel_apply(const struct options *o, int argc, char **argv)
 			wish.dry_run = true;
 		else if (found == 1)
 			code = tunnels_wait_option(value, &wish.wait_ns);
+		else if (found == 2)
+			wish.adopt = true;
 		else if (n < CONF_MAX_TUNNELS)
 			names[n++] = (char *)value;
 		if (code)

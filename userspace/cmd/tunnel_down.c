@@ -105,6 +105,36 @@ static int end_tunnel(struct tunnels *t, unsigned int i, struct talk *talk)
 	return err < 0 ? err : 0;
 }
 
+/* Interfaces of tunnels that the configuration has no more. */
+static int end_left(struct tunnels *t, struct talk *talk)
+{
+	const char *name;
+	char why[200];
+	struct link l;
+	int err = 0, failed;
+	unsigned int at = 0;
+
+	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
+		if (!t->chosen[i])
+			return 0;
+	while ((name = watch_left(t->watch, &at))) {
+		if (link_read(name, 0, &l))
+			continue;
+		if (l.kind == LINK_WIREGUARD || l.kind == LINK_XFRM) {
+			tell(talk, "-", "remove interface %s, left from an earlier configuration",
+			     name);
+			failed = talk->dry_run ? 0 : link_remove(name);
+			if (!failed && !talk->dry_run && l.kind == LINK_XFRM)
+				failed = fixed_down(l.if_id, why, sizeof(why));
+			if (failed)
+				say("%s: %s", name, strerror(-failed));
+			err = failed ? failed : err;
+		}
+		link_free(&l);
+	}
+	return err;
+}
+
 static void forget(struct tunnels *t)
 {
 	static const char *const files[] = {"tunnels.json", "tunnels.lock", "shiftd.lock"};
@@ -134,6 +164,8 @@ static int end_all(struct tunnels *t, struct talk *talk)
 	for (unsigned int i = 0; i < t->config->n_tunnels; i++)
 		if (t->chosen[i] && end_tunnel(t, i, talk))
 			code = EXIT_FAILED;
+	if (end_left(t, talk))
+		code = EXIT_FAILED;
 	if (!talk->dry_run)
 		tunnels_follow(NULL);
 	if (!talk->dry_run && !code)
@@ -210,13 +242,23 @@ static int restart(struct tunnels *t, unsigned int i, const struct apply_wish *w
 	struct charon *c = NULL;
 	char why[200] = "";
 	bool any = false;
+	int code;
 
 	tunnels_look(t);
+	code = tunnels_can_apply(t); /* before it is taken away */
+	if (code) {
+		tunnels_end(t, false);
+		return code;
+	}
 	if (!w->look.exists) {
 		say("%s: there is no %s yet: it is made", conf->name, w->interface);
 	} else {
 		step_aside(t, i, talk);
-		tell(talk, conf->name, "new sessions");
+		if (!conf->fixed.given)
+			tell(talk, conf->name, "new sessions");
+		else
+			say("%s: keys of a file make no sessions: what is missing is put back",
+			    conf->name);
 	}
 	if (conf->ike.given && !charon_open(conf->ike.vici, &c, why, sizeof(why)))
 		charon_terminate(c, conf->name, 5 * SECOND, why, sizeof(why));
@@ -255,13 +297,14 @@ int tunnel_restart(const struct options *o, int argc, char **argv)
 		return code;
 	code = tunnels_choose(&t, &name, 1, EXIT_USAGE);
 	if (!code)
-		tunnels_probe(&t, 3);
+		tunnels_probe(&t, 0);
+	if (!code)
+		code = tunnels_resolve(&t);
 	if (!code)
 		code = tunnels_begin(&t);
 	if (!code) {
 		code = restart(&t, (unsigned int)(conf_tunnel(t.config, name) - t.config->tunnels),
 			       &wish, &talk);
-		tunnels_end(&t, true);
 	}
 	tunnels_close(&t);
 	if (talk.lines)

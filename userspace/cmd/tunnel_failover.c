@@ -174,7 +174,7 @@ int tunnel_failover(const struct options *o, int argc, char **argv)
 		return code;
 	code = tunnels_choose(&t, &name, name ? 1 : 0, EXIT_USAGE);
 	if (!code && name && !set[1])
-		tunnels_probe(&t, 3);
+		tunnels_probe(&t, 0);
 	if (!code)
 		code = tunnels_begin(&t);
 	if (!code) {
@@ -184,7 +184,12 @@ int tunnel_failover(const struct options *o, int argc, char **argv)
 			code = go(&t, o, name, &wish);
 		if (!code && (o->json || (!name && !set[1])))
 			show(&t, o);
-		tunnels_end(&t, !code && (name || set[1]));
+		if (tunnels_end(&t, !code && (name || set[1]))) {
+			say("shiftd or the next check --fix cannot know of it, and undoes it: make "
+			    "room in %s and say it again, or stop them",
+			    t.dir);
+			code = EXIT_FAILED;
+		}
 	}
 	tunnels_close(&t);
 	return code;

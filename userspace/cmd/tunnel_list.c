@@ -251,7 +251,10 @@ static void show_others(struct tunnels *t, json_t *list)
 							"wireguard", "interface", h.links[i].name,
 							"ours", 0, "device", device_json(&d)));
 		} else {
-			printf("\n-  wireguard  %s  made by others\n", h.links[i].name);
+			printf("\n-  wireguard  %s  %s\n", h.links[i].name,
+			       watch_made_by_us(t->watch, h.links[i].name)
+				       ? "left from an earlier configuration"
+				       : "made by others");
 			print_device(&d);
 		}
 		wg_free(&d);

@@ -70,11 +70,12 @@ static const struct verb verbs[] = {
 	 "what on this host would hurt, with evidence and fix"},
 	{"tunnel", tunnels,
 	 "tunnel apply|list|check|restart|failover|down|keys [OPTIONS] [NAME...]\n"
-	 "    apply [--dry-run] [--wait 10s]       make them what the configuration says\n"
+	 "    apply [--dry-run] [--wait 10s] [--adopt]\n"
+	 "                                         make them what the configuration says\n"
 	 "    list                                 what the kernel and charon have\n"
 	 "    check [--fix] [--textfile PATH] [--count N]\n"
 	 "                                         for cron and monitoring; exit 0 1 2 3\n"
-	 "    failover [NAME [--pin] [--even-if-down] | --unpin [NAME]]\n"
+	 "    failover [NAME [--pin] [--even-if-down] | --unpin [NAME]] [--reason TEXT]\n"
 	 "                                         the routes go through this one now\n"
 	 "    restart NAME [--wait 10s]            new sessions\n"
 	 "    down [--dry-run]                     take them away\n"

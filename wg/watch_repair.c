@@ -55,6 +55,8 @@ static int ask(const struct conf_peer *p, const struct wg_endpoint *now, int loc
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (lock >= 0)
 			close(lock); /* it ends with who asks, not with the resolver */
+		/* A family that is not answered must not cost the one that is (resolv.conf(5)). */
+		setenv("RES_OPTIONS", "timeout:2 attempts:1", 0);
 		if (!want_endpoint(p, now, &found) && write(ends[1], &found, sizeof(found)) > 0)
 			_exit(0);
 		_exit(1);

@@ -134,7 +134,7 @@ static int run(struct tunnels *t, const struct options *o, const struct check *k
 	tunnels_look(t);
 	if (k->fix && !daemon)
 		for (unsigned int i = 0; i < t->watch->n; i++)
-			watch_repair(t->watch, i, loop_now(), 3 * SECOND);
+			watch_repair(t->watch, i, loop_now(), 8 * SECOND);
 	watch_switch(t->watch, k->fix && !daemon, loop_now());
 	code = tunnel_report(t, o, daemon);
 	tunnels_end(t, !daemon);

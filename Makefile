@@ -125,6 +125,8 @@ $(B)/tests/hang: $(B)/tests/e2e/hang.o
 $(B)/tests/flood: $(B)/tests/e2e/flood.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
+DRIVERS := $(addprefix $(B)/tests/,ike_drive vm_wireguard vm_xfrm)
+
 tests: all $(UNIT) $(DRIVERS) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/bpf/variant.bpf.o
 
 # What the tests of IKE and of the kernels drive our modules with.
@@ -133,8 +135,6 @@ $(B)/tests/ike_drive: $(B)/tests/e2e/ike_drive.o $(B)/tests/parts.a
 
 $(B)/tests/vm_%: $(B)/tests/vm/%_kernel.o $(B)/tests/parts.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
-
-DRIVERS := $(addprefix $(B)/tests/,ike_drive vm_wireguard vm_xfrm)
 
 # The same program compiled for another instruction set: what an upgrade looks like.
 $(B)/bpf/variant.bpf.o: bpf/shift_tc.bpf.c $(BPF_PARTS) Makefile

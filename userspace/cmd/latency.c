@@ -45,6 +45,7 @@ struct cell {
 	struct probe *probe;
 	struct window window; /* of TCP */
 	int fd;		      /* of the connection on its way, -1: none */
+	uint64_t dialled_at;
 	uint16_t seq;
 	int trouble;	   /* −errno of the last attempt; 0: none */
 	unsigned int left; /* probes to be sent */
@@ -123,6 +124,7 @@ static void on_answer(void *arg, int fd, unsigned int ready)
 static void dial(struct cell *c, uint64_t now)
 {
 	hang_up(c);
+	c->dialled_at = now;
 	c->fd = dial_begin(c->device, c->address, c->port);
 	window_sent(&c->window, ++c->seq, now);
 	if (c->fd < 0)
@@ -149,7 +151,8 @@ static void next_probe(void *arg, uint64_t now)
 		c->left--;
 	if (c->probe)
 		c->trouble = probe_send(c->probe, now);
-	else
+	else if (c->fd < 0 ||
+		 now >= c->dialled_at + TIMEOUT) /* one that is on its way is waited for */
 		dial(c, now);
 	loop_timer_set(c->all->loop, &c->timer, now + c->all->interval_ns, next_probe, c);
 }

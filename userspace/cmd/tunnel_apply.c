@@ -396,7 +396,7 @@ static void poke(const struct change *c, const struct wg_peer *p)
 }
 
 /* How many peers have made no handshake since; those that have not are named at the end. */
-static unsigned int still_silent(struct change *c, uint64_t since, bool name_them)
+static unsigned int still_silent(struct change *c, uint64_t since, bool ask, bool name_them)
 {
 	static const struct wg_peer fresh;
 	struct wg_device now = {0};
@@ -412,7 +412,8 @@ static unsigned int still_silent(struct change *c, uint64_t since, bool name_the
 			continue;
 		silent++;
 		if (!name_them) {
-			poke(c, p);
+			if (ask)
+				poke(c, p);
 			continue;
 		}
 		if (silent <= 8)
@@ -433,17 +434,18 @@ static unsigned int wait_for(struct change *c, const struct apply_wish *wish, ui
 {
 	const struct timespec nap = {.tv_nsec = 100000000};
 	uint64_t until = loop_now() + wish->wait_ns;
-	unsigned int silent;
+	unsigned int silent, turn = 0;
 
 	if (!c->tunnel->wireguard.given || !c->peers.n)
 		return 0;
-	silent = still_silent(c, since, false);
+	silent = still_silent(c, since, true, false);
 	while (silent && loop_now() < until) {
 		nanosleep(&nap, NULL);
-		silent = still_silent(c, since, false);
+		/* as often as WireGuard itself tries */
+		silent = still_silent(c, since, ++turn % 50 == 0, false);
 	}
 	if (silent)
-		still_silent(c, since, true);
+		still_silent(c, since, false, true);
 	return silent;
 }
 

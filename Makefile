@@ -39,6 +39,9 @@ TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
 DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c) $(addprefix userspace/cmd/,cmd.c complain.c) \
 	userspace/shiftd.c
+# shiftctl-dns has the verbs about records and resolvers.
+DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
+	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -46,10 +49,11 @@ objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson
+DNS_LIBS := -lldns -lcurl -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
 
-all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftd $(B)/traffic
+all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftctl-dns $(B)/shiftd $(B)/traffic
 
 # Nothing to install is the usual case and costs a few milliseconds.
 deps:
@@ -63,6 +67,9 @@ $(B)/shiftctl-apply: $(call objs,$(HEAVY)) $(B)/bpf/object.o
 
 $(B)/shiftctl-tunnel: $(call objs,$(TUNNELS) userspace/shiftctl_tunnel.c)
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+
+$(B)/shiftctl-dns: $(call objs,$(DNS) userspace/shiftctl_dns.c)
+	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
 
 $(B)/shiftd: $(call objs,$(DAEMON))
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
@@ -103,7 +110,7 @@ $(B)/bpf/object.o: userspace/plane/object.S $(B)/bpf/shift_tc.bpf.o
 
 UNIT := $(patsubst tests/unit/test_%.c,$(B)/tests/unit_%,$(wildcard tests/unit/test_*.c))
 # All of our code but the mains, for whatever a test wants of it.
-PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS) $(DAEMON)))
+PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS) $(DNS) $(DAEMON)))
 
 $(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
 	@mkdir -p $(@D)
@@ -111,7 +118,7 @@ $(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
 	ar rcs $@ $^
 
 $(B)/tests/unit_%: $(B)/tests/unit/test_%.o $(B)/tests/parts.a
-	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(HEAVY_LIBS) $(TUNNEL_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(HEAVY_LIBS) $(TUNNEL_LIBS) $(DNS_LIBS)
 
 $(B)/tests/bpf_tables: $(call objs,$(wildcard tests/bpf/*.c))
 	@mkdir -p $(@D)
@@ -211,6 +218,7 @@ install: all
 	install -D -m 755 $(B)/shiftctl $(DESTDIR)$(PREFIX)/sbin/shiftctl
 	install -D -m 755 $(B)/shiftctl-apply $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-apply
 	install -D -m 755 $(B)/shiftctl-tunnel $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-tunnel
+	install -D -m 755 $(B)/shiftctl-dns $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-dns
 	install -D -m 755 $(B)/shiftd $(DESTDIR)$(PREFIX)/sbin/shiftd
 	for unit in systemd/*; do \
 		install -D -m 644 $$unit $(DESTDIR)/etc/systemd/system/$${unit##*/} && \

@@ -27,6 +27,7 @@
 
 static int elsewhere(const struct options *o, int argc, char **argv);
 static int tunnels(const struct options *o, int argc, char **argv);
+static int dns(const struct options *o, int argc, char **argv);
 static int help(const struct options *o, int argc, char **argv);
 static int version(const struct options *o, int argc, char **argv);
 
@@ -84,6 +85,8 @@ static const struct verb verbs[] = {
 	 "WireGuard and IPsec: apply, list, check, restart, failover, down"},
 	{"latency", tunnels, "latency [--watch] [--count N] [--limit 50ms]",
 	 "round trips and loss to every backend and through every tunnel"},
+	{"dns", dns, "dns check|watch|preflight|cutover|rollback [OPTIONS]",
+	 "what resolvers say; the records, changed and changed back"},
 	{"help", help, "help [COMMAND]", "this"},
 	{"version", version, "version", "the version"},
 };
@@ -161,6 +164,13 @@ static int tunnels(const struct options *o, int argc, char **argv)
 	(void)o;
 	(void)argc;
 	return become("shiftctl-tunnel", argv[0]);
+}
+
+static int dns(const struct options *o, int argc, char **argv)
+{
+	(void)o;
+	(void)argc;
+	return become("shiftctl-dns", argv[0]);
 }
 
 /* These take a millisecond, on a host where everything may be busy: they go first. */

@@ -398,7 +398,7 @@ static void the_base_of_the_wrong_ones_is_right_and_understood(void **state)
 	assert_int_equal(c->timeouts.tcp_closing, 240000);
 	assert_true(c->dns.given);
 	assert_int_equal(c->dns.n_fresh, 2);
-	assert_string_equal(conf_address_text(&c->dns.fresh[1], text), "52.1.2.4");
+	assert_string_equal(conf_address_text(&c->dns.fresh[1].address, text), "52.1.2.4");
 	assert_int_equal(c->dns.ttl_ms, 60000);
 	assert_int_equal(c->n_stages, 3);
 	assert_int_equal(c->stages[1].weight, 1250);

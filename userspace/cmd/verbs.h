@@ -31,3 +31,6 @@ int cmd_plan(const struct options *o, int argc, char **argv);
 /* shiftctl-tunnel */
 int cmd_tunnel(const struct options *o, int argc, char **argv);
 int cmd_latency(const struct options *o, int argc, char **argv);
+
+/* shiftctl-dns */
+int cmd_dns(const struct options *o, int argc, char **argv);

@@ -162,7 +162,6 @@ static void all_unique(const struct config *c, struct conf_errors *errors)
 	one_family(c->deny, c->n_deny, "clients.deny[%u]", errors);
 	unique_addresses(c->nat, c->n_nat, "nat.addresses[%u]", errors);
 	unique_addresses(c->dns.old, c->dns.n_old, "dns.old[%u]", errors);
-	unique_addresses(c->dns.fresh, c->dns.n_fresh, "dns.new[%u]", errors);
 }
 
 /* ---- backends ---- */
@@ -272,18 +271,48 @@ static void check_nat_ports(const struct config *c, struct conf_errors *errors)
 		}
 }
 
+static void check_provider(const struct config *c, struct conf_errors *errors)
+{
+	const struct conf_provider *p = &c->dns.provider;
+
+	if (!p->kind)
+		return;
+	if (p->kind == CONF_POWERDNS && !p->endpoint[0])
+		BAD(errors, p->at, "dns.provider.powerdns.endpoint",
+		    "is missing: must be a URL such as http://127.0.0.1:8081");
+	if (!strncmp(p->endpoint, "http://", 7) && strncmp(p->endpoint, "http://127.", 11) &&
+	    strncmp(p->endpoint, "http://[::1]", 12) &&
+	    strncmp(p->endpoint, "http://localhost", 16))
+		conf_complain(errors, true, p->at, "dns.provider",
+			      "%s: the secret goes over the network unencrypted", p->endpoint);
+}
+
 static void check_dns(const struct config *c, struct conf_errors *errors)
 {
 	char key[64], text[64];
 
-	for (unsigned int i = 0; i < c->dns.n_fresh; i++)
-		for (unsigned int j = 0; j < c->dns.n_old; j++) {
-			if (!same_network(&c->dns.fresh[i], &c->dns.old[j]))
+	for (unsigned int i = 0; i < c->dns.n_fresh; i++) {
+		const struct conf_address *a = &c->dns.fresh[i].address;
+
+		for (unsigned int j = 0; j < i; j++) {
+			if (!same_network(a, &c->dns.fresh[j].address))
 				continue;
-			BAD(errors, c->dns.fresh[i].at, indexed("dns.new[%u]", i, key),
-			    "%s is in dns.old too: it cannot be both",
-			    conf_address_text(&c->dns.fresh[i], text));
+			BAD(errors, a->at, indexed("dns.new[%u]", i, key),
+			    "%s is there twice: line %u has it already", conf_address_text(a, text),
+			    c->dns.fresh[j].address.at.line);
+			break;
 		}
+		for (unsigned int j = 0; j < c->dns.n_old; j++) {
+			if (!same_network(a, &c->dns.old[j]))
+				continue;
+			BAD(errors, a->at, indexed("dns.new[%u]", i, key),
+			    "%s is in dns.old too: it cannot be both", conf_address_text(a, text));
+		}
+	}
+	if (c->dns.n_types == 2 && c->dns.types[0].aaaa == c->dns.types[1].aaaa &&
+	    !conf_errors_count(errors))
+		BAD(errors, c->dns.types[1].at, "dns.types[1]", "is there twice");
+	check_provider(c, errors);
 }
 
 static void check_stages(const struct config *c, struct conf_errors *errors)

@@ -74,6 +74,9 @@ int conf_parse(const char *name, const char *text, size_t size, struct config **
 	}
 	if (!yaml_parse(c->text, size, &root, errors)) {
 		schema_read(root, c, errors);
+		for (unsigned int i = CONF_RFC2136; i < CONF_PROVIDERS; i++)
+			if (c->dns.provider.given[i])
+				c->dns.provider.kind = i;
 		schema_across(c, errors);
 	}
 	yaml_free(root);

@@ -87,15 +87,91 @@ struct conf_timeouts {
 	uint64_t tcp_established, tcp_half_open, tcp_closing, udp, port_quarantine;
 };
 
+/* ---- DNS: what is watched and changed; dns/ does it ---- */
+
+/* The first four as in dns/engine.h. */
+enum conf_transport { CONF_UDP, CONF_TCP, CONF_TLS, CONF_HTTPS };
+
+struct conf_server { /* an authority or a resolver */
+	struct conf_at at;
+	enum conf_transport transport;
+	struct conf_address address; /* family 0: a name, of TLS and HTTPS alone */
+	uint16_t port;		     /* host order; the transport's own when none is given */
+	char host[CONF_HOST];	     /* as a name, or the address */
+	char text[CONF_TEXT];	     /* as it is written; of HTTPS the URL */
+};
+
+struct conf_dns_type {
+	struct conf_at at;
+	uint8_t aaaa; /* 0: A, 1: AAAA */
+};
+
+/* A record's address, and its share where the provider can answer by weight. */
+struct conf_record {
+	struct conf_address address;
+	uint16_t weight;
+	bool weighted; /* a weight is given */
+};
+
+enum conf_provider_kind {
+	CONF_NO_PROVIDER,
+	CONF_RFC2136,
+	CONF_ROUTE53,
+	CONF_POWERDNS,
+	CONF_CLOUDFLARE,
+	CONF_GOOGLE,
+	CONF_AZURE,
+	CONF_PROVIDERS,
+};
+
+enum conf_tsig { CONF_SHA256, CONF_SHA384, CONF_SHA512, CONF_SHA224, CONF_SHA1 };
+
+enum conf_purge { CONF_PURGE_NOTHING, CONF_PURGE_HOST, CONF_PURGE_EVERYTHING };
+
+/* Each kind has its own; the others are "" or 0. */
+struct conf_provider {
+	struct conf_at at;
+	enum conf_provider_kind kind;
+	bool given[CONF_PROVIDERS];  /* which of the kinds is there, for the reader */
+	char server[CONF_HOST];	     /* RFC 2136: an address or a name */
+	struct conf_address address; /* of it; family 0: a name */
+	uint16_t port;		     /* host order */
+	char zone[CONF_HOST]; /* RFC 2136, PowerDNS, Azure: the zone's name; Google: the managed
+				 zone's */
+	char zone_id[CONF_NAME * 2]; /* Route 53, Cloudflare */
+	char key_name[CONF_HOST];    /* TSIG */
+	enum conf_tsig algorithm;
+	char key_file[CONF_TEXT]; /* the secret: TSIG, token, API key, service account, client
+				     secret */
+	char endpoint[CONF_TEXT]; /* URL instead of the provider's own, without a final slash */
+	char login[CONF_TEXT];	  /* Azure: URL instead of login.microsoftonline.com */
+	char project[CONF_TEXT];  /* Google */
+	char subscription[CONF_NAME * 2], group[CONF_TEXT], tenant[CONF_NAME * 2],
+		client_id[CONF_NAME * 2]; /* Azure */
+	char ca_file[CONF_TEXT];
+	enum conf_purge purge; /* Cloudflare */
+	uint64_t timeout_ms;   /* of one request */
+};
+
 struct conf_dns {
 	bool given;
 	struct conf_at at;
 	char name[CONF_HOST];
+	struct conf_dns_type types[2];
+	unsigned int n_types; /* 0: both */
 	uint64_t ttl_ms;
 	struct conf_address old[CONF_MAX_DNS];
 	unsigned int n_old;
-	struct conf_address fresh[CONF_MAX_DNS]; /* `new` */
+	struct conf_record fresh[CONF_MAX_DNS]; /* `new` */
 	unsigned int n_fresh;
+	struct conf_server authorities[CONF_MAX_RESOLVERS]; /* none: found from the delegation */
+	unsigned int n_authorities;
+	struct conf_server resolvers[CONF_MAX_RESOLVERS]; /* none: the public ones */
+	unsigned int n_resolvers;
+	uint16_t samples;	 /* of each resolver in one sweep */
+	uint64_t timeout_ms;	 /* of one question */
+	char ca_file[CONF_TEXT]; /* trusted for TLS and HTTPS instead of the system's; "" */
+	struct conf_provider provider;
 };
 
 enum conf_gate_arm { CONF_ARM_UNSTATED, CONF_ARM_OLD, CONF_ARM_NEW, CONF_ARM_SUM };

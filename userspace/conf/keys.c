@@ -44,6 +44,7 @@ static const char *const unables[] = {"reset", "local", NULL};
 static const char *const record_types[] = {"A", "AAAA", NULL};
 static const char *const tsig_algorithms[] = {"hmac-sha256", "hmac-sha384", "hmac-sha512",
 					      "hmac-sha224", "hmac-sha1",   NULL};
+static const char *const purges[] = {"nothing", "host", "everything", NULL};
 static const char *const ciphers[] = {"aes128-cbc", "aes192-cbc", "aes256-cbc", NULL};
 static const char *const arms[] = {"old", "new", "sum", NULL};
 
@@ -81,6 +82,18 @@ _Static_assert(SHIFT_UNABLE_RESET == 0 && SHIFT_UNABLE_LOCAL == 1, "unables");
 #define BOUND(path)                                                                                \
 	{KEY(path), &type_bound, ROW_LIST | ROW_SOME, 0, 8, .want = "a bound or a list of them"},  \
 	{KEY(path "[]"), &type_bound}
+
+#define PROVIDER(name, key)                                                                        \
+	{KEY("dns.provider." name "." key), &type_path, ROW_REQUIRED,                              \
+	 INTO(dns.provider.key_file)},                                                             \
+	{KEY("dns.provider." name ".timeout"), &type_duration, 0, 100, 5 * MINUTE, "10s",          \
+	 INTO(dns.provider.timeout_ms)}
+
+/* `endpoint` is for a proxy, a gateway, or a server of one's own. */
+#define CLOUD(name, key)                                                                           \
+	PROVIDER(name, key),                                                                       \
+	{KEY("dns.provider." name ".endpoint"), &type_endpoint_url, INTO(dns.provider.endpoint)},  \
+	{KEY("dns.provider." name ".ca_file"), &type_path, INTO(dns.provider.ca_file)}
 
 const struct row schema_rows[] = {
 	{KEY("service"), &type_name, ROW_REQUIRED, INTO(service)},
@@ -170,8 +183,10 @@ const struct row schema_rows[] = {
 	{KEY("dns"), NULL, ROW_MAP, .at_to = IN(dns.at), .given_to = IN(dns.given),
 	 .want = "a map with name, old and new"},
 	{KEY("dns.name"), &type_host, ROW_REQUIRED, INTO(dns.name)},
-	{KEY("dns.types"), NULL, ROW_LIST, 1, 2, .want = "a list: [A], [AAAA] or [A, AAAA]"},
-	{KEY("dns.types[]"), &type_enum, .names = record_types},
+	{KEY("dns.types"), NULL, ROW_LIST, 1, 2, LIST_OF(dns.types),
+	 .count_to = IN(dns.n_types), .want = "a list: [A], [AAAA] or [A, AAAA]"},
+	{KEY("dns.types[]"), &type_enum, .names = record_types,
+	 .to = offsetof(struct conf_dns_type, aaaa), .size = sizeof(uint8_t)},
 	{KEY("dns.ttl"), &type_duration, 0, SECOND, 7 * DAY, "60s", INTO(dns.ttl_ms)},
 	{KEY("dns.old"), NULL, ROW_LIST | ROW_REQUIRED, 1, CONF_MAX_DNS, LIST_OF(dns.old),
 	 .count_to = IN(dns.n_old), .want = "a list of addresses such as [203.0.113.10]"},
@@ -181,25 +196,71 @@ const struct row schema_rows[] = {
 	{KEY("dns.new[]"), &type_address, ROW_MAP | ROW_HOST,
 	 .want = "an address such as 52.1.2.3, or {address: 52.1.2.3, weight: 40}"},
 	{KEY("dns.new[].address"), &type_address, ROW_REQUIRED | ROW_HOST | ROW_WHOLE},
-	{KEY("dns.new[].weight"), &type_integer, 0, 0, 1000},
-	{KEY("dns.authorities"), NULL, ROW_LIST, 1, CONF_MAX_RESOLVERS,
+	{KEY("dns.new[].weight"), &type_integer, 0, 0, 1000,
+	 .to = offsetof(struct conf_record, weight), .size = sizeof(uint16_t),
+	 .given_to = offsetof(struct conf_record, weighted)},
+	{KEY("dns.authorities"), NULL, ROW_LIST, 1, CONF_MAX_RESOLVERS, LIST_OF(dns.authorities),
+	 .count_to = IN(dns.n_authorities),
 	 .want = "a list of addresses such as [192.0.2.53, \"192.0.2.54:5353\"]"},
-	{KEY("dns.authorities[]"), &type_endpoint, ROW_NO_NAME,
+	{KEY("dns.authorities[]"), &type_authority, ROW_NO_NAME,
 	 .want = "an ADDRESS or ADDRESS:PORT"},
-	{KEY("dns.resolvers"), NULL, ROW_LIST, 1, CONF_MAX_RESOLVERS,
+	{KEY("dns.resolvers"), NULL, ROW_LIST, 1, CONF_MAX_RESOLVERS, LIST_OF(dns.resolvers),
+	 .count_to = IN(dns.n_resolvers),
 	 .want = "a list such as [8.8.8.8, \"tls://9.9.9.9\"]"},
 	{KEY("dns.resolvers[]"), &type_resolver},
-	{KEY("dns.provider"), NULL, ROW_MAP,
+	{KEY("dns.samples"), &type_integer, 0, 1, 16, "3", INTO(dns.samples)},
+	{KEY("dns.timeout"), &type_duration, 0, 100, 30 * SECOND, "1500ms", INTO(dns.timeout_ms)},
+	{KEY("dns.ca_file"), &type_path, INTO(dns.ca_file)},
+	{KEY("dns.provider"), NULL, ROW_MAP, .at_to = IN(dns.provider.at),
 	 .want = "a map such as {rfc2136: {server: \"192.0.2.53:53\", …}}"},
 	{KEY("dns.provider.rfc2136"), NULL, ROW_MAP | ROW_CHOICE,
+	 .given_to = IN(dns.provider.given[CONF_RFC2136]),
 	 .want = "a map with server, zone, key_name, algorithm and key_file"},
-	{KEY("dns.provider.rfc2136.server"), &type_endpoint, ROW_REQUIRED,
+	{KEY("dns.provider.rfc2136.server"), &type_server, ROW_REQUIRED | ROW_WHOLE,
 	 .want = "an address or name, with a port if it is not 53"},
-	{KEY("dns.provider.rfc2136.zone"), &type_host, ROW_REQUIRED},
-	{KEY("dns.provider.rfc2136.key_name"), &type_host, ROW_REQUIRED},
+	{KEY("dns.provider.rfc2136.zone"), &type_host, ROW_REQUIRED, INTO(dns.provider.zone)},
+	{KEY("dns.provider.rfc2136.key_name"), &type_host, ROW_REQUIRED,
+	 INTO(dns.provider.key_name)},
 	{KEY("dns.provider.rfc2136.algorithm"), &type_enum, .names = tsig_algorithms,
-	 .def = "hmac-sha256"},
-	{KEY("dns.provider.rfc2136.key_file"), &type_path, ROW_REQUIRED},
+	 .def = "hmac-sha256", INTO(dns.provider.algorithm)},
+	PROVIDER("rfc2136", "key_file"),
+	{KEY("dns.provider.route53"), NULL, ROW_MAP | ROW_CHOICE,
+	 .given_to = IN(dns.provider.given[CONF_ROUTE53]),
+	 .want = "a map with zone_id and credentials_file"},
+	{KEY("dns.provider.route53.zone_id"), &type_text, ROW_REQUIRED, INTO(dns.provider.zone_id)},
+	CLOUD("route53", "credentials_file"),
+	{KEY("dns.provider.powerdns"), NULL, ROW_MAP | ROW_CHOICE,
+	 .given_to = IN(dns.provider.given[CONF_POWERDNS]),
+	 .want = "a map with endpoint, zone and key_file"},
+	{KEY("dns.provider.powerdns.zone"), &type_host, ROW_REQUIRED, INTO(dns.provider.zone)},
+	CLOUD("powerdns", "key_file"),
+	{KEY("dns.provider.cloudflare"), NULL, ROW_MAP | ROW_CHOICE,
+	 .given_to = IN(dns.provider.given[CONF_CLOUDFLARE]),
+	 .want = "a map with zone_id and token_file"},
+	{KEY("dns.provider.cloudflare.zone_id"), &type_text, ROW_REQUIRED,
+	 INTO(dns.provider.zone_id)},
+	{KEY("dns.provider.cloudflare.purge"), &type_enum, .names = purges, .def = "nothing",
+	 INTO(dns.provider.purge)},
+	CLOUD("cloudflare", "token_file"),
+	{KEY("dns.provider.google"), NULL, ROW_MAP | ROW_CHOICE,
+	 .given_to = IN(dns.provider.given[CONF_GOOGLE]),
+	 .want = "a map with project, zone and key_file"},
+	{KEY("dns.provider.google.project"), &type_text, ROW_REQUIRED, INTO(dns.provider.project)},
+	{KEY("dns.provider.google.zone"), &type_text, ROW_REQUIRED, INTO(dns.provider.zone)},
+	CLOUD("google", "key_file"),
+	{KEY("dns.provider.azure"), NULL, ROW_MAP | ROW_CHOICE,
+	 .given_to = IN(dns.provider.given[CONF_AZURE]),
+	 .want = "a map with subscription, resource_group, zone, tenant, client_id and secret_file"},
+	{KEY("dns.provider.azure.subscription"), &type_text, ROW_REQUIRED,
+	 INTO(dns.provider.subscription)},
+	{KEY("dns.provider.azure.resource_group"), &type_text, ROW_REQUIRED,
+	 INTO(dns.provider.group)},
+	{KEY("dns.provider.azure.zone"), &type_host, ROW_REQUIRED, INTO(dns.provider.zone)},
+	{KEY("dns.provider.azure.tenant"), &type_text, ROW_REQUIRED, INTO(dns.provider.tenant)},
+	{KEY("dns.provider.azure.client_id"), &type_text, ROW_REQUIRED,
+	 INTO(dns.provider.client_id)},
+	{KEY("dns.provider.azure.login"), &type_endpoint_url, INTO(dns.provider.login)},
+	CLOUD("azure", "secret_file"),
 
 	{KEY("tunnels"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_TUNNELS, LIST_OF(tunnels),
 	 .count_to = IN(n_tunnels), .want = "a list of maps with name and wireguard or ipsec"},

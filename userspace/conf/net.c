@@ -243,39 +243,110 @@ static int read_url(const struct field *f, void *ret)
 
 const struct type type_url = {"a URL such as https://api.example/q/health", read_url};
 
-/* ---- resolvers ---- */
+static int read_endpoint_url(const struct field *f, void *ret)
+{
+	struct endpoint e;
+	const char *wrong = url_parse(f->node->text, &e);
+	size_t n = strlen(f->node->text);
+
+	if (wrong)
+		return field_must(f, "%s", wrong);
+	if (strchr(f->node->text, '?'))
+		return field_must(f, "a URL without '?': what follows it is the provider's");
+	while (n && f->node->text[n - 1] == '/')
+		n--;
+	if (n >= f->row->size)
+		return field_must(f, "a shorter URL");
+	snprintf(ret, f->row->size, "%.*s", (int)n, f->node->text);
+	return 0;
+}
+
+const struct type type_endpoint_url = {"a URL such as https://gateway.example", read_endpoint_url};
+
+/* ---- authorities, resolvers, the provider's server ---- */
+
+static const struct {
+	const char *prefix;
+	uint16_t port;
+} transports[] = {
+	[CONF_UDP] = {"udp://", 53},
+	[CONF_TCP] = {"tcp://", 53},
+	[CONF_TLS] = {"tls://", 853},
+	[CONF_HTTPS] = {"https://", 443},
+};
+
+static void keep_server(const struct field *f, enum conf_transport t, const struct endpoint *e,
+			struct conf_server *ret)
+{
+	ret->at = f->node->at;
+	ret->transport = t;
+	ret->address = e->address;
+	ret->port = e->port > 0 ? (uint16_t)e->port : transports[t].port;
+	snprintf(ret->host, sizeof(ret->host), "%s", e->host);
+	snprintf(ret->text, sizeof(ret->text), "%s", f->node->text);
+}
 
 static int read_resolver(const struct field *f, void *ret)
 {
-	static const char *const plain[] = {"udp://", "tcp://", "tls://"};
+	enum conf_transport t = CONF_UDP;
 	const char *text = f->node->text, *wrong = NULL;
-	struct endpoint e;
-	bool tls = false;
+	struct endpoint e = {.port = -1};
 
-	(void)ret;
-	if (!strncmp(text, "https://", 8)) {
-		wrong = url_parse(text, &e);
-		return wrong ? field_must(f, "%s", wrong) : 0;
-	}
-	for (size_t i = 0; i < 3; i++) {
-		if (strncmp(text, plain[i], 6))
+	if (strlen(text) >= CONF_TEXT)
+		return field_must(f, "%s", f->row->type->want);
+	for (enum conf_transport i = CONF_UDP; i <= CONF_HTTPS; i++) {
+		size_t n = strlen(transports[i].prefix);
+
+		if (strncmp(text, transports[i].prefix, n))
 			continue;
-		text += 6;
-		tls = i == 2;
+		t = i;
+		text += i == CONF_HTTPS ? 0 : n;
 		break;
 	}
-	if (strstr(text, "://"))
+	if (t == CONF_HTTPS) {
+		wrong = url_parse(text, &e);
+	} else if (strstr(text, "://")) {
 		return field_must(f, "%s", f->row->type->want);
-	if (address_parse(text, &e.address))
-		return 0;
-	wrong = endpoint_parse(text, &e);
+	} else if (address_parse(text, &e.address)) {
+		snprintf(e.host, sizeof(e.host), "%.*s", INET6_ADDRSTRLEN, text);
+	} else {
+		wrong = endpoint_parse(text, &e);
+	}
 	if (wrong)
 		return field_must(f, "%s", wrong);
 	/* A name would have to be resolved by a resolver; TLS needs one for its certificate. */
-	if (!e.address.family && !tls)
+	if (!e.address.family && t != CONF_TLS && t != CONF_HTTPS)
 		return field_must(f, "an address, not a name");
+	keep_server(f, t, &e, ret);
 	return 0;
 }
 
 const struct type type_resolver = {
 	"ADDRESS, ADDRESS:PORT, tcp://ADDRESS, tls://ADDRESS or https://HOST/PATH", read_resolver};
+
+static int read_authority(const struct field *f, void *ret)
+{
+	struct endpoint e;
+
+	if (take_endpoint(f, &e))
+		return -EINVAL;
+	keep_server(f, CONF_UDP, &e, ret);
+	return 0;
+}
+
+const struct type type_authority = {"an ADDRESS or ADDRESS:PORT", read_authority};
+
+static int read_server(const struct field *f, void *ret)
+{
+	struct conf_provider *p = &((struct config *)ret)->dns.provider;
+	struct endpoint e;
+
+	if (take_endpoint(f, &e))
+		return -EINVAL;
+	snprintf(p->server, sizeof(p->server), "%s", e.host);
+	p->address = e.address;
+	p->port = e.port > 0 ? (uint16_t)e.port : 53;
+	return 0;
+}
+
+const struct type type_server = {"an address or name, with a port if it is not 53", read_server};

@@ -78,6 +78,7 @@ static void ramp_steps(struct plan *p)
 static void dns_steps(struct plan *p)
 {
 	const struct config *c = p->c;
+	struct conf_address addresses[CONF_MAX_DNS];
 	char old[256], fresh[256], ttl[32];
 
 	if (!c->dns.given) {
@@ -88,9 +89,11 @@ static void dns_steps(struct plan *p)
 		     "shiftctl status");
 		return;
 	}
+	for (unsigned int i = 0; i < c->dns.n_fresh; i++)
+		addresses[i] = c->dns.fresh[i].address;
 	step(p, "DNS: %s from %s to %s", c->dns.name,
 	     some(c->dns.old, c->dns.n_old, old, sizeof(old)),
-	     some(c->dns.fresh, c->dns.n_fresh, fresh, sizeof(fresh)));
+	     some(addresses, c->dns.n_fresh, fresh, sizeof(fresh)));
 	step(p,
 	     "the old hosts keep forwarding until the last cache has expired (TTL %s and more) and "
 	     "nobody comes: shiftctl status",

@@ -33,7 +33,10 @@ extern const struct type type_host;	     /* char[CONF_HOST] */
 extern const struct type type_endpoint;	     /* nothing */
 extern const struct type type_peer_endpoint; /* struct conf_peer: its endpoint */
 extern const struct type type_remote;	     /* char[CONF_HOST] */
-extern const struct type type_resolver;	     /* nothing */
+extern const struct type type_resolver;	     /* struct conf_server */
+extern const struct type type_authority;     /* the same */
+extern const struct type type_server;	     /* struct config: dns.provider's server */
+extern const struct type type_endpoint_url;  /* char[row->size], without a final slash */
 extern const struct type type_url;	     /* char[CONF_HOST]: its host */
 
 /* gate.c: nothing */

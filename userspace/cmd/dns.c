@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * dns.c - `shiftctl dns …`: the table of its verbs, and what they share
+ */
+#include "userspace/cmd/dns.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "userspace/cmd/complain.h"
+#include "userspace/cmd/verbs.h"
+#include "userspace/plane/state.h"
+
+static const struct verb verbs[] = {
+	{NULL, NULL, NULL, NULL},
+};
+
+int cmd_dns(const struct options *o, int argc, char **argv)
+{
+	char list[256] = "";
+	size_t used = 0;
+
+	for (const struct verb *v = verbs; argc > 1 && v->name; v++)
+		if (!strcmp(v->name, argv[1]))
+			return v->run(o, argc - 1, argv + 1);
+	for (const struct verb *v = verbs; v->name; v++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+					 v == verbs ? "" : ", ", v->name);
+	if (argc > 1)
+		return usage_error("dns %s: there is no such command: there are %s", argv[1], list);
+	return usage_error("dns: which command? There are %s", list);
+}
+
+static void add_address(struct dns_address *list, unsigned int *n, const struct conf_address *a)
+{
+	struct dns_address *to = &list[(*n)++];
+
+	to->family = a->family;
+	memcpy(to->ip, a->ip, sizeof(to->ip));
+}
+
+static void set_wanted(const struct conf_dns *d, struct dns_wanted *w)
+{
+	w->ask_a = !d->n_types;
+	w->ask_aaaa = !d->n_types;
+	for (unsigned int i = 0; i < d->n_types; i++)
+		*(d->types[i].aaaa ? &w->ask_aaaa : &w->ask_a) = true;
+	for (unsigned int i = 0; i < d->n_old; i++)
+		add_address(w->old, &w->n_old, &d->old[i]);
+	for (unsigned int i = 0; i < d->n_fresh; i++) {
+		w->weight[i] = d->fresh[i].weight;
+		add_address(w->fresh, &w->n_fresh, &d->fresh[i].address);
+	}
+	w->ttl = (uint32_t)(d->ttl_ms / 1000);
+}
+
+int dns_open(const struct options *o, struct dns_command *ret, int wrong)
+{
+	char state[160];
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	if (conf_load(o->config, &ret->config, &ret->errors)) {
+		complain_of_file(&ret->errors);
+		dns_close(ret);
+		return wrong;
+	}
+	if (about_service(o, ret->config->service)) {
+		dns_close(ret);
+		return wrong;
+	}
+	if (!ret->config->dns.given) {
+		say("%s has no dns section", o->config);
+		dns_close(ret);
+		return wrong;
+	}
+	err = dns_name(ret->config->dns.name, ret->name);
+	if (!err)
+		err = state_dir(state, sizeof(state));
+	if (err) {
+		say("dns: %s", strerror(-err));
+		dns_close(ret);
+		return wrong == EXIT_USAGE ? EXIT_FAILED : wrong;
+	}
+	snprintf(ret->dir, sizeof(ret->dir), "%s/dns", state);
+	set_wanted(&ret->config->dns, &ret->wanted);
+	return EXIT_OK;
+}
+
+void dns_close(struct dns_command *d)
+{
+	conf_errors_free(&d->errors);
+	conf_free(d->config);
+	memset(d, 0, sizeof(*d));
+}

@@ -186,7 +186,7 @@ static int add_record(json_t *o, const char *name, uint16_t type, struct cloudfl
 		if (!strcmp(l->record[i].id, r.id))
 			return 0;
 	if (l->n == DNS_MAX_MEMBERS) {
-		snprintf(why, DNS_WHY, "%s has more than %d records of this type", name,
+		snprintf(why, DNS_WHY, "%.200s has more than %d records of this type", name,
 			 DNS_MAX_MEMBERS);
 		return -E2BIG;
 	}

@@ -8,12 +8,12 @@
  * A round is what one sweep asks of one source: each wanted type, of an authority also the SOA, of
  * a resolver every question several times, because caches behind one anycast address disagree. A
  * source whose round is not over is not asked again, so a dead one is asked no faster than it times
- * out, and no resolver is asked more often than its caller sweeps. The verdict is that of the last
- * whole round; classes and predictions use all that is kept.
+ * out, and no resolver is asked more often than its caller sweeps. The verdict is of what this
+ * process saw; classes and predictions use all that is kept, from earlier runs too.
  *
- * A source keeps DNS_MAX_SAMPLES. When they are full, what stands inside a run of the same value
- * goes first: the last old answer is what the prediction rests on, and must outlast an hour of new
- * ones.
+ * A source keeps DNS_MAX_SAMPLES. When they are full, what its neighbours make needless goes first:
+ * the last old answer is what the prediction rests on, and must outlast an hour of new ones; and
+ * where each life of a cache's entry began and ended is what tells the kind of the cache.
  *
  * Asking disturbs: a resolver that is asked after its entry has expired loads what the authority
  * gives at that moment. The control group is asked once, at the end, to score the prediction with
@@ -28,6 +28,8 @@
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +42,7 @@
 #include "userspace/conf/config.h"
 
 #define MILLION	     1000000ull
+#define SECOND	     1000000000ull
 #define POLITE	     50	 /* questions a second to one server */
 #define HURRIED	     500 /* the same of an authority that is measured */
 #define MANY_SAMPLES 100
@@ -211,6 +214,7 @@ int dns_survey_make(struct loop *l, const struct dns_survey_settings *set, struc
 	s->own->view = calloc(DNS_MAX_SOURCES, sizeof(*s->own->view));
 	s->own->view_said = calloc(DNS_MAX_SOURCES, sizeof(*s->own->view_said));
 	s->own->loop = l;
+	s->own->made = loop_now();
 	s->own->set = *set;
 	if (!set->samples)
 		s->own->set.samples = set->conf->samples ? set->conf->samples : 1;
@@ -267,17 +271,37 @@ static const struct dns_sample *beside(const struct dns_source *s, unsigned int 
 	return NULL;
 }
 
-void survey_keep(struct dns_source *s, const struct dns_sample *sample)
+/* What it holds ends at the same time, or it gives the same TTL each time. */
+static bool same_life(const struct dns_sample *a, const struct dns_sample *b)
 {
-	for (unsigned int i = 1; s->n_samples == DNS_MAX_SAMPLES && i + 1 < s->n_samples; i++) {
-		const struct dns_sample *a = beside(s, i, -1), *b = beside(s, i, 1);
+	int64_t ends = (int64_t)(b->at + b->ttl * SECOND) - (int64_t)(a->at + a->ttl * SECOND);
 
-		if (!a || !b || !same_kind(a, &s->sample[i]) || !same_kind(b, &s->sample[i]))
+	return a->ttl == b->ttl || llabs(ends) < (long long)(SECOND + SECOND / 2);
+}
+
+/* Drops the oldest that its neighbours of the same cache make needless. */
+static bool thin(struct dns_source *s, bool whole_runs)
+{
+	for (unsigned int i = 1; i + 1 < s->n_samples; i++) {
+		const struct dns_sample *is = &s->sample[i], *a = beside(s, i, -1),
+					*b = beside(s, i, 1);
+
+		if (!a || !b || !same_kind(a, is) || !same_kind(b, is))
+			continue;
+		if (!whole_runs && (!same_life(a, is) || !same_life(is, b)))
 			continue;
 		memmove(&s->sample[i], &s->sample[i + 1],
 			(s->n_samples - i - 1) * sizeof(s->sample[0]));
 		s->n_samples--;
+		return true;
 	}
+	return false;
+}
+
+void survey_keep(struct dns_source *s, const struct dns_sample *sample)
+{
+	if (s->n_samples == DNS_MAX_SAMPLES && !thin(s, false))
+		thin(s, true);
 	dns_source_add(s, sample);
 }
 
@@ -479,18 +503,29 @@ int dns_survey_sweep(struct dns_survey *s, unsigned int what)
 
 /* ---- judging ---- */
 
-void dns_survey_last_round(const struct dns_survey *s, unsigned int i, struct dns_source *ret)
+static void copy_since(const struct dns_source *from, uint64_t since, struct dns_source *ret)
 {
-	const struct survey_round *r = &s->own->round[i];
-	const struct dns_source *from = &s->source[i];
-	uint64_t since = r->open && r->before ? r->before : r->began;
 	unsigned int first = 0;
 
-	while (first < from->n_samples && (!since || from->sample[first].at < since))
+	while (first < from->n_samples && from->sample[first].at < since)
 		first++;
 	memcpy(ret, from, offsetof(struct dns_source, sample));
 	ret->n_samples = from->n_samples - first;
 	memcpy(ret->sample, from->sample + first, ret->n_samples * sizeof(ret->sample[0]));
+}
+
+void dns_survey_last_round(const struct dns_survey *s, unsigned int i, struct dns_source *ret)
+{
+	const struct survey_round *r = &s->own->round[i];
+	uint64_t since = r->open && r->before ? r->before : r->began;
+
+	copy_since(&s->source[i], since ? since : UINT64_MAX, ret);
+}
+
+/* What this process saw itself: an earlier run's answers say nothing about now. */
+static void seen_here(const struct dns_survey *s, unsigned int i, struct dns_source *ret)
+{
+	copy_since(&s->source[i], s->own->made, ret);
 }
 
 static bool newest_serial(const struct dns_survey *s, uint32_t *ret)
@@ -543,7 +578,7 @@ void dns_survey_judge(struct dns_survey *s, uint64_t now, struct dns_judged *ret
 		s->said[i].share_new = NAN;
 		s->said[i].ttl_left_s = -1;
 		dns_classify(&s->source[i], ttl, &s->cache[i]);
-		dns_survey_last_round(s, i, view);
+		seen_here(s, i, view);
 		if (!view->n_samples) {
 			snprintf(s->said[i].why, sizeof(s->said[i].why), "not asked");
 			continue;

@@ -83,7 +83,7 @@ unsigned int dns_survey_busy(const struct dns_survey *s);
 /* dns_survey_ask, and runs the loop until all are through. 0 or −errno. */
 int dns_survey_sweep(struct dns_survey *s, unsigned int what);
 
-/* Verdicts of the last round of every source, prediction and classes of all that is kept. */
+/* Verdicts of what was seen since dns_survey_make, prediction and classes of all that is kept. */
 void dns_survey_judge(struct dns_survey *s, uint64_t now, struct dns_judged *ret);
 
 /* dns_exit of what was judged last. */

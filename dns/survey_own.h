@@ -23,6 +23,7 @@ struct survey_round {
 struct dns_survey_own {
 	struct loop *loop;
 	struct dns_engine *engine;
+	uint64_t made;
 	struct dns_survey_settings set;
 	struct survey_round round[DNS_MAX_SOURCES];
 	unsigned int busy;
@@ -44,9 +45,9 @@ void survey_note(struct dns_survey *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * Keeps a sample. Of a full source goes the oldest that stands between two of the same type, cache
- * and value: so the ends of every run stay, and with them the last old answer and the first new
- * one.
+ * Keeps a sample. Of a full source goes the oldest that stands between two of the same cache, type
+ * and value which show the same life of its entry; else between two of the same value; else the
+ * oldest. So the last old answer, the first new one and each renewal stay for long.
  */
 void survey_keep(struct dns_source *s, const struct dns_sample *sample);
 

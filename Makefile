@@ -41,7 +41,7 @@ DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c)
 	userspace/shiftd.c
 # shiftctl-dns has the verbs about records and resolvers.
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
-	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c)
+	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -132,13 +132,17 @@ $(B)/tests/hang: $(B)/tests/e2e/hang.o
 $(B)/tests/flood: $(B)/tests/e2e/flood.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
-DRIVERS := $(addprefix $(B)/tests/,ike_drive vm_wireguard vm_xfrm)
+DRIVERS := $(addprefix $(B)/tests/,ike_drive dns_drive vm_wireguard vm_xfrm)
 
 tests: all $(UNIT) $(DRIVERS) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/bpf/variant.bpf.o
 
 # What the tests of IKE and of the kernels drive our modules with.
 $(B)/tests/ike_drive: $(B)/tests/e2e/ike_drive.o $(B)/tests/parts.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+
+# What the tests of the providers drive them with.
+$(B)/tests/dns_drive: $(B)/tests/e2e/dns_drive.o $(call objs,$(DNS))
+	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
 
 $(B)/tests/vm_%: $(B)/tests/vm/%_kernel.o $(B)/tests/parts.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)

@@ -46,6 +46,8 @@ struct dns_rrset {
 
 /* Name, type, TTL and members (data, weight, set_id, proxied) are the same. */
 bool dns_rrset_same(const struct dns_rrset *a, const struct dns_rrset *b);
+/* The data alone, each once: both sets are sorted. */
+bool dns_rrset_same_data(const struct dns_rrset *a, const struct dns_rrset *b);
 void dns_rrset_sort(struct dns_rrset *r);
 /* "203.0.113.10 (TTL 60)", "52.1.2.3=40 20.1.2.3=30 (TTL 60)", "nothing". Returns ret. */
 const char *dns_rrset_text(const struct dns_rrset *r, char *ret, size_t size);
@@ -96,3 +98,14 @@ extern const struct dns_provider_class dns_rfc2136, dns_route53, dns_powerdns, d
 int dns_provider_open(const struct config *c, struct dns_provider **ret, char *why);
 void dns_provider_close(struct dns_provider *p);
 const struct dns_provider_class *dns_provider_of(const struct dns_provider *p);
+/* The class's functions on it. */
+enum dns_changed dns_provider_read(struct dns_provider *p, uint16_t type, struct dns_rrset *ret,
+				   char *why);
+void dns_provider_show(struct dns_provider *p, const struct dns_rrset *old,
+		       const struct dns_rrset *fresh, FILE *to);
+enum dns_changed dns_provider_apply(struct dns_provider *p, const struct dns_rrset *old,
+				    const struct dns_rrset *fresh, char id[128],
+				    struct dns_rrset *seen, char *why);
+/* 0; -EAGAIN: not yet; −errno with `why`. 0 where the provider does not say. */
+int dns_provider_done(struct dns_provider *p, const char *id, char *why);
+int dns_provider_purge(struct dns_provider *p, char *why);

@@ -40,7 +40,9 @@ static const struct verb verbs[] = {
 	{"detach", cmd_detach, "detach [--force] [--override-lock] [--lose-state] [--reason TEXT]",
 	 "take the data plane away"},
 	{"weight", cmd_weight,
-	 "weight [N [--confirm 10m] [--reason TEXT] [--dry-run] [--force] [--after-rollback]]",
+	 "weight [N [--confirm 10m] [--reason TEXT] [--dry-run] [--force] [--after-rollback]\n"
+	 "           [--overall]]    --overall: N is the share of all clients, those that DNS already\n"
+	 "                           sends to the clouds counted, as resolvers say now",
 	 "print or set the share of new connections that goes to the clouds"},
 	{"confirm", cmd_confirm, "confirm [--force] [--reason TEXT]", "keep what a --confirm set"},
 	{"rollback", cmd_rollback, "rollback [--cut[=RATE]] [--reason TEXT]",
@@ -236,6 +238,10 @@ int main(int argc, char **argv)
 		return json_failure(&o, usage_error("which command?"));
 	if (!v)
 		return json_failure(&o, usage_error("there is no command '%s'", copy[0]));
+	for (int i = 1; v->run == cmd_weight && i < argc; i++) {
+		if (!strcmp(copy[i], "--overall"))
+			return dns(&o, argc, copy); /* asks resolvers first, then does the same */
+	}
 	if (v->run == cmd_rollback || v->run == cmd_weight || v->run == cmd_confirm)
 		be_urgent();
 	code = json_failure(&o, v->run(&o, argc, copy));

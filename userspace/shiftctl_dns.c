@@ -11,6 +11,7 @@
 
 static const struct verb verbs[] = {
 	{"dns", cmd_dns, NULL, NULL},
+	{"weight", cmd_overall, NULL, NULL},
 };
 
 int main(int argc, char **argv)

@@ -75,11 +75,12 @@ static void no_packet_is_without_a_route_in_a_failover(void **state)
 	print_message("%u look-ups during %u swaps, without a route: IPv4 %u, IPv6 %u\n", looks,
 		      SWAPS, misses[0], misses[1]);
 	assert_true(looks > 100);
-	/* A look-up that has the old route in hand at the moment when its last reference goes finds
-	 * nothing (fib_dead in net/ipv4/fib_trie.c, ip6_rt_pcpu_alloc in net/ipv6/route.c): the
-	 * kernel's, and rare. */
+	/* Taken away and made anew they would be missed by a third of the look-ups. A look-up that
+	 * has the old route in hand at the moment when its last reference goes finds nothing
+	 * (fib_dead in net/ipv4/fib_trie.c, ip6_rt_pcpu_alloc in net/ipv6/route.c): the kernel's,
+	 * and rare. */
 	for (unsigned int i = 0; i < 2; i++)
-		assert_true(misses[i] <= 2 + looks / 500);
+		assert_true(misses[i] <= 5 + looks / 100);
 	/* One route of each, and none of two next hops. */
 	assert_true(ok("ip route show proto 83 | grep -c 'dev hlink-a ' | grep -qx %u", FAILOVER));
 	assert_true(

@@ -156,7 +156,8 @@ bool takes_value(const char *argument)
 	static const char *const names[] = {
 		"--reason",  "--confirm", "--limit",	"--since",     "--backend",    "--client",
 		"--state",   "--to",	  "--rate",	"--bandwidth", "--link-speed", "--lifetime",
-		"--measure", "--wait",	  "--textfile", "--lead",      "--spacing",
+		"--measure", "--wait",	  "--textfile", "--lead",      "--spacing",    "--expect",
+		"--samples", "--until",	  "--timeout",	"--interval",  "--subnet",     "--control",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

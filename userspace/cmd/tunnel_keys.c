@@ -3,6 +3,7 @@
  * tunnel_keys.c - `tunnel keys`: new keys for a static IPsec tunnel, to be copied to its other end
  */
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,9 +68,8 @@ static int extend(const struct conf_tunnel *t, const struct wish *w, const struc
 		return EXIT_FAILED;
 	}
 	if (o->json) {
-		printf("{\"schema\":1,\"file\":\"%s\",\"added\":%u,\"send_after_s\":%llu}\n", path,
-		       w->count, (unsigned long long)after);
-		json_answered();
+		print_json(json_pack("{s:i, s:s, s:i, s:I}", "schema", 1, "file", path, "added",
+				     (int)w->count, "send_after_s", (json_int_t)after));
 		return EXIT_OK;
 	}
 	printf("%s: %u new, the first to be sent with from %s on\n", path, w->count,

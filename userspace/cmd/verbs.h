@@ -34,3 +34,4 @@ int cmd_latency(const struct options *o, int argc, char **argv);
 
 /* shiftctl-dns */
 int cmd_dns(const struct options *o, int argc, char **argv);
+int cmd_overall(const struct options *o, int argc, char **argv); /* weight N --overall */

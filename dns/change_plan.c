@@ -48,7 +48,7 @@ void dns_change_wanted(const struct conf_dns *c, const char *name, uint16_t type
 		m->weighted = r->weighted;
 		m->weight = r->weighted ? r->weight : 0;
 		if (set_ids && m->weighted)
-			snprintf(m->set_id, sizeof(m->set_id), "%s", m->data);
+			memcpy(m->set_id, m->data, sizeof(m->data));
 	}
 	dns_rrset_sort(old);
 	dns_rrset_sort(fresh);

@@ -305,6 +305,16 @@ void survey_keep(struct dns_source *s, const struct dns_sample *sample)
 	dns_source_add(s, sample);
 }
 
+void survey_thin(struct dns_source *s, unsigned int most)
+{
+	while (s->n_samples > most && (thin(s, false) || thin(s, true)))
+		;
+	if (s->n_samples <= most)
+		return;
+	memmove(s->sample, s->sample + (s->n_samples - most), most * sizeof(s->sample[0]));
+	s->n_samples = most;
+}
+
 static bool is_fresh(const struct dns_wanted *w, const struct dns_address *a, unsigned int *ret)
 {
 	for (unsigned int i = 0; i < w->n_fresh; i++) {

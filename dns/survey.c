@@ -186,6 +186,7 @@ static int make_engine(struct dns_survey *s)
 	const struct conf_dns *c = s->own->set.conf;
 	struct dns_engine_settings e = {
 		.timeout_ns = c->timeout_ms * MILLION,
+		.tries = s->own->set.tries,
 		.rate = s->own->set.samples > MANY_SAMPLES ? HURRIED : POLITE,
 		.ca_file = c->ca_file[0] ? c->ca_file : NULL,
 	};

@@ -19,7 +19,7 @@
 #
 # Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW; the three primaries take updates signed
 # with the key `shift.`, in $dns_key as BIND writes it and in $work/tsig.secret in base64 alone.
-# shellcheck shell=bash disable=SC2034 # what is set here is for the tests
+# shellcheck shell=bash disable=SC2016,SC2034 # zone files have dollars; what is set here is for the tests
 
 declare -A dns_at=(
 	[parent]=198.18.53.1 [bind]=198.18.53.11 [slow]=198.18.53.12 [knot]=198.18.53.13
@@ -39,9 +39,11 @@ DNS_TTL=6 DNS_FLOOR=9 DNS_CAP=3
 dns_secret=c2hpZnRjdGwncyBsYWIgb25seSwgbm90IGEgc2VjcmV0IQ==
 dns_key=$work/tsig.key
 dns_holder=
+dns_resolv_conf=${dns_at[default]} # of the namespace
 
 in_dns() { # COMMAND...: where the servers are
-	nsenter --net="/proc/$dns_holder/ns/net" -- "$@"
+	nsenter --net="/proc/$dns_holder/ns/net" --mount="/proc/$dns_holder/ns/mnt" \
+		--wd="$PWD" -- "$@"
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -76,14 +78,16 @@ dns_stop() { # NAME
 }
 
 dns_namespace() {
-	setpriv --pdeathsig KILL unshare --net -- sleep infinity &
+	printf 'nameserver %s\n' "${dns_resolv_conf:-192.0.2.1}" >"$work/resolv.conf"
+	setpriv --pdeathsig KILL unshare --net --mount --propagation private -- sleep infinity &
 	dns_holder=$!
 	becomes 5 sleep cat "/proc/$dns_holder/comm" || return
 	{
 		echo link set lo up
 		printf '%s\n' "${dns_at[@]}" "${!dns_odd[@]}" | sort -u |
 			sed 's,.*,addr add &/32 dev lo,'
-	} | in_dns ip -batch -
+	} | in_dns ip -batch - &&
+		in_dns mount --bind "$work/resolv.conf" /etc/resolv.conf
 }
 
 # ---- zones ----
@@ -342,10 +346,10 @@ dns_unbounds() {
 }
 
 dns_authority_of_trust() { # a CA of the lab, and the secure resolver's certificate for its address
-	local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2)
-	openssl req -x509 "${key[@]}" -keyout "$work/ca.key" -out "$work/ca.pem" -subj '/CN=lab' \
+	local options=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2)
+	openssl req -x509 "${options[@]}" -keyout "$work/ca.key" -out "$work/ca.pem" -subj '/CN=lab' \
 		-addext basicConstraints=critical,CA:TRUE 2>/dev/null &&
-		openssl req -x509 "${key[@]}" -keyout "$work/secure.key" -out "$work/secure.pem" \
+		openssl req -x509 "${options[@]}" -keyout "$work/secure.key" -out "$work/secure.pem" \
 			-CA "$work/ca.pem" -CAkey "$work/ca.key" -subj '/CN=secure' \
 			-addext "subjectAltName=IP:${dns_at[secure]},DNS:secure.test" \
 			-addext basicConstraints=critical,CA:FALSE 2>/dev/null
@@ -471,8 +475,8 @@ dns_ttl() { # SERVER NAME [TYPE]
 }
 
 dns_flip() { # ZONE old|new: by nsupdate, where shiftctl shall not do it
-	local zone=$1 address to=DNS_OLD[@]
-	[[ $2 == old ]] || to=DNS_NEW[@]
+	local zone=$1 address to="DNS_OLD[@]"
+	[[ $2 == old ]] || to="DNS_NEW[@]"
 	{
 		echo "server ${dns_at[${dns_primary[$zone]}]}"
 		echo "zone $zone"

@@ -20,6 +20,7 @@ struct cloud {
 	const char *title; /* "Cloudflare", for words */
 	const struct conf_provider *conf;
 	const char *sigv4, *user; /* as in http.h; NULL */
+	uint64_t patience_ns;	  /* how long it is repeated; 0: 60 s */
 };
 
 struct cloud_call {

@@ -27,8 +27,11 @@ struct http_request {
 	const char *ca_file;	/* trusted instead of the system's; NULL */
 	const char *sigv4;	/* "aws:amz:us-east-1:route53": signed; NULL */
 	const char *user;	/* "AKID:SECRET" for that; NULL */
-	bool public_only;	/* refuse to connect to loopback, link-local, multicast, metadata
-				   addresses */
+	bool once; /* on a connection of its own: libcurl sends a request again, unasked, when one
+		      that it had kept turns out to be dead. For what changes things; http_do always
+		    */
+	bool public_only; /* refuse to connect to loopback, link-local, multicast, metadata
+			     addresses */
 };
 
 struct http_reply {
@@ -56,10 +59,12 @@ int http_do(const struct http_request *q, struct http_reply *ret);
 void http_reply_free(struct http_reply *r);
 
 /* On a loop: `done` is called once, from the loop, unless it is cancelled; the request is copied.
- */
+ * Connections are kept and shared. From a `done` anything may be called, http_free too; only the
+ * call that is done is over already and must not be cancelled. */
 int http_make(struct loop *l, struct http **ret);
 void http_free(struct http *h); /* cancels all; NULL is fine */
 struct http_call;
+/* 0; -EINVAL: a method, header or address that is none; -ENOMEM. ret may be NULL. */
 int http_begin(struct http *h, const struct http_request *q, http_done done, void *arg,
 	       struct http_call **ret);
-void http_cancel(struct http_call *c);
+void http_cancel(struct http_call *c); /* NULL is fine */

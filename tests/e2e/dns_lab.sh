@@ -17,7 +17,7 @@
 #   secure     .34  unbound   over TLS, port 853, and HTTPS, port 443; port 53, too
 #   .41 – .59       odd servers of dns_odd.py: what each does is in dns_odd
 #
-# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW; the three primaries take updates signed
+# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW, and long.knot.test, TTL 32 s; the three primaries take updates signed
 # with the key `shift.`, in $dns_key as BIND writes it and in $work/tsig.secret in base64 alone.
 # shellcheck shell=bash disable=SC2016,SC2034 # zone files have dollars; what is set here is for the tests
 
@@ -35,7 +35,8 @@ declare -A dns_pid=() # by name
 dns_zones=(example.test knot.test powerdns.test)
 DNS_OLD=(203.0.113.10)
 DNS_NEW=(198.51.100.1 198.51.100.2 198.51.100.3)
-DNS_TTL=6 DNS_FLOOR=9 DNS_CAP=3
+DNS_TTL=6 DNS_LONG=32 DNS_FLOOR=9 DNS_CAP=3
+DNS_PATIENCE=15 # s, until a server answers
 dns_secret=c2hpZnRjdGwncyBsYWIgb25seSwgbm90IGEgc2VjcmV0IQ==
 dns_key=$work/tsig.key
 dns_holder=
@@ -105,6 +106,8 @@ dns_zone_text() { # ZONE: as a zone file
 		printf '@ NS ns2\nns2 A %s\n@ NS ns3\nns3 A %s\n' "${dns_at[slow]}" "${dns_at[lame]}"
 		printf 'ns1 AAAA 2001:db8:53::11\n'
 	fi
+	# long enough for a cache that renews in the last tenth to be seen doing so
+	[[ $zone != knot.test ]] || printf 'long %d A %s\n' "$DNS_LONG" "${DNS_OLD[0]}"
 	for address in "${DNS_OLD[@]}"; do printf 'api %d A %s\n' "$DNS_TTL" "$address"; done
 }
 
@@ -448,15 +451,15 @@ dns_lab_up() { # all of it, in less than 5 s
 	dns_dnsdist
 	for zone in "${dns_zones[@]}"; do
 		server=${dns_primary[$zone]}
-		becomes 8 NOERROR dns_answers "${dns_at[$server]}" "$zone" || dns_no_lab "$server"
+		becomes "$DNS_PATIENCE" NOERROR dns_answers "${dns_at[$server]}" "$zone" || dns_no_lab "$server"
 	done
-	becomes 8 NOERROR dns_answers "${dns_at[slow]}" example.test || dns_no_lab slow
+	becomes "$DNS_PATIENCE" NOERROR dns_answers "${dns_at[slow]}" example.test || dns_no_lab slow
 	# the parent's zone is what they are asked for, so that no watched record enters a cache
 	for server in parent default floor cap stale prefetch original dnsmasq kresd pool1 pool2 pool3 \
 		pool secure; do
-		becomes 8 NOERROR dns_answers "${dns_at[$server]}" test. || dns_no_lab "$server"
+		becomes "$DNS_PATIENCE" NOERROR dns_answers "${dns_at[$server]}" test. || dns_no_lab "$server"
 	done
-	becomes 8 REFUSED dns_answers "${dns_at[lame]}" example.test || dns_no_lab odd
+	becomes "$DNS_PATIENCE" REFUSED dns_answers "${dns_at[lame]}" example.test || dns_no_lab odd
 	dns_took=$(awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
 	ok "the lab of ${#dns_pid[@]} servers stands ($dns_took s)"
 }
@@ -484,4 +487,25 @@ dns_flip() { # ZONE old|new: by nsupdate, where shiftctl shall not do it
 		for address in "${!to}"; do echo "update add api.$zone. $DNS_TTL A $address"; done
 		echo send
 	} | in_dns nsupdate -k "$dns_key"
+}
+
+dns_config() { # FILE, then lines of the section `dns` on stdin
+	{
+		cat <<-END
+			service: api
+			role: leader
+			listen: [203.0.113.10:80/tcp]
+			interfaces: [lo]
+			nat: {addresses: [203.0.113.10], ports: 20000-59999}
+			backends:
+			  - {name: aws, target: "198.51.100.1:80", client_address: hidden}
+			dns:
+		END
+		sed 's/^/  /'
+	} >"$1"
+}
+
+joined() { # WORDS...: as a list of YAML
+	local IFS=,
+	echo "[$*]"
 }

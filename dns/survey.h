@@ -35,6 +35,7 @@ struct dns_survey_settings {
 	uint8_t subnet_family, subnet_bits; /* client subnet; family 0: none */
 	uint32_t subnet[4];
 	bool only_authorities;	 /* no resolvers */
+	unsigned int tries;	 /* of a question; 0: the engine's */
 	const char *resolv_conf; /* NULL: /etc/resolv.conf */
 };
 
@@ -83,8 +84,13 @@ unsigned int dns_survey_busy(const struct dns_survey *s);
 /* dns_survey_ask, and runs the loop until all are through. 0 or −errno. */
 int dns_survey_sweep(struct dns_survey *s, unsigned int what);
 
-/* Verdicts of the last round of every source, prediction and classes of all that is kept. */
+/* Verdicts of what was seen since dns_survey_make, prediction and classes of all that is kept. */
 void dns_survey_judge(struct dns_survey *s, uint64_t now, struct dns_judged *ret);
+
+/* dns_exit of what was judged last. */
+int dns_survey_exit(const struct dns_survey *s, const struct dns_judged *j, bool expect_new);
+/* false: of the control group, and held back so far. */
+bool dns_survey_asked(const struct dns_survey *s, unsigned int source);
 
 /* The samples of a source's last round alone; an empty one when it was never asked. */
 void dns_survey_last_round(const struct dns_survey *s, unsigned int source, struct dns_source *ret);
@@ -94,7 +100,8 @@ void dns_survey_last_round(const struct dns_survey *s, unsigned int source, stru
 const struct dns_address *dns_survey_first(const struct dns_survey *s, unsigned int source,
 					   bool *ret_new);
 
-/* p of the χ² test of the weights (dns/share.h); NAN: no weights, or too few answers. */
+/* p of the χ² test of the weights (dns/share.h), the families apart and the lesser of the two, made
+ * up for there being two; NAN: no weights, or too few answers. */
 double dns_survey_weights(const struct dns_survey *s, uint64_t *ret_answers);
 
 /* A configured server as the engine has it. */

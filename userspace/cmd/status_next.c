@@ -151,8 +151,8 @@ static void next_step(const struct status_view *v, char *ret, size_t size)
 		snprintf(ret, size, "shiftctl commit, once the new side may hold the true data");
 	else
 		snprintf(ret, size,
-			 "point DNS at the new addresses; this host goes on forwarding "
-			 "whoever still comes");
+			 "shiftctl dns preflight, then dns cutover: point DNS at the new "
+			 "addresses; this host goes on forwarding whoever still comes");
 }
 
 void status_next(const struct status_view *v, char *ret, size_t size)

@@ -31,10 +31,9 @@ struct dns_watching {
 	enum dns_ended ended;
 	/* The first prediction after the authorities had changed; 0: there was none. */
 	uint64_t predicted, predicted_early, predicted_late;
-	unsigned int held;  /* sources of the control group */
-	bool control_asked; /* it was, once */
-	unsigned int control_new,
-		control_n; /* then: those with the new value, of those that answered */
+	unsigned int held;		      /* sources of the control group */
+	bool control_asked;		      /* it was, once */
+	unsigned int control_good, control_n; /* then: as wanted, of those that answered */
 	/* Of the lines. */
 	bool told;
 	enum dns_state state_told;

@@ -27,7 +27,6 @@
  */
 #include "dns/cloudflare.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -37,6 +36,7 @@
 #include <time.h>
 
 #include "dns/cloud.h"
+#include "dns/value.h"
 #include "userspace/conf/config.h"
 
 #define OWN	  "https://api.cloudflare.com/client/v4"
@@ -138,24 +138,6 @@ static enum asked ask(struct cloudflare *cf, const struct cloud_call *call, json
 
 /* ---- reading ---- */
 
-/* As dns_member has it; false: too long, or none of that type. */
-static bool canonical(uint16_t type, const char *content, char *ret, size_t size)
-{
-	unsigned char address[16];
-	char name[DNS_NAME];
-	int family = type == DNS_AAAA ? AF_INET6 : AF_INET;
-
-	if (type == DNS_A || type == DNS_AAAA)
-		return inet_pton(family, content, address) == 1 &&
-		       inet_ntop(family, address, ret, (socklen_t)size);
-	if (type == DNS_CNAME || type == DNS_NS) {
-		if (dns_name(content, name))
-			return false;
-		content = name;
-	}
-	return (size_t)snprintf(ret, size, "%s", content) < size;
-}
-
 static int add_record(json_t *o, const char *name, uint16_t type, struct cloudflare_listing *l,
 		      char *why)
 {
@@ -175,7 +157,7 @@ static int add_record(json_t *o, const char *name, uint16_t type, struct cloudfl
 	if (strcasecmp(owner, name) != 0 || strcmp(kind, dns_type_text(type, type_text)) != 0)
 		return 0;
 	if ((size_t)snprintf(r.id, sizeof(r.id), "%s", id) >= sizeof(r.id) ||
-	    !canonical(type, content, r.data, sizeof(r.data))) {
+	    dns_value_canonical(type, content, r.data, sizeof(r.data))) {
 		snprintf(why, DNS_WHY, "Cloudflare: a record that cannot be kept: %.200s", content);
 		return -EBADMSG;
 	}
@@ -379,9 +361,9 @@ static enum dns_changed cloudflare_apply(void *x, const struct dns_rrset *old,
 
 static void show_request(const char *method, const char *url, const char *body, FILE *to)
 {
-	fprintf(to, "%s %s\n%s\n%s\n", method, url, shown_secret, accept_json);
-	if (body)
-		fprintf(to, "%s\n\n%s\n", content_type, body);
+	const char *const headers[] = {accept_json, body ? content_type : NULL, NULL};
+
+	dns_value_show_as(to, method, url, shown_secret, headers, body);
 	fputc('\n', to);
 }
 

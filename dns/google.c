@@ -294,7 +294,8 @@ static int post(struct google *g, const struct dns_rrset *old, const struct dns_
 		return changed_of(out);
 	}
 	google_words(g->cloud.conf, &r, words);
-	if (r.status != 409 && r.status != 412) {
+	/* 404: of the zone, or of the set that is to be deleted. */
+	if (r.status != 404 && r.status != 409 && r.status != 412) {
 		http_reply_free(&r);
 		snprintf(why, DNS_WHY, "%s", words);
 		return DNS_REJECTED;

@@ -308,6 +308,20 @@ static bool lost(const struct dns_source *s, uint16_t type, const struct dns_sam
 	return n && (n == all || n >= LOST);
 }
 
+/* Answers that came and were not for our questions: a forger's, or a broken box's on the way. */
+static void name_forged(const struct dns_source *s, struct dns_said *r)
+{
+	unsigned int n = 0;
+	size_t used = strlen(r->why);
+
+	for (unsigned int i = 0; i < s->n_samples; i++)
+		n += s->sample[i].rejected;
+	if (n)
+		words(r->why + used, sizeof(r->why) - used,
+		      "%s%u answer%s that came %s not for this question: forged?", used ? "; " : "",
+		      n, n == 1 ? "" : "s", n == 1 ? "was" : "were");
+}
+
 /* Neither answered: from here, or at all? */
 static void unreachable(struct judging *j, const struct dns_sample *p)
 {
@@ -390,6 +404,7 @@ void dns_judge(const struct dns_source *s, const struct dns_wanted *w, uint64_t 
 	ret->samples = j.answers;
 	if (!j.answers) {
 		unreachable(&j, gone);
+		name_forged(s, ret);
 		return;
 	}
 	ret->caches += places(s, &j);
@@ -412,6 +427,7 @@ void dns_judge(const struct dns_source *s, const struct dns_wanted *w, uint64_t 
 		words(ret->why, sizeof(ret->why), "%s",
 		      ret->caches > 1 ? "its caches disagree" : "its answers disagree");
 	}
+	name_forged(s, ret);
 }
 
 /* Does what it said tell of old and new? */

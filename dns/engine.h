@@ -6,7 +6,8 @@
  *   dns_engine_make(loop, &settings, &e);
  *   dns_ask(e, &target, &question, on_result, x);
  *
- * Every question has a connected socket, a port and an ID of its own; an answer from another
+ * Every question has a connected socket, a port and an ID of its own (unless `share` says that a
+ * few may have the same socket); an answer from another
  * address or port never arrives, one with another ID or question is counted and waited past. UDP
  * that is truncated is asked again over TCP. Targets are asked no faster than their rate allows,
  * retried with back-off, and one that is slow or dead delays no other. RFC 5452 (resilience against
@@ -33,11 +34,14 @@ struct dns_target {
 };
 
 struct dns_engine_settings {
-	uint64_t timeout_ns; /* of one try; 0: 1.5 s; doubles with each UDP try */
+	uint64_t timeout_ns; /* of one try; 0: 1.5 s; doubles with each UDP try; TLS and HTTPS have
+			      * twice as long, for their handshakes */
 	unsigned int tries;  /* of UDP; 0: 3 */
 	unsigned int rate;   /* questions per second and target, with a burst of the same; 0: 50 */
 	unsigned int in_flight; /* sockets at most; 0: 1000; others wait their turn */
-	const char *ca_file;	/* trusted for TLS and HTTPS instead of the system's; NULL */
+	unsigned int share; /* UDP questions to one target that may be on their way from one socket,
+			     * each with its own random ID, for throughput; at most 64; 0: 1 */
+	const char *ca_file; /* trusted for TLS and HTTPS instead of the system's; NULL */
 };
 
 enum dns_outcome {

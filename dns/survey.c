@@ -186,6 +186,7 @@ static int make_engine(struct dns_survey *s)
 	const struct conf_dns *c = s->own->set.conf;
 	struct dns_engine_settings e = {
 		.timeout_ns = c->timeout_ms * MILLION,
+		.tries = s->own->set.tries,
 		.rate = s->own->set.samples > MANY_SAMPLES ? HURRIED : POLITE,
 		.ca_file = c->ca_file[0] ? c->ca_file : NULL,
 	};
@@ -303,6 +304,16 @@ void survey_keep(struct dns_source *s, const struct dns_sample *sample)
 	if (s->n_samples == DNS_MAX_SAMPLES && !thin(s, false))
 		thin(s, true);
 	dns_source_add(s, sample);
+}
+
+void survey_thin(struct dns_source *s, unsigned int most)
+{
+	while (s->n_samples > most && (thin(s, false) || thin(s, true)))
+		;
+	if (s->n_samples <= most)
+		return;
+	memmove(s->sample, s->sample + (s->n_samples - most), most * sizeof(s->sample[0]));
+	s->n_samples = most;
 }
 
 static bool is_fresh(const struct dns_wanted *w, const struct dns_address *a, unsigned int *ret)

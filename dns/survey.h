@@ -35,6 +35,7 @@ struct dns_survey_settings {
 	uint8_t subnet_family, subnet_bits; /* client subnet; family 0: none */
 	uint32_t subnet[4];
 	bool only_authorities;	 /* no resolvers */
+	unsigned int tries;	 /* of a question; 0: the engine's */
 	const char *resolv_conf; /* NULL: /etc/resolv.conf */
 };
 

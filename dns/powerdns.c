@@ -22,7 +22,6 @@
  */
 #include "dns/change.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -31,6 +30,7 @@
 #include <time.h>
 
 #include "dns/cloud.h"
+#include "dns/value.h"
 #include "userspace/conf/config.h"
 
 #define MAX_DISABLED 64
@@ -110,24 +110,6 @@ static enum asked ask(struct powerdns *pd, const struct cloud_call *call, json_t
 
 /* ---- reading ---- */
 
-/* As dns_member has it; false: too long, or none of that type. */
-static bool canonical(uint16_t type, const char *content, char *ret, size_t size)
-{
-	unsigned char address[16];
-	char name[DNS_NAME];
-	int family = type == DNS_AAAA ? AF_INET6 : AF_INET;
-
-	if (type == DNS_A || type == DNS_AAAA)
-		return inet_pton(family, content, address) == 1 &&
-		       inet_ntop(family, address, ret, (socklen_t)size);
-	if (type == DNS_CNAME || type == DNS_NS) {
-		if (dns_name(content, name))
-			return false;
-		content = name;
-	}
-	return (size_t)snprintf(ret, size, "%s", content) < size;
-}
-
 static int add_record(json_t *o, struct rrset *r, char *why)
 {
 	const char *content = json_string_value(json_object_get(o, "content"));
@@ -144,8 +126,8 @@ static int add_record(json_t *o, struct rrset *r, char *why)
 	}
 	if (off ? (size_t)snprintf(r->disabled[*n], sizeof(r->disabled[*n]), "%s", content) >=
 			    sizeof(r->disabled[*n])
-		: !canonical(r->set.type, content, r->set.member[*n].data,
-			     sizeof(r->set.member[*n].data))) {
+		: dns_value_canonical(r->set.type, content, r->set.member[*n].data,
+				      sizeof(r->set.member[*n].data))) {
 		snprintf(why, DNS_WHY, "PowerDNS: a record that cannot be kept: %.200s", content);
 		return -EBADMSG;
 	}
@@ -270,7 +252,7 @@ static char *patch_of(const struct rrset *now, const struct dns_rrset *fresh)
 	for (unsigned int i = 0; i < now->n_disabled; i++) {
 		bool wanted = false;
 
-		if (canonical(fresh->type, now->disabled[i], data, sizeof(data)))
+		if (!dns_value_canonical(fresh->type, now->disabled[i], data, sizeof(data)))
 			for (unsigned int j = 0; j < fresh->n; j++)
 				wanted |= !strcmp(data, fresh->member[j].data);
 		if (!wanted)
@@ -405,9 +387,9 @@ static enum dns_changed powerdns_apply(void *x, const struct dns_rrset *old,
 
 static void show_request(const char *method, const char *url, const char *body, FILE *to)
 {
-	fprintf(to, "%s %s\n%s\n%s\n", method, url, shown_secret, accept_json);
-	if (body)
-		fprintf(to, "%s\n\n%s\n", content_type, body);
+	const char *const headers[] = {accept_json, body ? content_type : NULL, NULL};
+
+	dns_value_show_as(to, method, url, shown_secret, headers, body);
 	fputc('\n', to);
 }
 

@@ -281,8 +281,10 @@ static bool counts(const struct judging *j, unsigned int i, bool *ret_other)
 	if (p->place || same_later || p->value == newest->value)
 		return false;
 	/* No NSID, and a value that the latest does not have: of the same sweep, or between two
-	 * that are alike while its cache must still have it. */
-	*ret_other = newest->at - p->at <= SWEEP ||
+	 * that are alike while its cache must still have it. What ended in between is no other
+	 * cache's: the one cache has asked anew. */
+	*ret_other = (newest->at - p->at <= SWEEP &&
+		      (s->kind == DNS_AUTHORITY || p->at + p->ttl * S + S / 2 > newest->at)) ||
 		     (s->kind == DNS_RESOLVER && between && p->at + p->ttl * S > j->now + S);
 	return *ret_other;
 }

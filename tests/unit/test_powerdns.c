@@ -222,7 +222,10 @@ static void what_is_there_after_the_change_decides(void **state)
 		 DNS_DENIED,
 		 "192.0.2.1 (TTL 60)",
 		 3},
-		{{{200, before}, {200, "[]"}, {204, ""}, {404, "Not Found"}}, DNS_UNCERTAIN, "", 4},
+		{{{200, before}, {200, "[]"}, {204, ""}, {404, "Not Found"}},
+		 DNS_UNCERTAIN,
+		 "192.0.2.1 (TTL 60)",
+		 4},
 	};
 
 	(void)state;

@@ -1,5 +1,5 @@
 # cloud.sh - a double of tests/cloud and the provider's driver; sourced after lib.sh
-# shellcheck shell=bash disable=SC2034 # what is set here is for the tests
+# shellcheck shell=bash disable=SC2034,SC2154 # what is set here is for the tests, or is of lib.sh
 
 drive=$here/build/tests/dns_drive
 double=$work/double # its folder

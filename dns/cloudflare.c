@@ -126,7 +126,10 @@ static enum asked ask(struct cloudflare *cf, const struct cloud_call *call, json
 			asked = ASKED_DONE;
 			break;
 		}
-		asked = about_token(envelope) ? ASKED_DENIED : ASKED_REFUSED;
+		/* A success that says nothing may be one. */
+		asked = about_token(envelope)				       ? ASKED_DENIED
+			: reply.status / 100 == 2 && !json_is_object(envelope) ? ASKED_LOST
+									       : ASKED_REFUSED;
 		refusal(&reply, envelope, why);
 	}
 	if (ret && asked == ASKED_DONE)
@@ -219,6 +222,10 @@ static enum dns_changed list(struct cloudflare *cf, const char *name, uint16_t t
 		asked = ask(cf, &call, &envelope, why);
 		if (asked != ASKED_DONE)
 			return ended[asked];
+		if (!json_is_array(json_object_get(envelope, "result"))) {
+			snprintf(why, DNS_WHY, "Cloudflare: the answer is no list");
+			err = -EBADMSG;
+		}
 		json_array_foreach (json_object_get(envelope, "result"), i, o)
 			if (!err)
 				err = add_record(o, plain, type, ret, why);

@@ -85,6 +85,7 @@ static int prepare(struct check *k, char why[256])
 	k->set.wanted = &k->d.wanted;
 	k->set.name = k->d.name;
 	k->set.tries = TRIES;
+	k->set.back = !k->expect_new;
 	if (!err)
 		err = dns_survey_make(k->loop, &k->set, &k->s);
 	if (!err)

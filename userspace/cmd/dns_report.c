@@ -94,7 +94,7 @@ static void tell_time(const struct dns_report *r, FILE *to)
 {
 	double low, high, eta = dns_report_eta(r, &low, &high);
 
-	if (!r->expect_new || r->j->state == DNS_STATE_NEW)
+	if (r->j->state == (r->expect_new ? DNS_STATE_NEW : DNS_STATE_OLD))
 		return;
 	if (isnan(eta) && r->s->prediction.why[0])
 		fprintf(to, "; no end in sight: %s", r->s->prediction.why);

@@ -218,10 +218,24 @@ static void push(ldns_pkt *p, ldns_pkt_section section, const char *text)
 	assert_true(ldns_pkt_push_rr(p, section, rr));
 }
 
+static ldns_pkt *answer_about(const char *name)
+{
+	ldns_pkt *p = ldns_pkt_new();
+	ldns_rr *rr = ldns_rr_new();
+
+	ldns_rr_set_owner(rr, ldns_dname_new_frm_str(name));
+	ldns_rr_set_type(rr, LDNS_RR_TYPE_NS);
+	ldns_rr_set_class(rr, LDNS_RR_CLASS_IN);
+	ldns_rr_set_question(rr, true);
+	assert_true(ldns_pkt_push_rr(p, LDNS_SECTION_QUESTION, rr));
+	ldns_pkt_set_qr(p, true);
+	return p;
+}
+
 static void a_delegation_and_the_zones_own_records_become_sources(void **state)
 {
 	struct survey_set *set = calloc(1, sizeof(*set));
-	ldns_pkt *p = ldns_pkt_new();
+	ldns_pkt *p = answer_about("example.test.");
 	struct dns_address own = address("192.0.2.1");
 	struct rig r;
 	uint8_t *wire;
@@ -243,7 +257,7 @@ static void a_delegation_and_the_zones_own_records_become_sources(void **state)
 			 2);
 	free(wire);
 	ldns_pkt_free(p);
-	p = ldns_pkt_new();
+	p = answer_about("example.test.");
 	push(p, LDNS_SECTION_ANSWER, "example.test. 60 IN NS ns1.example.test.");
 	push(p, LDNS_SECTION_ANSWER, "example.test. 60 IN NS ns3.example.test.");
 	ldns_pkt_set_qr(p, true);

@@ -88,7 +88,8 @@ void dns_watch_remember(struct dns_watching *w)
 		w->predicted_late = p->late;
 	}
 	for (unsigned int i = 0; i < w->s->n; i++) {
-		if (p->known && holds_old(&w->s->source[i], back) && w->s->cache[i].expires)
+		/* Before the flip is seen, too: one that ends just then is new when it is. */
+		if (holds_old(&w->s->source[i], back) && w->s->cache[i].expires)
 			w->of[i].expires = w->s->cache[i].expires;
 		if (!p->known && loaded_by_us(&w->s->source[i], w->d->wanted.ttl, back))
 			w->of[i].loaded++;

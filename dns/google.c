@@ -37,7 +37,8 @@
 
 #define OWN_ENDPOINT "https://dns.googleapis.com"
 #define MAX_PAGES    50
-#define MS	     1000000L
+#define MS	     1000000
+#define PATIENCE_MS  60000
 
 struct google {
 	struct cloud cloud;
@@ -65,6 +66,7 @@ static enum cloud_outcome call_google(struct google *g, const char *method, cons
 {
 	struct cloud_call call = {
 		.method = method, .url = url, .headers = headers, .body = body, .reads = !body};
+	uint64_t patience_ms = g->cloud.patience_ns ? g->cloud.patience_ns / MS : PATIENCE_MS;
 	uint64_t waited = 0;
 	enum cloud_outcome out;
 
@@ -74,7 +76,7 @@ static enum cloud_outcome call_google(struct google *g, const char *method, cons
 			break;
 		google_words(g->cloud.conf, ret, why);
 		out = CLOUD_UNREACHED;
-		if (waited + ms > g->cloud.conf->timeout_ms)
+		if (waited + ms > patience_ms)
 			break;
 		http_reply_free(ret);
 		nap(ms);
@@ -294,7 +296,8 @@ static int post(struct google *g, const struct dns_rrset *old, const struct dns_
 		return changed_of(out);
 	}
 	google_words(g->cloud.conf, &r, words);
-	if (r.status != 409 && r.status != 412) {
+	/* 404: of the zone, or of the set that is to be deleted. */
+	if (r.status != 404 && r.status != 409 && r.status != 412) {
 		http_reply_free(&r);
 		snprintf(why, DNS_WHY, "%s", words);
 		return DNS_REJECTED;

@@ -9,7 +9,8 @@
 //
 //   POST /_test/faults  [{"on": "change", "kind": "status", "status": 503, "times": 2}, …]   replaces all
 //                   kind: status (headers, body), lost (the connection is closed instead of
-//                   the answer; after: true - when the change has been made), slow (ms)
+//                   the answer; after: true - when the change has been made), slow (ms), expire
+//                   (all tokens end just before), blind (lost, and every later reading is 500)
 //   POST /_test/expire  every token that was given out ends now
 //   POST /_test/seed    what shall be there (each double's own)        GET /_test/state   what is there
 //   GET  /_test/log     [{"on", "method", "url", "status", "body"}]    DELETE /_test/log
@@ -128,10 +129,13 @@ export async function serve({route, control, tokens}) {
 		}
 		const body = await body_of(request);
 		const found = route(request, url, fault_for);
+		if (fault_for(found.on, ['expire'])) tokens.expire();
 		const slow = fault_for(found.on, ['slow']);
 		if (slow) await new Promise((done) => setTimeout(done, slow.ms));
 		const early = fault_for(found.on, ['status']);
-		const lost = early ? undefined : fault_for(found.on, ['lost']);
+		const lost = early ? undefined : fault_for(found.on, ['lost', 'blind']);
+		if (lost?.kind === 'blind')
+			faults.push({on: 'read', kind: 'status', status: 500, times: Infinity});
 		const entry = {on: found.on, method: request.method, url: request.url,
 			body: found.on === 'token' ? '***' : body};
 		log.push(entry);

@@ -109,3 +109,34 @@ enum dns_changed dns_provider_apply(struct dns_provider *p, const struct dns_rrs
 /* 0; -EAGAIN: not yet; −errno with `why`. 0 where the provider does not say. */
 int dns_provider_done(struct dns_provider *p, const char *id, char *why);
 int dns_provider_purge(struct dns_provider *p, char *why);
+
+/* ---- what is to be done (change_plan.c, pure) ---- */
+
+struct conf_dns;
+
+/*
+ * What the configuration says of one type: *old without a meaning in its TTL, *fresh with dns.ttl.
+ * `set_ids`: weighted members get one each, their address (Route 53). Both may be empty.
+ */
+void dns_change_wanted(const struct conf_dns *c, const char *name, uint16_t type, bool set_ids,
+		       struct dns_rrset *old, struct dns_rrset *fresh);
+
+enum dns_todo {
+	DNS_TODO_NONE,	/* neither the old nor the new set has records of this type */
+	DNS_TODO_THERE, /* what shall be there is there */
+	DNS_TODO_APPLY,
+	DNS_TODO_OTHER, /* neither the one nor the other is there: hands off */
+};
+
+/*
+ * The flip: `there` must have the data of `old`, whatever its TTL, weights and ids. *fresh takes
+ * over from it what is not the configuration's to say (proxied, and then the TTL).
+ */
+enum dns_todo dns_plan_flip(const struct dns_rrset *there, const struct dns_rrset *old,
+			    struct dns_rrset *fresh);
+/*
+ * The way back to `old`, as a snapshot has it: `there` must have the data of `fresh`.
+ * *ret_differs: the old data is there, with another TTL or weights.
+ */
+enum dns_todo dns_plan_back(const struct dns_rrset *there, const struct dns_rrset *old,
+			    const struct dns_rrset *fresh, bool *ret_differs);

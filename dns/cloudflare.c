@@ -27,7 +27,6 @@
  */
 #include "dns/cloudflare.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -37,6 +36,7 @@
 #include <time.h>
 
 #include "dns/cloud.h"
+#include "dns/value.h"
 #include "userspace/conf/config.h"
 
 #define OWN	  "https://api.cloudflare.com/client/v4"
@@ -126,7 +126,10 @@ static enum asked ask(struct cloudflare *cf, const struct cloud_call *call, json
 			asked = ASKED_DONE;
 			break;
 		}
-		asked = about_token(envelope) ? ASKED_DENIED : ASKED_REFUSED;
+		/* A success that says nothing may be one. */
+		asked = about_token(envelope)				       ? ASKED_DENIED
+			: reply.status / 100 == 2 && !json_is_object(envelope) ? ASKED_LOST
+									       : ASKED_REFUSED;
 		refusal(&reply, envelope, why);
 	}
 	if (ret && asked == ASKED_DONE)
@@ -137,24 +140,6 @@ static enum asked ask(struct cloudflare *cf, const struct cloud_call *call, json
 }
 
 /* ---- reading ---- */
-
-/* As dns_member has it; false: too long, or none of that type. */
-static bool canonical(uint16_t type, const char *content, char *ret, size_t size)
-{
-	unsigned char address[16];
-	char name[DNS_NAME];
-	int family = type == DNS_AAAA ? AF_INET6 : AF_INET;
-
-	if (type == DNS_A || type == DNS_AAAA)
-		return inet_pton(family, content, address) == 1 &&
-		       inet_ntop(family, address, ret, (socklen_t)size);
-	if (type == DNS_CNAME || type == DNS_NS) {
-		if (dns_name(content, name))
-			return false;
-		content = name;
-	}
-	return (size_t)snprintf(ret, size, "%s", content) < size;
-}
 
 static int add_record(json_t *o, const char *name, uint16_t type, struct cloudflare_listing *l,
 		      char *why)
@@ -175,7 +160,7 @@ static int add_record(json_t *o, const char *name, uint16_t type, struct cloudfl
 	if (strcasecmp(owner, name) != 0 || strcmp(kind, dns_type_text(type, type_text)) != 0)
 		return 0;
 	if ((size_t)snprintf(r.id, sizeof(r.id), "%s", id) >= sizeof(r.id) ||
-	    !canonical(type, content, r.data, sizeof(r.data))) {
+	    dns_value_canonical(type, content, r.data, sizeof(r.data))) {
 		snprintf(why, DNS_WHY, "Cloudflare: a record that cannot be kept: %.200s", content);
 		return -EBADMSG;
 	}
@@ -237,6 +222,10 @@ static enum dns_changed list(struct cloudflare *cf, const char *name, uint16_t t
 		asked = ask(cf, &call, &envelope, why);
 		if (asked != ASKED_DONE)
 			return ended[asked];
+		if (!json_is_array(json_object_get(envelope, "result"))) {
+			snprintf(why, DNS_WHY, "Cloudflare: the answer is no list");
+			err = -EBADMSG;
+		}
 		json_array_foreach (json_object_get(envelope, "result"), i, o)
 			if (!err)
 				err = add_record(o, plain, type, ret, why);
@@ -363,8 +352,12 @@ static enum dns_changed cloudflare_apply(void *x, const struct dns_rrset *old,
 	}
 	snprintf(url, sizeof(url), "%s/dns_records/batch", cf->zone);
 	body = cloudflare_batch(&now, fresh);
-	if (!body) /* there already */
-		return DNS_CHANGED;
+	if (!body) {
+		if (cloudflare_same(&now, fresh)) /* there already */
+			return DNS_CHANGED;
+		snprintf(why, DNS_WHY, "no memory");
+		return DNS_UNREACHED;
+	}
 	call.body = body;
 	asked = ask(cf, &call, NULL, why);
 	free(body);
@@ -379,9 +372,9 @@ static enum dns_changed cloudflare_apply(void *x, const struct dns_rrset *old,
 
 static void show_request(const char *method, const char *url, const char *body, FILE *to)
 {
-	fprintf(to, "%s %s\n%s\n%s\n", method, url, shown_secret, accept_json);
-	if (body)
-		fprintf(to, "%s\n\n%s\n", content_type, body);
+	const char *const headers[] = {accept_json, body ? content_type : NULL, NULL};
+
+	dns_value_show_as(to, method, url, shown_secret, headers, body);
 	fputc('\n', to);
 }
 

@@ -58,10 +58,47 @@ enum dns_value dns_value(const struct dns_wanted *w, const struct dns_address *a
 	return within(w->old, w->n_old, a, n, a[0].family) ? DNS_VALUE_OLD : DNS_VALUE_NEW;
 }
 
+static bool has_old(const struct dns_sample *p)
+{
+	return p->value == DNS_VALUE_OLD || p->value == DNS_VALUE_BOTH;
+}
+
+/* The sample that may go: the oldest but the last old one of each type and what came after it, on
+ * which the prediction and its score stand. */
+static unsigned int dispensable(const struct dns_source *s)
+{
+	bool keep[DNS_MAX_SAMPLES] = {false};
+
+	for (unsigned int type = 0; type < 2; type++) {
+		bool after = false;
+
+		for (unsigned int i = s->n_samples; i-- > 0;) {
+			const struct dns_sample *p = &s->sample[i];
+
+			if ((p->type == DNS_AAAA) != type || !has_old(p))
+				continue;
+			keep[i] = true;
+			for (unsigned int k = i + 1; k < s->n_samples && !after; k++) {
+				after = s->sample[k].type == p->type &&
+					s->sample[k].value == DNS_VALUE_NEW;
+				keep[k] |= after;
+			}
+			break;
+		}
+	}
+	for (unsigned int i = 0; i < s->n_samples; i++)
+		if (!keep[i])
+			return i;
+	return 0;
+}
+
 void dns_source_add(struct dns_source *s, const struct dns_sample *sample)
 {
 	if (s->n_samples == DNS_MAX_SAMPLES) {
-		memmove(s->sample, s->sample + 1, sizeof(s->sample) - sizeof(s->sample[0]));
+		unsigned int i = dispensable(s);
+
+		memmove(s->sample + i, s->sample + i + 1,
+			(s->n_samples - i - 1) * sizeof(s->sample[0]));
 		s->n_samples--;
 	}
 	s->sample[s->n_samples++] = *sample;

@@ -66,7 +66,8 @@ struct dns_source {
 
 /* The value of a set of addresses of one family; `family` says which of the wanted count. */
 enum dns_value dns_value(const struct dns_wanted *w, const struct dns_address *a, unsigned int n);
-/* Adds, dropping the oldest. */
+/* Adds, dropping the oldest; but the last old one of each type and the first new one after it are
+ * kept. */
 void dns_source_add(struct dns_source *s, const struct dns_sample *sample);
 /* The sample of a result; of a question for A or AAAA. */
 void dns_sample_of(const struct dns_wanted *w, const struct dns_result *r, struct dns_sample *ret);

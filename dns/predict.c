@@ -54,11 +54,11 @@ static uint64_t end_of(const struct dns_sample *p)
 
 /* One record as one cache holds it. */
 struct generation {
-	unsigned int first, n; /* samples */
-	uint64_t end;	       /* the earliest that a sample of it tells */
-	bool stale;	       /* one of its samples says that it has expired */
-	bool back;	       /* its end is before that of the last */
-	bool early;	       /* it began before the end of the last */
+	unsigned int first, n;	/* samples */
+	uint64_t end, end_most; /* the earliest and the latest that a sample of it tells */
+	bool stale;		/* one of its samples says that it has expired */
+	bool back;		/* its end is before that of the last */
+	bool early;		/* it began before the end of the last */
 };
 
 struct history {
@@ -109,10 +109,12 @@ static void split(struct history *h)
 			g->n++;
 			if (end < g->end)
 				g->end = end;
+			if (end > g->end_most)
+				g->end_most = end;
 			continue;
 		}
-		h->g[h->n_g] =
-			(struct generation){.first = i, .n = 1, .end = end, .stale = says_stale(p)};
+		h->g[h->n_g] = (struct generation){
+			.first = i, .n = 1, .end = end, .end_most = end, .stale = says_stale(p)};
 		if (g) {
 			h->g[h->n_g].back = end + BLUR < g->end && !g->stale && !says_stale(p);
 			h->g[h->n_g].early = p->at + BLUR < g->end;
@@ -168,31 +170,38 @@ static bool find_stale(const struct history *h, uint32_t authority_ttl, struct d
 /* How the generations after the first began. */
 struct beginnings {
 	unsigned int n, early;
-	double shown; /* the largest TTL that one began with, s */
-	double least; /* … and the smallest */
-	double most;  /* the largest that one can have begun with, in the time since the sample
-		       * before */
+	double shown, least; /* the largest and the smallest TTL that one began with, s */
+	double most; /* the largest that it can have been, in the time since the sample before */
+	double gap;  /* the longest such time, s */
 };
 
-static void look_at_beginnings(const struct history *h, struct beginnings *b)
+static void look_at_beginnings(const struct history *h, uint32_t authority_ttl,
+			       struct beginnings *b)
 {
 	memset(b, 0, sizeof(*b));
 	b->least = INFINITY;
 	for (unsigned int k = 1; k < h->n_g; k++) {
-		const struct dns_sample *p = h->sample[h->g[k].first];
-		uint64_t since = h->sample[h->g[k].first - 1]->at;
-		double gap;
+		const struct generation *g = &h->g[k];
+		const struct dns_sample *p = h->sample[g->first];
+		double gap = (double)(p->at - h->sample[g->first - 1]->at) / S;
 
-		/* It cannot have begun before the end of the last, unless it was early. */
-		if (!h->g[k].early && h->g[k - 1].end > since)
-			since = h->g[k - 1].end < p->at ? h->g[k - 1].end : p->at;
-		gap = (double)(p->at - since) / S;
 		b->n++;
-		b->early += h->g[k].early;
+		/* It was seen before the end of the last; or it must have been there, as old as
+		 * its TTL has it. */
+		b->early += g->early || (p->ttl + gap + 1 >= authority_ttl &&
+					 g->end_most + 2 * BLUR < g[-1].end + authority_ttl * S);
 		b->shown = fmax(b->shown, p->ttl);
 		b->least = fmin(b->least, p->ttl);
 		b->most = fmax(b->most, p->ttl + gap);
+		b->gap = fmax(b->gap, gap);
 	}
+}
+
+/* Less than the authority's each time, whatever happened unseen before. A forwarder to another
+ * cache has less, too, but not the same. */
+static bool capped(const struct beginnings *b, uint32_t authority_ttl)
+{
+	return b->n >= 2 && b->most + 1 < authority_ttl && b->shown - b->least <= b->gap + 1;
 }
 
 static void classify(const struct history *h, uint32_t authority_ttl, struct dns_cache_seen *ret)
@@ -221,14 +230,9 @@ static void classify(const struct history *h, uint32_t authority_ttl, struct dns
 		snprintf(ret->why, sizeof(ret->why), "several caches answer behind this address");
 		return;
 	}
-	look_at_beginnings(h, &b);
+	look_at_beginnings(h, authority_ttl, &b);
 	if (b.n && b.shown > authority_ttl + 1.0) {
 		ret->kind = DNS_CACHE_FLOOR;
-		ret->bound_s = b.shown;
-		snprintf(ret->why, sizeof(ret->why), "keeps %.0f s where the authority says %u",
-			 b.shown, authority_ttl);
-	} else if (b.n && b.most + 1 < authority_ttl && b.most - b.least < 2 + authority_ttl / 20) {
-		ret->kind = DNS_CACHE_CAP;
 		ret->bound_s = b.shown;
 		snprintf(ret->why, sizeof(ret->why), "keeps %.0f s where the authority says %u",
 			 b.shown, authority_ttl);
@@ -236,6 +240,11 @@ static void classify(const struct history *h, uint32_t authority_ttl, struct dns
 		ret->kind = DNS_CACHE_PREFETCH;
 		snprintf(ret->why, sizeof(ret->why), "asks anew before the end (%u of %u times)",
 			 b.early, b.n);
+	} else if (capped(&b, authority_ttl)) {
+		ret->kind = DNS_CACHE_CAP;
+		ret->bound_s = b.shown;
+		snprintf(ret->why, sizeof(ret->why), "keeps %.0f s where the authority says %u",
+			 b.shown, authority_ttl);
 	} else if (b.n) {
 		ret->kind = DNS_CACHE_COUNTS;
 		snprintf(ret->why, sizeof(ret->why), "counted down and asked anew %u time%s", b.n,
@@ -286,10 +295,12 @@ void dns_classify(const struct dns_source *s, uint32_t authority_ttl, struct dns
 	default:
 		break;
 	}
-	ret->expires = g->end;
-	ret->early =
-		ret->kind == DNS_CACHE_PREFETCH ? g->end - authority_ttl * S / 10 - S : g->end - S;
-	ret->late = g->end + S;
+	/* Each tells a second in which it ends; all of them that second's middle. */
+	ret->expires = g->end + (g->end_most - g->end) / 2;
+	ret->early = ret->expires - S;
+	if (ret->kind == DNS_CACHE_PREFETCH)
+		ret->early -= authority_ttl * S / 10;
+	ret->late = ret->expires + S;
 }
 
 /* ---- all together ---- */
@@ -484,7 +495,7 @@ bool dns_score(const struct dns_source *s, uint64_t predicted, double *ret_error
 	}
 	if (!fresh)
 		return false;
-	*ret_error_s = ((double)fresh->at - (double)predicted) / (double)S;
-	*ret_blur_s = (double)(fresh->at - old->at) / (double)S;
+	*ret_blur_s = (double)(fresh->at - old->at) / 2 / (double)S;
+	*ret_error_s = ((double)fresh->at - (double)predicted) / (double)S - *ret_blur_s;
 	return true;
 }

@@ -43,7 +43,10 @@ struct dns_prediction {
 void dns_predict(const struct dns_source *s, unsigned int n, const struct dns_wanted *w,
 		 uint64_t now, struct dns_prediction *ret);
 
-/* Afterwards: when did the source really change (first new after the last old), and how far off was
- * it? false: it has not yet, or was never old. *ret_error_s: seen − predicted. */
+/*
+ * Afterwards: when did the source really change, and how far off was it? Between its last old
+ * answer and the first new one after it: the middle is taken, and *ret_blur_s is how far either is
+ * from that. false: it has not yet, or was never old. *ret_error_s: seen − predicted.
+ */
 bool dns_score(const struct dns_source *s, uint64_t predicted, double *ret_error_s,
 	       double *ret_blur_s);

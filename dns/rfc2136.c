@@ -262,13 +262,15 @@ static enum dns_changed rfc2136_read(void *x, const char *name, uint16_t type,
 
 /* ---- changing ---- */
 
-/* `before` was said of the update; what is there decides. */
+/* `before` was said of the update; what is there decides. `unchanged`: what it is when that is
+ * `old`; DNS_CHANGED: the server says that it was done. */
 static enum dns_changed settle(struct rfc2136 *r, const struct dns_rrset *old,
-			       const struct dns_rrset *fresh, bool done, const char *before,
-			       struct dns_rrset *seen, char *why)
+			       const struct dns_rrset *fresh, enum dns_changed unchanged,
+			       const char *before, struct dns_rrset *seen, char *why)
 {
 	char said[DNS_WHY], text[300];
 	enum dns_changed got = DNS_UNCERTAIN;
+	bool done = unchanged == DNS_CHANGED;
 
 	for (int i = 0; i < LOOKS; i++) {
 		if (i)
@@ -296,7 +298,7 @@ static enum dns_changed settle(struct rfc2136 *r, const struct dns_rrset *old,
 	}
 	if (dns_rrset_same(seen, old)) {
 		snprintf(why, DNS_WHY, "%.250s; nothing was changed", before);
-		return DNS_UNREACHED;
+		return unchanged;
 	}
 	snprintf(why, DNS_WHY, "%.200s; there is %.250s", before, text);
 	return DNS_STALE;
@@ -317,17 +319,18 @@ static enum dns_changed refused_update(struct rfc2136 *r, const struct dns_rrset
 	case DNS_YXRRSET:
 	case DNS_NXDOMAIN:
 	case DNS_YXDOMAIN:
+		return settle(r, old, fresh, DNS_STALE, before, seen, why);
 	case DNS_SERVFAIL:
-		return settle(r, old, fresh, false, before, seen, why);
+		return settle(r, old, fresh, DNS_REJECTED, before, seen, why);
 	case DNS_REFUSED:
 		snprintf(why, DNS_WHY,
-			 "%.200s: the server does not let key %.200s update zone %.100s", before,
+			 "%.150s: the server does not let key %.150s update zone %.100s", before,
 			 r->conf->key_name, zone);
 		return DNS_DENIED;
 	case DNS_NOTAUTH:
 		snprintf(why, DNS_WHY,
-			 "%.200s: the server is not the primary of %.100s, or does not let key "
-			 "%.150s update it",
+			 "%.150s: the server is not the primary of %.100s, or does not let key "
+			 "%.100s update it",
 			 before, zone, r->conf->key_name);
 		return DNS_DENIED;
 	case DNS_NOTZONE:
@@ -351,23 +354,22 @@ static enum dns_changed send_update(struct rfc2136 *r, const struct dns_rrset *o
 	char said[DNS_WHY] = "";
 	enum signed_outcome asked = signed_ask(r->conf, &r->key, o, &reply, said);
 	uint8_t rcode = reply.rcode;
-	uint16_t error = reply.tsig_error;
 
 	signed_reply_free(&reply);
 	switch (asked) {
 	case SIGNED_ANSWERED:
 	case SIGNED_ERROR:
 		if (!rcode)
-			return settle(r, old, fresh, true, said, seen, why);
+			return settle(r, old, fresh, DNS_CHANGED, said, seen, why);
 		return refused_update(r, old, fresh, rcode, said, seen, why);
 	case SIGNED_DENIED:
 		snprintf(why, DNS_WHY, "%s", said);
-		return error ? DNS_DENIED : settle(r, old, fresh, false, said, seen, why);
+		return DNS_DENIED;
 	case SIGNED_UNREACHED:
 		snprintf(why, DNS_WHY, "%s", said);
 		return DNS_UNREACHED;
 	default:
-		return settle(r, old, fresh, false, said, seen, why);
+		return settle(r, old, fresh, DNS_UNREACHED, said, seen, why);
 	}
 }
 

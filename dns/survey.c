@@ -186,6 +186,7 @@ static int make_engine(struct dns_survey *s)
 	const struct conf_dns *c = s->own->set.conf;
 	struct dns_engine_settings e = {
 		.timeout_ns = c->timeout_ms * MILLION,
+		.tries = s->own->set.tries,
 		.rate = s->own->set.samples > MANY_SAMPLES ? HURRIED : POLITE,
 		.ca_file = c->ca_file[0] ? c->ca_file : NULL,
 	};
@@ -303,6 +304,16 @@ void survey_keep(struct dns_source *s, const struct dns_sample *sample)
 	if (s->n_samples == DNS_MAX_SAMPLES && !thin(s, false))
 		thin(s, true);
 	dns_source_add(s, sample);
+}
+
+void survey_thin(struct dns_source *s, unsigned int most)
+{
+	while (s->n_samples > most && (thin(s, false) || thin(s, true)))
+		;
+	if (s->n_samples <= most)
+		return;
+	memmove(s->sample, s->sample + (s->n_samples - most), most * sizeof(s->sample[0]));
+	s->n_samples = most;
 }
 
 static bool is_fresh(const struct dns_wanted *w, const struct dns_address *a, unsigned int *ret)
@@ -560,6 +571,49 @@ static uint32_t authority_ttl(const struct dns_survey *s)
 	return ttl ? ttl : s->own->set.wanted->ttl;
 }
 
+/* Old for new and new for old: on the way back the one is predicted as else the other. */
+static void turn(struct dns_source *s, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		for (unsigned int k = 0; k < s[i].n_samples; k++) {
+			enum dns_value *v = &s[i].sample[k].value;
+
+			if (*v == DNS_VALUE_OLD)
+				*v = DNS_VALUE_NEW;
+			else if (*v == DNS_VALUE_NEW)
+				*v = DNS_VALUE_OLD;
+		}
+	}
+}
+
+static void predict(struct dns_survey *s, uint64_t now)
+{
+	bool back = s->own->set.back;
+
+	if (back)
+		turn(s->source, s->n);
+	dns_predict(s->source, s->n, s->own->set.wanted, now, &s->prediction);
+	if (!back)
+		return;
+	turn(s->source, s->n);
+	if (!s->prediction.known)
+		snprintf(s->prediction.why, sizeof(s->prediction.why),
+			 "not every authority gives the old value again");
+}
+
+bool dns_survey_score(struct dns_survey *s, unsigned int i, uint64_t predicted, double *ret_error_s,
+		      double *ret_blur_s)
+{
+	bool scored;
+
+	if (s->own->set.back)
+		turn(&s->source[i], 1);
+	scored = dns_score(&s->source[i], predicted, ret_error_s, ret_blur_s);
+	if (s->own->set.back)
+		turn(&s->source[i], 1);
+	return scored;
+}
+
 void dns_survey_judge(struct dns_survey *s, uint64_t now, struct dns_judged *ret)
 {
 	struct dns_survey_own *own = s->own;
@@ -567,8 +621,8 @@ void dns_survey_judge(struct dns_survey *s, uint64_t now, struct dns_judged *ret
 	bool serial = newest_serial(s, &newest);
 	uint64_t expired;
 
-	dns_predict(s->source, s->n, own->set.wanted, now, &s->prediction);
-	expired = s->prediction.known ? s->prediction.late : 0;
+	predict(s, now);
+	expired = s->prediction.known && !own->set.back ? s->prediction.late : 0;
 	own->n_view = 0;
 	for (unsigned int i = 0; i < s->n; i++) {
 		struct dns_source *view = &own->view[own->n_view];
@@ -593,6 +647,11 @@ void dns_survey_judge(struct dns_survey *s, uint64_t now, struct dns_judged *ret
 int dns_survey_exit(const struct dns_survey *s, const struct dns_judged *j, bool expect_new)
 {
 	return dns_exit(j, s->own->view_said, s->own->view, s->own->n_view, expect_new);
+}
+
+bool dns_survey_open(const struct dns_survey *s, unsigned int source)
+{
+	return s->own->round[source].open != 0;
 }
 
 bool dns_survey_asked(const struct dns_survey *s, unsigned int source)

@@ -34,7 +34,9 @@ struct dns_survey_settings {
 	unsigned int control;
 	uint8_t subnet_family, subnet_bits; /* client subnet; family 0: none */
 	uint32_t subnet[4];
-	bool only_authorities;	 /* no resolvers */
+	bool only_authorities; /* no resolvers */
+	bool back; /* a way back: the prediction is when the last cache forgets the new value */
+	unsigned int tries;	 /* of a question; 0: the engine's */
 	const char *resolv_conf; /* NULL: /etc/resolv.conf */
 };
 
@@ -86,8 +88,13 @@ int dns_survey_sweep(struct dns_survey *s, unsigned int what);
 /* Verdicts of what was seen since dns_survey_make, prediction and classes of all that is kept. */
 void dns_survey_judge(struct dns_survey *s, uint64_t now, struct dns_judged *ret);
 
+/* dns_score of a source, for the same direction as the prediction. */
+bool dns_survey_score(struct dns_survey *s, unsigned int source, uint64_t predicted,
+		      double *ret_error_s, double *ret_blur_s);
 /* dns_exit of what was judged last. */
 int dns_survey_exit(const struct dns_survey *s, const struct dns_judged *j, bool expect_new);
+/* Has the source open questions? */
+bool dns_survey_open(const struct dns_survey *s, unsigned int source);
 /* false: of the control group, and held back so far. */
 bool dns_survey_asked(const struct dns_survey *s, unsigned int source);
 

@@ -50,6 +50,8 @@ void survey_note(struct dns_survey *s, const char *format, ...)
  * oldest. So the last old answer, the first new one and each renewal stay for long.
  */
 void survey_keep(struct dns_source *s, const struct dns_sample *sample);
+/* The same until no more than that are left. */
+void survey_thin(struct dns_source *s, unsigned int most);
 
 /* The servers of a resolv.conf's text. How many. */
 unsigned int survey_bootstraps(const char *text, struct dns_target *ret, unsigned int max);

@@ -14,18 +14,14 @@
 #include "dns/token.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "userspace/base/file.h"
 #include "userspace/base/ip.h"
 #include "userspace/conf/config.h"
 
@@ -55,7 +51,9 @@ bool token_wants_next(uint64_t age_ns, uint64_t life_ns)
 
 bool token_is_good(uint64_t age_ns, uint64_t life_ns)
 {
-	return life_ns > MARGIN && age_ns < life_ns - MARGIN;
+	uint64_t margin = life_ns / 4 < MARGIN ? life_ns / 4 : MARGIN;
+
+	return age_ns < life_ns - margin;
 }
 
 bool token_url_is_safe(const char *url)
@@ -86,13 +84,6 @@ bool token_url_is_safe(const char *url)
 	}
 	ip_parse("::1", loopback, &port);
 	return !memcmp(ip, loopback, sizeof(ip));
-}
-
-static void wipe_text(char *text)
-{
-	if (text)
-		explicit_bzero(text, strlen(text));
-	free(text);
 }
 
 /* jansson frees without wiping. */
@@ -302,7 +293,7 @@ static int login_form(const struct token *t, char **ret)
 		     "&assertion=%s",
 		     assertion) < 0)
 		err = -ENOMEM;
-	wipe_text(assertion);
+	cloud_forget(assertion);
 	if (!err)
 		*ret = form;
 	return err;
@@ -355,7 +346,7 @@ static int accept_token(struct token *t, const struct http_reply *r, char *why)
 			 t->cloud.title);
 		return good ? -ENOMEM : -EPROTO;
 	}
-	wipe_text(t->header);
+	cloud_forget(t->header);
 	t->header = header;
 	t->had = now_ns();
 	t->life = (uint64_t)(life * (double)SECOND);
@@ -383,7 +374,7 @@ static enum cloud_outcome login(struct token *t, char *why)
 	}
 	call.body = form;
 	out = cloud_do(&t->cloud, &call, NULL, &r, why);
-	wipe_text(form);
+	cloud_forget(form);
 	if (out == CLOUD_DENIED || (out == CLOUD_ANSWERED && r.status != 200)) {
 		refusal(t, &r, why);
 		out = CLOUD_DENIED;
@@ -428,40 +419,6 @@ static int first_login(struct token *t, struct token **ret, char *why)
 	}
 }
 
-/* The whole of a key file: it has many lines, unlike the secrets of cloud_secret. */
-static int read_file(const char *path, char **ret, char *why)
-{
-	char *text;
-	ssize_t n = 0;
-	size_t used = 0;
-	int fd = file_open_secret(path, why, DNS_WHY);
-
-	if (fd < 0) {
-		if (fd != -EPERM && fd != -EINVAL)
-			snprintf(why, DNS_WHY, "%s: %s", path, strerror(-fd));
-		return fd;
-	}
-	text = malloc(KEY_MAX + 1);
-	while (text && used < KEY_MAX && (n = read(fd, text + used, KEY_MAX - used)) > 0)
-		used += (size_t)n;
-	n = n < 0 ? -errno : 0;
-	close(fd);
-	if (!text)
-		return -ENOMEM;
-	text[used] = '\0';
-	if (!n && (used == KEY_MAX || strlen(text) != used))
-		n = -EINVAL;
-	if (n) {
-		explicit_bzero(text, used);
-		free(text);
-		snprintf(why, DNS_WHY, "%s: %s", path,
-			 n == -EINVAL ? "is no key file" : strerror((int)-n));
-		return (int)n;
-	}
-	*ret = text;
-	return 0;
-}
-
 int token_open_google(const struct cloud *c, const char *key_file, struct token **ret, char *why)
 {
 	struct token *t = calloc(1, sizeof(*t));
@@ -471,15 +428,15 @@ int token_open_google(const struct cloud *c, const char *key_file, struct token 
 	if (!t)
 		return -ENOMEM;
 	t->cloud = *c;
-	err = read_file(key_file, &text, why);
+	err = cloud_secret(key_file, &text, why);
 	if (err) {
 		token_close(t);
 		return err;
 	}
 	err = token_account_parse(text, &t->account, words);
-	wipe_text(text);
+	cloud_forget(text);
 	if (err) {
-		snprintf(why, DNS_WHY, "%s: %.400s", key_file, words);
+		snprintf(why, DNS_WHY, "%.200s: %.300s", key_file, words);
 		token_close(t);
 		return err;
 	}
@@ -552,8 +509,8 @@ void token_close(struct token *t)
 		return;
 	token_account_free(&t->account);
 	free(t->url);
-	wipe_text(t->form);
-	wipe_text(t->header);
+	cloud_forget(t->form);
+	cloud_forget(t->header);
 	free(t);
 }
 

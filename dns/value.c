@@ -13,7 +13,7 @@ bool dns_value_known(uint16_t type)
 	return type == DNS_A || type == DNS_AAAA || type == DNS_CNAME;
 }
 
-static int canonical(uint16_t type, const char *data, char *ret, size_t size)
+int dns_value_canonical(uint16_t type, const char *data, char *ret, size_t size)
 {
 	char name[DNS_NAME], text[INET6_ADDRSTRLEN];
 	int family = type == DNS_A ? AF_INET : AF_INET6;
@@ -36,7 +36,7 @@ static int canonical(uint16_t type, const char *data, char *ret, size_t size)
 int dns_value_add(struct dns_rrset *r, uint16_t type, const char *data)
 {
 	struct dns_member m = {0};
-	int err = canonical(type, data, m.data, sizeof(m.data));
+	int err = dns_value_canonical(type, data, m.data, sizeof(m.data));
 
 	if (err)
 		return err;
@@ -53,8 +53,8 @@ void dns_value_start(struct dns_rrset *r, const char *name, uint16_t type)
 	r->type = type;
 }
 
-void dns_value_show(FILE *to, const char *method, const char *url, const char *const *headers,
-		    const char *body)
+void dns_value_show_as(FILE *to, const char *method, const char *url, const char *secret,
+		       const char *const *headers, const char *body)
 {
 	const char *host = strstr(url, "://");
 	size_t n;
@@ -62,10 +62,16 @@ void dns_value_show(FILE *to, const char *method, const char *url, const char *c
 	host = host ? host + 3 : url;
 	n = strcspn(host, "/");
 	fprintf(to, "%s %s HTTP/1.1\n", method, host[n] ? host + n : "/");
-	fprintf(to, "Host: %.*s\nAuthorization: Bearer ***\n", (int)n, host);
+	fprintf(to, "Host: %.*s\n%s\n", (int)n, host, secret);
 	for (unsigned int i = 0; headers[i]; i++)
 		fprintf(to, "%s\n", headers[i]);
 	if (body)
 		fprintf(to, "Content-Length: %zu\n", strlen(body));
 	fprintf(to, "\n%s%s", body ? body : "", body ? "\n" : "");
+}
+
+void dns_value_show(FILE *to, const char *method, const char *url, const char *const *headers,
+		    const char *body)
+{
+	dns_value_show_as(to, method, url, "Authorization: Bearer ***", headers, body);
 }

@@ -281,8 +281,10 @@ static bool counts(const struct judging *j, unsigned int i, bool *ret_other)
 	if (p->place || same_later || p->value == newest->value)
 		return false;
 	/* No NSID, and a value that the latest does not have: of the same sweep, or between two
-	 * that are alike while its cache must still have it. */
-	*ret_other = newest->at - p->at <= SWEEP ||
+	 * that are alike while its cache must still have it. What ended in between is no other
+	 * cache's: the one cache has asked anew. */
+	*ret_other = (newest->at - p->at <= SWEEP &&
+		      (s->kind == DNS_AUTHORITY || p->at + p->ttl * S + S / 2 > newest->at)) ||
 		     (s->kind == DNS_RESOLVER && between && p->at + p->ttl * S > j->now + S);
 	return *ret_other;
 }
@@ -306,6 +308,20 @@ static bool lost(const struct dns_source *s, uint16_t type, const struct dns_sam
 		n++;
 	}
 	return n && (n == all || n >= LOST);
+}
+
+/* Answers that came and were not for our questions: a forger's, or a broken box's on the way. */
+static void name_forged(const struct dns_source *s, struct dns_said *r)
+{
+	unsigned int n = 0;
+	size_t used = strlen(r->why);
+
+	for (unsigned int i = 0; i < s->n_samples; i++)
+		n += s->sample[i].rejected;
+	if (n)
+		words(r->why + used, sizeof(r->why) - used,
+		      "%s%u answer%s that came %s not for this question: forged?", used ? "; " : "",
+		      n, n == 1 ? "" : "s", n == 1 ? "was" : "were");
 }
 
 /* Neither answered: from here, or at all? */
@@ -390,6 +406,7 @@ void dns_judge(const struct dns_source *s, const struct dns_wanted *w, uint64_t 
 	ret->samples = j.answers;
 	if (!j.answers) {
 		unreachable(&j, gone);
+		name_forged(s, ret);
 		return;
 	}
 	ret->caches += places(s, &j);
@@ -412,6 +429,7 @@ void dns_judge(const struct dns_source *s, const struct dns_wanted *w, uint64_t 
 		words(ret->why, sizeof(ret->why), "%s",
 		      ret->caches > 1 ? "its caches disagree" : "its answers disagree");
 	}
+	name_forged(s, ret);
 }
 
 /* Does what it said tell of old and new? */
@@ -464,14 +482,14 @@ void dns_judge_all(const struct dns_source *s, const struct dns_said *said, unsi
 }
 
 /*
- * An authority that does not answer is broken: each of its clients waits for it. A resolver that
- * does not may only be closed to this host, so it leaves the question open; a family that this host
- * lacks is left out.
+ * An authority alone that does not answer is broken: each of its clients waits for it. A resolver
+ * that does not may only be closed to this host, so it leaves the question open; a family that this
+ * host lacks is left out.
  */
 int dns_exit(const struct dns_judged *j, const struct dns_said *said, const struct dns_source *s,
 	     unsigned int n, bool expect_new)
 {
-	bool bad = false, silent = false;
+	bool bad = false, dead = false, silent = false;
 
 	for (unsigned int i = 0; i < n; i++) {
 		if (said[i].no_family)
@@ -480,12 +498,12 @@ int dns_exit(const struct dns_judged *j, const struct dns_said *said, const stru
 		       said[i].verdict == DNS_SAYS_BROKEN;
 		if (said[i].verdict != DNS_SAYS_UNREACHABLE)
 			continue;
-		bad |= s[i].kind == DNS_AUTHORITY && s[i].n_samples;
+		dead |= s[i].kind == DNS_AUTHORITY && s[i].n_samples;
 		silent |= s[i].kind == DNS_RESOLVER || !s[i].n_samples;
 	}
 	if (j->state == DNS_STATE_UNKNOWN && !bad)
 		return 3;
-	if (bad || j->state == (expect_new ? DNS_STATE_OLD : DNS_STATE_NEW))
+	if (bad || dead || j->state == (expect_new ? DNS_STATE_OLD : DNS_STATE_NEW))
 		return 2;
 	if (j->state == DNS_STATE_MIXED)
 		return 1;

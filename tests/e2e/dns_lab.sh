@@ -17,9 +17,9 @@
 #   secure     .34  unbound   over TLS, port 853, and HTTPS, port 443; port 53, too
 #   .41 – .59       odd servers of dns_odd.py: what each does is in dns_odd
 #
-# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW; the three primaries take updates signed
+# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW, and long.knot.test, TTL 42 s; the three primaries take updates signed
 # with the key `shift.`, in $dns_key as BIND writes it and in $work/tsig.secret in base64 alone.
-# shellcheck shell=bash disable=SC2034 # what is set here is for the tests
+# shellcheck shell=bash disable=SC2016,SC2034 # zone files have dollars; what is set here is for the tests
 
 declare -A dns_at=(
 	[parent]=198.18.53.1 [bind]=198.18.53.11 [slow]=198.18.53.12 [knot]=198.18.53.13
@@ -35,13 +35,16 @@ declare -A dns_pid=() # by name
 dns_zones=(example.test knot.test powerdns.test)
 DNS_OLD=(203.0.113.10)
 DNS_NEW=(198.51.100.1 198.51.100.2 198.51.100.3)
-DNS_TTL=6 DNS_FLOOR=9 DNS_CAP=3
+DNS_TTL=6 DNS_LONG=42 DNS_FLOOR=9 DNS_CAP=3
+DNS_PATIENCE=15 # s, until a server answers
 dns_secret=c2hpZnRjdGwncyBsYWIgb25seSwgbm90IGEgc2VjcmV0IQ==
 dns_key=$work/tsig.key
 dns_holder=
+dns_resolv_conf=${dns_at[default]} # of the namespace
 
 in_dns() { # COMMAND...: where the servers are
-	nsenter --net="/proc/$dns_holder/ns/net" -- "$@"
+	nsenter --net="/proc/$dns_holder/ns/net" --mount="/proc/$dns_holder/ns/mnt" \
+		--wd="$PWD" -- "$@"
 }
 
 # shellcheck disable=SC2317 # called by the trap
@@ -76,14 +79,16 @@ dns_stop() { # NAME
 }
 
 dns_namespace() {
-	setpriv --pdeathsig KILL unshare --net -- sleep infinity &
+	printf 'nameserver %s\n' "${dns_resolv_conf:-192.0.2.1}" >"$work/resolv.conf"
+	setpriv --pdeathsig KILL unshare --net --mount --propagation private -- sleep infinity &
 	dns_holder=$!
 	becomes 5 sleep cat "/proc/$dns_holder/comm" || return
 	{
 		echo link set lo up
 		printf '%s\n' "${dns_at[@]}" "${!dns_odd[@]}" | sort -u |
 			sed 's,.*,addr add &/32 dev lo,'
-	} | in_dns ip -batch -
+	} | in_dns ip -batch - &&
+		in_dns mount --bind "$work/resolv.conf" /etc/resolv.conf
 }
 
 # ---- zones ----
@@ -101,6 +106,8 @@ dns_zone_text() { # ZONE: as a zone file
 		printf '@ NS ns2\nns2 A %s\n@ NS ns3\nns3 A %s\n' "${dns_at[slow]}" "${dns_at[lame]}"
 		printf 'ns1 AAAA 2001:db8:53::11\n'
 	fi
+	# long enough for a cache that renews in the last tenth to be seen doing so
+	[[ $zone != knot.test ]] || printf 'long %d A %s\n' "$DNS_LONG" "${DNS_OLD[0]}"
 	for address in "${DNS_OLD[@]}"; do printf 'api %d A %s\n' "$DNS_TTL" "$address"; done
 }
 
@@ -342,10 +349,10 @@ dns_unbounds() {
 }
 
 dns_authority_of_trust() { # a CA of the lab, and the secure resolver's certificate for its address
-	local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2)
-	openssl req -x509 "${key[@]}" -keyout "$work/ca.key" -out "$work/ca.pem" -subj '/CN=lab' \
+	local options=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2)
+	openssl req -x509 "${options[@]}" -keyout "$work/ca.key" -out "$work/ca.pem" -subj '/CN=lab' \
 		-addext basicConstraints=critical,CA:TRUE 2>/dev/null &&
-		openssl req -x509 "${key[@]}" -keyout "$work/secure.key" -out "$work/secure.pem" \
+		openssl req -x509 "${options[@]}" -keyout "$work/secure.key" -out "$work/secure.pem" \
 			-CA "$work/ca.pem" -CAkey "$work/ca.key" -subj '/CN=secure' \
 			-addext "subjectAltName=IP:${dns_at[secure]},DNS:secure.test" \
 			-addext basicConstraints=critical,CA:FALSE 2>/dev/null
@@ -424,8 +431,24 @@ dns_answers() { # ADDRESS NAME: how it ended
 	in_dns dig +tries=1 +time=1 "@$1" "$2" SOA 2>&1 | sed -n 's/.*status: \([A-Z]*\),.*/\1/p'
 }
 
+dns_mute() { # SERVER=ZONE...: those that do not answer for it yet; one dig is much cheaper than many
+	local pair questions=()
+	for pair; do
+		questions+=(-q "${pair#*=}" -t SOA "@${dns_at[${pair%=*}]}" +tries=1 +time=1 +noall +comments +stats)
+	done
+	in_dns dig "${questions[@]}" 2>/dev/null | awk -v pairs="$(
+		for pair; do printf '%s %s ' "${pair%=*}" "${dns_at[${pair%=*}]}"; done
+	)" '
+		/status: / { good = /status: NOERROR,/ }
+		/^;; SERVER: / { sub(/#.*/, "", $3); if (good) answered[$3] = 1; good = 0 }
+		END {
+			n = split(pairs, p, " ")
+			for (i = 1; i < n; i += 2) if (!(p[i + 1] in answered)) printf "%s ", p[i]
+		}'
+}
+
 dns_lab_up() { # all of it, in less than 5 s
-	local server began=$EPOCHREALTIME zone
+	local server began=$EPOCHREALTIME zone asked=()
 	dns_needs
 	dns_odd[${dns_at[lame]}]=refused
 	printf 'key "shift." { algorithm hmac-sha256; secret "%s"; };\n' "$dns_secret" >"$dns_key"
@@ -442,17 +465,15 @@ dns_lab_up() { # all of it, in less than 5 s
 	dns_dnsmasq
 	dns_kresd
 	dns_dnsdist
-	for zone in "${dns_zones[@]}"; do
-		server=${dns_primary[$zone]}
-		becomes 8 NOERROR dns_answers "${dns_at[$server]}" "$zone" || dns_no_lab "$server"
-	done
-	becomes 8 NOERROR dns_answers "${dns_at[slow]}" example.test || dns_no_lab slow
-	# the parent's zone is what they are asked for, so that no watched record enters a cache
+	for zone in "${dns_zones[@]}"; do asked+=("${dns_primary[$zone]}=$zone"); done
+	asked+=(slow=example.test)
+	# the parent's zone is what resolvers are asked for, so that no watched record enters a cache
 	for server in parent default floor cap stale prefetch original dnsmasq kresd pool1 pool2 pool3 \
 		pool secure; do
-		becomes 8 NOERROR dns_answers "${dns_at[$server]}" test. || dns_no_lab "$server"
+		asked+=("$server=test.")
 	done
-	becomes 8 REFUSED dns_answers "${dns_at[lame]}" example.test || dns_no_lab odd
+	becomes "$DNS_PATIENCE" '' dns_mute "${asked[@]}" || dns_no_lab "${seen%% *}"
+	becomes "$DNS_PATIENCE" REFUSED dns_answers "${dns_at[lame]}" example.test || dns_no_lab odd
 	dns_took=$(awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
 	ok "the lab of ${#dns_pid[@]} servers stands ($dns_took s)"
 }
@@ -470,9 +491,18 @@ dns_ttl() { # SERVER NAME [TYPE]
 		awk 'NR == 1 { print $2 }'
 }
 
+dns_ttls() { # NAME SERVER...: "SERVER TTL" lines, by one dig, which is over in a moment
+	local name=$1 server questions=()
+	shift
+	for server; do questions+=(-q "$name" -t A "@${dns_at[$server]}" +tries=1 +time=2 +noall +answer); done
+	in_dns dig "${questions[@]}" | awk -v servers="$*" '
+		BEGIN { split(servers, s, " ") }
+		$4 == "A" { print s[++n], $2 }'
+}
+
 dns_flip() { # ZONE old|new: by nsupdate, where shiftctl shall not do it
-	local zone=$1 address to=DNS_OLD[@]
-	[[ $2 == old ]] || to=DNS_NEW[@]
+	local zone=$1 address to="DNS_OLD[@]"
+	[[ $2 == old ]] || to="DNS_NEW[@]"
 	{
 		echo "server ${dns_at[${dns_primary[$zone]}]}"
 		echo "zone $zone"
@@ -480,4 +510,25 @@ dns_flip() { # ZONE old|new: by nsupdate, where shiftctl shall not do it
 		for address in "${!to}"; do echo "update add api.$zone. $DNS_TTL A $address"; done
 		echo send
 	} | in_dns nsupdate -k "$dns_key"
+}
+
+dns_config() { # FILE, then lines of the section `dns` on stdin
+	{
+		cat <<-END
+			service: api
+			role: leader
+			listen: [203.0.113.10:80/tcp]
+			interfaces: [lo]
+			nat: {addresses: [203.0.113.10], ports: 20000-59999}
+			backends:
+			  - {name: aws, target: "198.51.100.1:80", client_address: hidden}
+			dns:
+		END
+		sed 's/^/  /'
+	} >"$1"
+}
+
+joined() { # WORDS...: as a list of YAML
+	local IFS=,
+	echo "[$*]"
 }

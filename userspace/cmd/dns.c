@@ -8,10 +8,16 @@
 #include <string.h>
 
 #include "userspace/cmd/complain.h"
+#include "userspace/cmd/dns_verbs.h"
 #include "userspace/cmd/verbs.h"
 #include "userspace/plane/state.h"
 
 static const struct verb verbs[] = {
+	{"check", dns_check, NULL, NULL},
+	{"watch", dns_watch, NULL, NULL},
+	{"preflight", dns_preflight, NULL, NULL},
+	{"cutover", dns_cutover, NULL, NULL},
+	{"rollback", dns_rollback, NULL, NULL},
 	{NULL, NULL, NULL, NULL},
 };
 

@@ -30,6 +30,7 @@
 #include "userspace/base/text.h"
 #include "userspace/base/who.h"
 #include "userspace/cmd/cmd.h"
+#include "userspace/cmd/flipped.h"
 #include "userspace/cmd/verbs.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
@@ -61,7 +62,8 @@ struct rollback {
 	} asked;
 	struct done done[SHIFT_MAX_SERVICES];
 	int n_done;
-	uint16_t from; /* of the service at hand */
+	uint16_t from;	    /* of the service at hand */
+	char flipped[2048]; /* records that name the new side, in words; "" none known */
 };
 
 /* ---- what lies on disk --------------------------------------------------------------------- */
@@ -211,7 +213,8 @@ static void print_one(const struct rollback *b, const struct done *d)
 		       "shiftctl rollback --cut\n");
 	if (d->after.authority == SHIFT_AUTHORITY_NEW)
 		printf("  data: authority is new: later writes are NOT on old\n");
-	printf("  not done: other hosts (run it there), DNS records (this command changes none)\n");
+	printf("  not done: other hosts (run it there), DNS records (this command changes none)\n%s",
+	       b->flipped);
 	fflush(stdout);
 }
 
@@ -300,6 +303,8 @@ static void cut_flows(struct rollback *b, struct plane *p, struct done *d)
 static void follow_up(struct rollback *b, struct plane *p)
 {
 	record(b);
+	if (!b->o->json)
+		flipped_text(b->flipped, sizeof(b->flipped));
 	for (int i = 0; i < b->n_done; i++) {
 		if (!b->o->json)
 			print_one(b, &b->done[i]);

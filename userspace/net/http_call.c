@@ -291,7 +291,8 @@ static int set_options(struct http_call *c, const struct http_request *q, bool o
 	 * libcurl's to hold off, which it does as long as CURLOPT_NOSIGNAL is not set. */
 	SET(QUICK_EXIT, 1L);
 	SET(HTTP_VERSION, (long)(once ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS));
-	SET(PIPEWAIT, once ? 0L : 1L);
+	/* Many questions share a connection, where TLS can tell that the server speaks HTTP/2. */
+	SET(PIPEWAIT, !once && !strncasecmp(q->url, "https:", 6) ? 1L : 0L);
 	SET(FRESH_CONNECT, once ? 1L : 0L);
 	SET(FORBID_REUSE, once ? 1L : 0L);
 	SET(OPENSOCKETFUNCTION, on_open);
@@ -391,7 +392,7 @@ static int to_errno(const struct http_call *c, CURLcode code, bool *ret_tls)
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_LOGIN_DENIED:
-		return -EINVAL;
+		return c->reply.sent ? -EPROTO : -EINVAL; /* sent: an answer of HTTP/0.9 */
 	case CURLE_GOT_NOTHING:
 	case CURLE_RECV_ERROR:
 	case CURLE_SEND_ERROR:

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * dns_cutover.c - `shiftctl dns cutover`: the records from dns.old to dns.new
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "userspace/base/text.h"
+#include "userspace/cmd/dns_change.h"
+#include "userspace/plane/plane.h"
+
+/* What is to be done with each type. EXIT_OK, or why nothing may be, said. */
+static int decide(struct change *c, unsigned int *ret_apply)
+{
+	bool set_ids = change_set_ids(c);
+	struct dns_rrset *old = malloc(sizeof(*old));
+	int code = old ? EXIT_OK : EXIT_FAILED;
+	char there[1024], want[1024];
+
+	*ret_apply = 0;
+	for (int i = 0; old && i < 2; i++) {
+		struct change_type *t = &c->type[i];
+
+		if (!t->asked)
+			continue;
+		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, set_ids, old, &t->to);
+		t->todo = dns_plan_flip(&t->there, old, &t->to);
+		*ret_apply += t->todo == DNS_TODO_APPLY;
+		if (t->todo != DNS_TODO_OTHER)
+			continue;
+		old->ttl = t->there.ttl;
+		say("refused: %s %s is %s, and dns.old is %s: nothing was changed; make dns.old what "
+		    "is there, if that is right",
+		    c->d.name, t->word, dns_rrset_text(&t->there, there, sizeof(there)),
+		    dns_rrset_text(old, want, sizeof(want)));
+		code = EXIT_REFUSED;
+	}
+	free(old);
+	return code;
+}
+
+/* The operator's lock, which binds whoever is not its holder. */
+static int check_operator_lock(const struct change *c)
+{
+	struct plane p;
+	int id, code = EXIT_OK;
+
+	if (plane_find(&p))
+		return EXIT_OK; /* nothing is attached here: nothing to hold a lock in */
+	id = plane_service_by_name(&p, c->d.config->service);
+	if (id >= 0)
+		code = locked_by_other(&p, id, "shiftctl unlock --force");
+	plane_close(&p);
+	return code;
+}
+
+static int check_way_back(const struct change *c)
+{
+	if (c->no_way_back)
+		return EXIT_OK;
+	say("refused: no return path is proved: who has the new answer cannot be called back before "
+	    "it expires (%us and the provider's delay); --no-way-back overrides this",
+	    (unsigned int)(c->d.config->dns.ttl_ms / 1000));
+	return EXIT_REFUSED;
+}
+
+static bool same_name(const char *typed, const char *name)
+{
+	size_t n = strlen(name), m = strcspn(typed, "\r\n");
+
+	if (n && name[n - 1] == '.')
+		n--;
+	if (m && typed[m - 1] == '.')
+		m--;
+	return n == m && !strncasecmp(typed, name, n);
+}
+
+static int confirm(const struct change *c)
+{
+	char text[DNS_NAME + 2200], typed[DNS_NAME + 2] = "";
+
+	if (c->yes)
+		return EXIT_OK;
+	if (!isatty(STDIN_FILENO)) {
+		say("refused: there is no terminal to ask; --yes overrides this");
+		return EXIT_REFUSED;
+	}
+	for (int i = 0; i < 2; i++)
+		if (c->type[i].todo == DNS_TODO_APPLY)
+			fprintf(stderr, "This changes %s.\n",
+				change_text(c, &c->type[i], text, sizeof(text)));
+	fprintf(stderr, "Type the name to go on: ");
+	if (fgets(typed, sizeof(typed), stdin) && same_name(typed, c->d.name))
+		return EXIT_OK;
+	say("refused: that is not %s: nothing was changed", c->d.name);
+	return EXIT_REFUSED;
+}
+
+/* What was there is kept for each type that changes. One that is changed already keeps what an
+ * earlier command saved of it: that is the way back from here, too. */
+static int keep(struct change *c)
+{
+	struct dns_snapshot *s = &c->snap;
+	int err;
+
+	snprintf(s->name, sizeof(s->name), "%s", c->d.name);
+	snprintf(s->provider, sizeof(s->provider), "%s", c->class->name);
+	snprintf(s->verb, sizeof(s->verb), "cutover");
+	snprintf(s->who, sizeof(s->who), "%s", c->who);
+	s->began = (uint64_t)time(NULL);
+	s->ended = 0;
+	for (int i = 0; i < 2; i++) {
+		const struct change_type *t = &c->type[i];
+		struct dns_snapshot_type *k = &s->type[i];
+
+		if (t->todo == DNS_TODO_APPLY) {
+			memset(k, 0, sizeof(*k));
+			k->step = DNS_STEP_BEGUN;
+			k->old = t->there;
+			k->fresh = t->to;
+			k->at = s->began;
+		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {
+			k->step = dns_rrset_same_data(&k->fresh, &t->there) ? DNS_STEP_DONE
+									    : DNS_STEP_NONE;
+		}
+	}
+	err = change_save(c);
+	if (!err)
+		return EXIT_OK;
+	say("%s: %s: what is there now could not be kept, so nothing is changed", c->d.dir,
+	    strerror(-err));
+	return EXIT_FAILED;
+}
+
+static void finish_snapshot(struct change *c)
+{
+	int err;
+
+	c->snap.ended = (uint64_t)time(NULL);
+	err = change_save(c);
+	if (err)
+		say("%s: that this change came to its end is not noted: %s", c->d.dir,
+		    strerror(-err));
+}
+
+static void purge(struct change *c)
+{
+	char why[DNS_WHY] = "";
+
+	if (dns_provider_purge(c->p, why))
+		say("%s: the HTTP cache was not emptied: %s", c->class->title, why);
+}
+
+static void tell_left(const struct change *c)
+{
+	char text[1024];
+
+	for (int i = 0; i < 2 && !c->o.json; i++) {
+		const struct change_type *t = &c->type[i];
+
+		if (t->asked && t->todo == DNS_TODO_NONE)
+			printf("%s %s: left alone: dns.old and dns.new have no such address\n",
+			       c->d.name, t->word);
+		else if (t->asked && t->todo == DNS_TODO_THERE)
+			printf("%s %s: is the new set already: %s\n", c->d.name, t->word,
+			       dns_rrset_text(&t->there, text, sizeof(text)));
+	}
+	fflush(stdout);
+}
+
+static void tell_seen(const struct change *c, int code)
+{
+	const struct change_seen *s = &c->seen;
+
+	if (s->looked && s->settled) {
+		if (!c->o.json)
+			printf("%u of %u authorities%s answer it\n", s->authorities_right,
+			       s->authorities, c->wait ? " and every resolver asked" : "");
+	} else if (code != EXIT_OVERTAKEN) {
+		say("%s%s; shiftctl dns watch shows how it goes on",
+		    code == EXIT_TIMEOUT
+			    ? "timed out: changed at the provider, but not everywhere: "
+		    : s->looked ? "not everywhere yet: "
+				: "who serves it was not seen: ",
+		    s->why);
+	}
+}
+
+static void tell_way_back(const struct change *c)
+{
+	char path[512];
+	uint32_t ttl = 0;
+
+	for (int i = 0; i < 2; i++)
+		if (c->type[i].tried && c->type[i].to.n && c->type[i].to.ttl > ttl)
+			ttl = c->type[i].to.ttl;
+	printf("what was there is kept in %s\n",
+	       dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path)));
+	printf("way back: shiftctl dns rollback; it cannot reach who has the new answer for up to "
+	       "%u s\n",
+	       ttl);
+	fflush(stdout);
+}
+
+static int dry_run(struct change *c)
+{
+	int code = check_way_back(c);
+
+	if (!c->o.json)
+		change_show(c);
+	tell_left(c);
+	change_report_json(c, code);
+	return code;
+}
+
+static int flip(struct change *c)
+{
+	int code = keep(c);
+
+	if (code)
+		return code;
+	code = change_apply(c);
+	finish_snapshot(c);
+	if (!code)
+		purge(c);
+	change_record(c);
+	return code;
+}
+
+static int cutover(struct change *c)
+{
+	unsigned int apply;
+	int code = c->dry ? EXIT_OK : change_lock(c);
+
+	if (!code)
+		code = change_recall(c);
+	if (code)
+		return code;
+	if (change_read(c)) {
+		say("nothing was changed");
+		return EXIT_FAILED;
+	}
+	code = decide(c, &apply);
+	if (code)
+		return code;
+	if (c->dry)
+		return dry_run(c);
+	if (apply) {
+		code = check_operator_lock(c);
+		if (!code)
+			code = check_way_back(c);
+		if (!code)
+			code = confirm(c);
+		if (code)
+			return code;
+		code = flip(c);
+	}
+	tell_left(c);
+	change_unlock(c);
+	if (!code) {
+		code = change_settle(c);
+		tell_seen(c, code);
+		if (apply && !c->o.json)
+			tell_way_back(c);
+	}
+	change_report_json(c, code);
+	return code;
+}
+
+int dns_cutover(const struct options *o, int argc, char **argv)
+{
+	struct change *c = calloc(1, sizeof(*c));
+	int code;
+
+	if (!c)
+		return EXIT_FAILED;
+	c->verb = "cutover";
+	code = change_open(c, o, argc, argv);
+	if (!code)
+		code = cutover(c);
+	if (c->o.json)
+		code = json_failure(&c->o, code);
+	change_close(c);
+	free(c);
+	return code;
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * dns_rollback.c - `shiftctl dns rollback`: the records as they were before the cutover
+ *
+ * Never asks. It goes by the snapshot, also by one of a cutover that was killed half-way; without
+ * one by dns.old, and says so. A folder that cannot be written stops nothing. What it cannot do is
+ * call back those who have the new answer: it says how many that are, as far as resolvers tell, and
+ * until when.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "userspace/base/text.h"
+#include "userspace/cmd/dns_change.h"
+
+/* Where a type goes back to, and from what it may. */
+static void choose(struct change *c, int i, struct dns_rrset *fresh)
+{
+	struct change_type *t = &c->type[i];
+	const struct dns_snapshot_type *s = &c->snap.type[i];
+
+	if (c->has_snap && s->step != DNS_STEP_NONE) {
+		t->from_disk = true;
+		t->to = s->old;
+		*fresh = s->fresh;
+		return;
+	}
+	dns_change_wanted(&c->d.config->dns, c->d.name, t->type, change_set_ids(c), &t->to, fresh);
+	if (t->to.n || fresh->n)
+		say("%s %s: no snapshot of it is on disk: dns.old and dns.ttl say what it goes back "
+		    "to",
+		    c->d.name, t->word);
+}
+
+/* EXIT_OK; or what the whole ends with at best. */
+static int decide(struct change *c, unsigned int *ret_apply)
+{
+	struct dns_rrset *fresh = malloc(sizeof(*fresh));
+	int code = fresh ? EXIT_OK : EXIT_FAILED;
+	char there[1024], to[1024];
+
+	*ret_apply = 0;
+	for (int i = 0; fresh && i < 2; i++) {
+		struct change_type *t = &c->type[i];
+
+		if (!t->asked || t->unread)
+			continue;
+		choose(c, i, fresh);
+		t->todo = dns_plan_back(&t->there, &t->to, fresh, &t->differs);
+		*ret_apply += t->todo == DNS_TODO_APPLY;
+		if (t->todo != DNS_TODO_OTHER)
+			continue;
+		say("refused: %s %s is %s, which is neither the new set nor %s: it is left as it is",
+		    c->d.name, t->word, dns_rrset_text(&t->there, there, sizeof(there)),
+		    dns_rrset_text(&t->to, to, sizeof(to)));
+		code = EXIT_REFUSED;
+	}
+	free(fresh);
+	return code;
+}
+
+static void keep(struct change *c)
+{
+	struct dns_snapshot *s = &c->snap;
+	int err;
+
+	if (c->stateless)
+		return;
+	snprintf(s->name, sizeof(s->name), "%s", c->d.name);
+	snprintf(s->provider, sizeof(s->provider), "%s", c->class->name);
+	snprintf(s->verb, sizeof(s->verb), "rollback");
+	snprintf(s->who, sizeof(s->who), "%s", c->who);
+	s->began = (uint64_t)time(NULL);
+	s->ended = 0;
+	for (int i = 0; i < 2; i++) {
+		const struct change_type *t = &c->type[i];
+		struct dns_snapshot_type *k = &s->type[i];
+
+		if (t->todo == DNS_TODO_APPLY) {
+			k->step = DNS_STEP_BEGUN;
+			k->old = t->to;
+			k->fresh = t->there;
+			k->at = s->began;
+		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {
+			k->step = DNS_STEP_BACK;
+		}
+	}
+	err = change_save(c);
+	if (err) {
+		say("%s: %s: nothing is noted of this", c->d.dir, strerror(-err));
+		c->stateless = true;
+	}
+}
+
+static void finish(struct change *c)
+{
+	int err;
+
+	if (c->stateless)
+		return;
+	c->snap.ended = (uint64_t)time(NULL);
+	err = change_save(c);
+	if (err)
+		say("%s: that this rollback came to its end is not noted: %s", c->d.dir,
+		    strerror(-err));
+}
+
+static void tell_left(const struct change *c)
+{
+	char text[1024], to[1024];
+
+	for (int i = 0; i < 2; i++) {
+		const struct change_type *t = &c->type[i];
+
+		if (!t->asked || t->unread || t->todo != DNS_TODO_THERE)
+			continue;
+		if (t->differs)
+			say("%s %s: the old addresses are there, but as %s, where the snapshot has %s: "
+			    "left as it is",
+			    c->d.name, t->word, dns_rrset_text(&t->there, text, sizeof(text)),
+			    dns_rrset_text(&t->to, to, sizeof(to)));
+		else if (!c->o.json)
+			printf("%s %s: is the old set already: %s\n", c->d.name, t->word,
+			       dns_rrset_text(&t->there, text, sizeof(text)));
+	}
+	fflush(stdout);
+}
+
+static void tell_seen(const struct change *c, int code)
+{
+	const struct change_seen *s = &c->seen;
+
+	if (s->looked && s->authorities && s->authorities_right == s->authorities) {
+		if (!c->o.json)
+			printf("%u of %u authorities answer it\n", s->authorities_right,
+			       s->authorities);
+	} else {
+		say("%s%s",
+		    s->looked ? "not every authority answers it yet: "
+			      : "who serves it was not seen: ",
+		    s->why);
+	}
+	if (code == EXIT_TIMEOUT)
+		say("timed out: put back at the provider, but not everywhere: %s", s->why);
+}
+
+/* Who cannot be reached, and until when. */
+static void tell_reach(const struct change *c)
+{
+	const struct change_seen *s = &c->seen;
+	uint32_t ttl = 0;
+	char when[32];
+
+	for (int i = 0; i < 2; i++)
+		if (c->type[i].tried && c->type[i].there.n && c->type[i].there.ttl > ttl)
+			ttl = c->type[i].there.ttl;
+	if (c->o.json)
+		return;
+	if (isnan(s->share))
+		printf("which share of the clients has the new answer is not known: no resolver told");
+	else
+		printf("%.0f%% of what resolvers answered (%.0f to %.0f%%) is still new",
+		       s->share * 100, s->share_low * 100, s->share_high * 100);
+	printf("; they cannot be called back before it expires, up to %u s after the last authority "
+	       "changed: about %s%s\n",
+	       ttl, text_time((c->changed_at + ttl) * 1000000000, when),
+	       s->settled || s->authorities_right == s->authorities
+		       ? ""
+		       : ", and later while one does not");
+	fflush(stdout);
+}
+
+static int go_back(struct change *c)
+{
+	int code;
+
+	keep(c);
+	code = change_apply(c);
+	finish(c);
+	change_record(c);
+	return code;
+}
+
+static int dry_run(struct change *c, int code)
+{
+	if (!c->o.json)
+		change_show(c);
+	tell_left(c);
+	change_report_json(c, code);
+	return code;
+}
+
+static int rollback(struct change *c)
+{
+	unsigned int apply, unread;
+	int code = c->dry ? EXIT_OK : change_lock(c), applied = EXIT_OK;
+
+	if (!code)
+		code = change_recall(c);
+	if (code)
+		return code;
+	unread = change_read(c);
+	code = decide(c, &apply);
+	if (c->dry)
+		return dry_run(c, code ? code : unread ? EXIT_FAILED : EXIT_OK);
+	if (apply)
+		applied = go_back(c);
+	else if (c->has_snap && !c->snap.ended && !unread && !code)
+		finish(c);
+	tell_left(c);
+	change_unlock(c);
+	if (apply && !applied) {
+		int settled = change_settle(c);
+
+		tell_seen(c, settled);
+		tell_reach(c);
+		applied = settled;
+	}
+	if (applied)
+		code = applied;
+	if (!code && unread)
+		code = EXIT_FAILED;
+	change_report_json(c, code);
+	return code;
+}
+
+int dns_rollback(const struct options *o, int argc, char **argv)
+{
+	struct change *c = calloc(1, sizeof(*c));
+	int code;
+
+	if (!c)
+		return EXIT_FAILED;
+	c->verb = "rollback";
+	c->back = true;
+	code = change_open(c, o, argc, argv);
+	if (!code)
+		code = rollback(c);
+	if (c->o.json)
+		code = json_failure(&c->o, code);
+	change_close(c);
+	free(c);
+	return code;
+}

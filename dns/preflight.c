@@ -316,7 +316,10 @@ void dns_gate_resolvers(struct dns_gates *g, const struct dns_look *l)
 		else
 			good++;
 	}
-	if (!l->zone[0] || !l->n_resolvers || (!good && !broken.n)) {
+	if (!l->zone[0]) {
+		dns_gate(g, "resolvers", DNS_GATE_UNKNOWN, "the zone is not known");
+		dns_gate_fix(g, "mend what the gates authorities and delegation name");
+	} else if (!good && !broken.n) {
 		dns_gate(g, "resolvers", DNS_GATE_UNKNOWN,
 			 "no resolver could be asked for the zone%s%s", silent.n ? ": " : "",
 			 all_of(&silent));

@@ -134,7 +134,7 @@ int secure_in_child(secure_work work, const void *arg, uint64_t limit_ns, struct
 	close(fds[0]);
 	if (!whole && loop_now() >= until) {
 		kill(pid, SIGKILL);
-		snprintf(ret->why, sizeof(ret->why), "verification took longer than %.0f s",
+		snprintf(ret->why, sizeof(ret->why), "verification took longer than %.1f s",
 			 (double)limit_ns / (double)S);
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

@@ -23,8 +23,6 @@
 #include "userspace/cmd/dns_verbs.h"
 #include "userspace/plane/control.h"
 
-#include "bpf/compute.h"
-
 #define S	UINT64_C(1000000000)
 #define LASTING (12 * 3600) /* s that signatures must last */
 #define TRIES	2
@@ -389,8 +387,7 @@ static int run(struct preflight *p)
 
 int dns_preflight(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--before=", "--signatures=", "--no-way-back", "--help",
-					    NULL};
+	static const char *const flags[] = {"--before=", "--signatures=", "--no-way-back", NULL};
 	struct preflight *p = calloc(1, sizeof(*p));
 	const char *value;
 	uint64_t ns;
@@ -401,6 +398,10 @@ int dns_preflight(const struct options *o, int argc, char **argv)
 	p->o = o;
 	p->lasting_s = LASTING;
 	while (!code && (what = next_option(argc, argv, &at, flags, &value)) != -2) {
+		if (what == -1 && !strcmp(value, "help")) {
+			free(p);
+			return usage();
+		}
 		if (what == -1)
 			code = usage_error("dns preflight takes no argument, not '%s'", value);
 		if (what == -3)
@@ -413,10 +414,6 @@ int dns_preflight(const struct options *o, int argc, char **argv)
 		else if (what == 1)
 			p->lasting_s = ns / S;
 		p->no_way_back |= what == 2;
-		if (what == 3) {
-			free(p);
-			return usage();
-		}
 	}
 	if (!code)
 		code = run(p);

@@ -648,6 +648,7 @@ static void what_was_seen_is_there_in_the_next_run(void **state)
 	struct dns_store *st;
 	uint64_t now = loop_now();
 	struct dns_sample p;
+	struct dns_judged j;
 	bool damaged;
 	char dir[80];
 	struct rig r;
@@ -660,6 +661,7 @@ static void what_was_seen_is_there_in_the_next_run(void **state)
 	rig_make(&r);
 	p = sample(now - 30 * S, DNS_VALUE_OLD, 60);
 	p.place = 0xfedcba98;
+	p.ede = 3;
 	survey_keep(&r.s->source[0], &p);
 	p = sample(now - 5 * S, DNS_VALUE_NEW, 60);
 	survey_keep(&r.s->source[0], &p);
@@ -680,8 +682,14 @@ static void what_was_seen_is_there_in_the_next_run(void **state)
 	assert_int_equal(r.s->source[0].sample[0].ttl, 60);
 	assert_int_equal(r.s->source[0].sample[0].place, 0xfedcba98);
 	assert_true(r.s->source[0].sample[0].aa);
+	assert_int_equal(r.s->source[0].sample[0].ede, 3);
+	assert_int_equal(r.s->source[0].sample[1].ede, -1);
 	assert_true(llabs((long long)(r.s->source[0].sample[0].at - (now - 30 * S))) <
 		    (long long)S / 20);
+	/* And it predicts as if this process had seen it. */
+	dns_survey_judge(r.s, loop_now(), &j);
+	assert_true(r.s->prediction.known);
+	assert_true(llabs((long long)(r.s->prediction.at - (now + 30 * S))) < (long long)S / 20);
 	dns_store_free(st);
 	/* Another name, or other addresses: nothing of it means anything. */
 	assert_int_equal(dns_store_open(dir, "www.example.test.", &r.wanted, &st, &damaged), 0);
@@ -697,13 +705,19 @@ static void what_was_seen_is_there_in_the_next_run(void **state)
 
 static void a_damaged_file_is_begun_anew(void **state)
 {
+#define HEAD                                                                                       \
+	"{\"schema\":1,\"about\":{\"name\":\"api.example.test.\",\"old\":[\"203.0.113.10\"],"      \
+	"\"new\":[\"198.51.100.3\",\"198.51.100.4\"]},"
 	static const char *const texts[] = {
 		"", "{", "[]", "{\"schema\":1}",
-		"{\"schema\":1,\"about\":{\"name\":\"api.example.test.\",\"old\":[\"203.0.113.10\"],"
-		"\"new\":[\"198.51.100.3\",\"198.51.100.4\"]},\"sources\":[{\"source\":\"192.0.2.1:53\","
-		"\"authority\":true,\"transport\":\"udp\",\"samples\":[[1,99,0,0,1,true,10,0],[1e12,1,0,"
-		"0,1,true,10,0],[1,1,77,0,1,true,10,0],[\"x\"],7,[1,1,0,0,9,true,10,0],[1,1,0,0,1,true,-1,"
-		"0]]},3],\"arrived\":[[1,-5,0],3,{}],\"networks\":7,\"peak\":-1}"};
+		HEAD
+		"\"sources\":[{\"source\":\"192.0.2.1:53\",\"authority\":true,\"transport\":"
+		"\"udp\",\"samples\":[[1,99,0,0,1,true,10,0,1,-1],[1e12,1,0,0,1,true,10,0,1,-1],"
+		"[1,1,77,0,1,true,10,0,1,-1],[\"x\"],7,[1,1,0,0,9,true,10,0,1,-1],"
+		"[1,1,0,0,1,true,-1,0,1,-1],[1,1,0,0,1,true,10,0,99,-1],"
+		"[1,1,0,0,1,true,10,0,1,-2],[1,1,0,0,1,true,10,0,1,-1]]},3],"
+		"\"arrived\":[[1,-5,0],3,{}],\"networks\":7,\"peak\":-1}"};
+#undef HEAD
 	struct dns_flows_point points[DNS_STORE_POINTS];
 	struct dns_store *st;
 	char dir[80], path[96];
@@ -722,7 +736,8 @@ static void a_damaged_file_is_begun_anew(void **state)
 		assert_int_equal(whole_write(path, texts[i], strlen(texts[i]), 0600), 0);
 		assert_int_equal(dns_store_open(dir, r.s->name, &r.wanted, &st, &damaged), 0);
 		assert_int_equal(damaged, i < 3);
-		assert_int_equal(dns_store_give(st, r.s), 0);
+		/* The one sound sample of the last text. */
+		assert_int_equal(dns_store_give(st, r.s), i == 4);
 		assert_int_equal(dns_store_points(st, points), 0);
 		assert_null(dns_store_networks(st, &at, &begun));
 		assert_true(dns_store_peak(st) >= 0);

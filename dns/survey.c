@@ -41,11 +41,12 @@
 #include "userspace/base/whole.h"
 #include "userspace/conf/config.h"
 
-#define MILLION	     1000000ull
-#define SECOND	     1000000000ull
-#define POLITE	     50	 /* questions a second to one server */
-#define HURRIED	     500 /* the same of an authority that is measured */
-#define MANY_SAMPLES 100
+#define MILLION		 1000000ull
+#define SECOND		 1000000000ull
+#define POLITE		 50  /* questions a second to one server */
+#define HURRIED		 500 /* the same of an authority that is measured */
+#define MANY_SAMPLES	 100
+#define RESOLVER_SAMPLES 16
 
 /* Asked when no resolver is configured: Google, Cloudflare, Quad9, OpenDNS. */
 static const char *const public_resolvers[] = {
@@ -451,6 +452,9 @@ static int ask_source(struct dns_survey *s, unsigned int i)
 	struct dns_question q;
 	int err = 0;
 
+	/* More than that tells nothing: what a cache has is the same each time. */
+	if (!authority && times > RESOLVER_SAMPLES)
+		times = RESOLVER_SAMPLES;
 	r->began = loop_now();
 	r->took = 0;
 	for (unsigned int k = 0; k < times; k++) {

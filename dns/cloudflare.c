@@ -352,8 +352,12 @@ static enum dns_changed cloudflare_apply(void *x, const struct dns_rrset *old,
 	}
 	snprintf(url, sizeof(url), "%s/dns_records/batch", cf->zone);
 	body = cloudflare_batch(&now, fresh);
-	if (!body) /* there already */
-		return DNS_CHANGED;
+	if (!body) {
+		if (cloudflare_same(&now, fresh)) /* there already */
+			return DNS_CHANGED;
+		snprintf(why, DNS_WHY, "no memory");
+		return DNS_UNREACHED;
+	}
 	call.body = body;
 	asked = ask(cf, &call, NULL, why);
 	free(body);

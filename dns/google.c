@@ -31,6 +31,7 @@
 
 #include "dns/change.h"
 #include "dns/cloud.h"
+#include "dns/settle.h"
 #include "dns/token.h"
 #include "dns/value.h"
 #include "userspace/conf/config.h"
@@ -87,18 +88,6 @@ static enum cloud_outcome call_google(struct google *g, const char *method, cons
 	return out;
 }
 
-static enum dns_changed changed_of(enum cloud_outcome out)
-{
-	switch (out) {
-	case CLOUD_DENIED:
-		return DNS_DENIED;
-	case CLOUD_UNREACHED:
-		return DNS_UNREACHED;
-	default:
-		return DNS_UNCERTAIN;
-	}
-}
-
 /* One page; the set when it is on it, as the service wrote it, in *ret_raw. */
 static enum dns_changed read_page(struct google *g, const char *url, struct dns_rrset *ret,
 				  json_t **ret_raw, char *next, size_t size, char *why)
@@ -112,7 +101,7 @@ static enum dns_changed read_page(struct google *g, const char *url, struct dns_
 
 	if (out != CLOUD_ANSWERED) {
 		http_reply_free(&r);
-		return out == CLOUD_LOST ? DNS_UNREACHED : changed_of(out);
+		return settle_outcome(out, true);
 	}
 	if (r.status == 200)
 		o = json_loadb(r.body, r.size, 0, NULL);
@@ -183,56 +172,22 @@ static enum dns_changed read_set(struct google *g, const char *name, uint16_t ty
 	return how;
 }
 
-/* ---- the change ---- */
-
-static enum dns_changed stale(const struct dns_rrset *seen, char *why)
+static enum dns_changed google_read(void *x, const char *name, uint16_t type, struct dns_rrset *ret,
+				    char *why)
 {
-	char text[256];
-
-	snprintf(why, DNS_WHY, "Google Cloud DNS: what is there is %s",
-		 dns_rrset_text(seen, text, sizeof(text)));
-	return DNS_STALE;
-}
-
-/*
- * After an answer that says "done" (`surely`), or none. What was sent may still be on its way, so
- * the old value is only believed when it stays for a while.
- */
-static enum dns_changed resolve(struct google *g, const struct dns_rrset *old,
-				const struct dns_rrset *fresh, bool surely, struct dns_rrset *seen,
-				char *why)
-{
-	char words[DNS_WHY];
-	enum dns_changed how = DNS_UNCERTAIN;
 	json_t *raw;
+	enum dns_changed how = read_set(x, name, type, ret, &raw, why);
 
-	snprintf(words, sizeof(words), "%s", why);
-	for (unsigned int ms = 100; ms <= (surely ? 3200 : 800); ms *= 2) {
-		how = read_set(g, fresh->name, fresh->type, seen, &raw, why);
-		json_decref(raw);
-		if (how != DNS_CHANGED || google_same(fresh, seen))
-			break;
-		how = DNS_STALE;
-		if (!surely && !google_same(old, seen))
-			return stale(seen, why);
-		nap(ms);
-	}
-	if (how == DNS_CHANGED)
-		return how;
-	if (how != DNS_STALE) {
-		snprintf(words, sizeof(words), "%.300s", why);
-		snprintf(why, DNS_WHY, "%s, and it could not be read: %.300s",
-			 surely ? "Google Cloud DNS: changed" : "Google Cloud DNS: no answer",
-			 words);
-		return DNS_UNCERTAIN;
-	}
-	if (surely) {
-		stale(seen, why);
-		return DNS_UNCERTAIN;
-	}
-	snprintf(why, DNS_WHY, "%.400s; nothing was changed", words);
-	return DNS_UNREACHED;
+	json_decref(raw);
+	return how;
 }
+
+static struct settle settle_of(struct google *g)
+{
+	return (struct settle){"Google Cloud DNS", g, google_read, google_same};
+}
+
+/* ---- the change ---- */
 
 static enum dns_changed fit(const struct dns_rrset *old, const struct dns_rrset *fresh, char *why)
 {
@@ -273,6 +228,7 @@ static int post(struct google *g, const struct dns_rrset *old, const struct dns_
 		json_t **exact, char *id, struct dns_rrset *seen, char *why)
 {
 	char url[sizeof(g->zone) + 16], words[DNS_WHY], *body = google_change(old, fresh, *exact);
+	const struct settle s = settle_of(g);
 	struct http_reply r = {0};
 	enum cloud_outcome out;
 	enum dns_changed how;
@@ -286,14 +242,16 @@ static int post(struct google *g, const struct dns_rrset *old, const struct dns_
 	out = call_google(g, "POST", url, body, &r, why);
 	free(body);
 	if (out == CLOUD_LOST || (out == CLOUD_ANSWERED && r.status == 200)) {
-		bool surely = out == CLOUD_ANSWERED && take_id(&r, id);
+		enum settle_said said = r.status ? SETTLE_FAILED : SETTLE_NOTHING;
 
+		if (out == CLOUD_ANSWERED)
+			said = take_id(&r, id) ? SETTLE_DONE : SETTLE_NOTHING;
 		http_reply_free(&r);
-		return resolve(g, old, fresh, surely, seen, why);
+		return settle(&s, old, fresh, said, seen, why);
 	}
 	if (out != CLOUD_ANSWERED) {
 		http_reply_free(&r);
-		return changed_of(out);
+		return settle_outcome(out, false);
 	}
 	google_words(g->cloud.conf, &r, words);
 	/* 404: of the zone, or of the set that is to be deleted. */
@@ -312,7 +270,7 @@ static int post(struct google *g, const struct dns_rrset *old, const struct dns_
 		}
 		how = DNS_REJECTED;
 	} else if (how == DNS_CHANGED) {
-		how = stale(seen, why);
+		how = settle_stale(&s, seen, why);
 	}
 	json_decref(raw);
 	return how;
@@ -333,16 +291,6 @@ static enum dns_changed google_apply(void *x, const struct dns_rrset *old,
 	if (how == -EAGAIN)
 		how = post(g, old, fresh, &exact, id, seen, why);
 	json_decref(exact);
-	return how;
-}
-
-static enum dns_changed google_read(void *x, const char *name, uint16_t type, struct dns_rrset *ret,
-				    char *why)
-{
-	json_t *raw;
-	enum dns_changed how = read_set(x, name, type, ret, &raw, why);
-
-	json_decref(raw);
 	return how;
 }
 

@@ -55,15 +55,14 @@ static int await(int fd, short events, uint64_t until)
 
 	for (;;) {
 		uint64_t now = loop_now();
-		int n;
+		int n = poll(&p, 1, now < until ? (int)((until - now) / 1000000 + 1) : 0);
 
-		if (now >= until)
-			return -ETIMEDOUT;
-		n = poll(&p, 1, (int)((until - now) / 1000000 + 1));
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (now >= until)
+			return -ETIMEDOUT;
 	}
 }
 
@@ -235,11 +234,12 @@ static enum signed_outcome judge(const struct talk *t, struct signed_reply *r, c
 		return SIGNED_DENIED;
 	}
 	if (seen.error) {
-		snprintf(why, DNS_WHY, "%s: %s: %s", t->server, tsig_error(seen.error, b),
-			 seen.error == TSIG_BADSIG ? "the key's secret is not the server's"
-			 : seen.error == TSIG_BADKEY
-				 ? "the server does not know the key by this name and algorithm"
-				 : "the server refuses the signature");
+		snprintf(
+			why, DNS_WHY, "%s: %s: %s", t->server, tsig_error(seen.error, b),
+			seen.error == TSIG_BADSIG ? "the key's secret is not the server's"
+			: seen.error == TSIG_BADKEY
+				? "the server does not know the key by this name and algorithm, or does not let it do this"
+				: "the server refuses the signature");
 		return SIGNED_DENIED;
 	}
 	if (err == -ENOKEY && r->rcode) {

@@ -4,7 +4,7 @@
 //
 //   node tests/cloud/NAME.mjs --dir DIR [--port N] [--tls]
 //
-// DIR gets `port`, `ca.pem` (with --tls) and the double's own secrets. The tests speak with it under
+// DIR gets `port`, `dns_port` (its authority), `ca.pem` (with --tls) and the double's own secrets. The tests speak with it under
 // /_test/ without a token:
 //
 //   POST /_test/faults  [{"on": "change", "kind": "status", "status": 503, "times": 2}, …]   replaces all
@@ -20,6 +20,7 @@ import {readFileSync, writeFileSync} from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import {join} from 'node:path';
+import {serve_dns} from './authority.mjs';
 
 export function options() {
 	const o = {dir: '.', port: 0, tls: false};
@@ -82,8 +83,8 @@ function certificate(dir) {
 }
 
 // `route(request, url, take)` gives {on, run(body)}; run gives [status, object or undefined, headers], or
-// throws a Refusal; take(on, kinds) is a fault that was ordered. `control(what, value)` answers /_test/seed, /_test/state and its own.
-export async function serve({route, control, tokens}) {
+// throws a Refusal; `records()` are those of authority.mjs; take(on, kinds) is a fault that was ordered. `control(what, value)` answers /_test/seed, /_test/state and its own.
+export async function serve({route, control, tokens, zone, records}) {
 	const o = options();
 	let faults = [];
 	let log = [];
@@ -171,10 +172,12 @@ export async function serve({route, control, tokens}) {
 	const server = o.tls ? https.createServer(certificate(o.dir), run) : http.createServer(run);
 	await new Promise((done) => server.listen(o.port, '127.0.0.1', done));
 	const {port} = server.address();
+	const dns_port = await serve_dns(zone, records, () => log.length + 1);
 	const base = `${o.tls ? 'https' : 'http'}://127.0.0.1:${port}`;
 	return {
 		dir: o.dir, base, port,
 		ready() {
+			writeFileSync(join(o.dir, 'dns_port'), `${dns_port}\n`);
 			writeFileSync(join(o.dir, 'port'), `${port}\n`);
 			console.log(`listening ${port}`);
 		},

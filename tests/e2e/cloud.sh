@@ -1,5 +1,5 @@
 # cloud.sh - a double of tests/cloud and the provider's driver; sourced after lib.sh
-# shellcheck shell=bash disable=SC2034 # what is set here is for the tests
+# shellcheck shell=bash disable=SC2034,SC2154 # what is set here is for the tests, or is of lib.sh
 
 drive=$here/build/tests/dns_drive
 double=$work/double # its folder
@@ -19,6 +19,7 @@ double_up() { # NAME
 	done
 	[[ -s $double/port ]] || give_up "the double starts" "$(<"$double/log")"
 	url=https://127.0.0.1:$(<"$double/port")
+	dns=127.0.0.1:$(<"$double/dns_port")
 }
 
 steer() { # WHAT [JSON]
@@ -56,4 +57,42 @@ ends() { # OUTCOME PATTERN NAME VERB...: PATTERN of the words; "": any
 	else
 		ok "$what"
 	fi
+}
+
+ctl() { # as the operator
+	SHIFT_STATE=$work/state timeout 60 "$shiftctl" -c "$config" "$@" | tee -a "$all"
+	return "${PIPESTATUS[0]}"
+}
+
+answered() { # what the authority says of NAME
+	dig +norecurse +noall +answer +time=2 +tries=1 "@${dns%:*}" -p "${dns#*:}" "$1" A |
+		awk '{print $2, $5}' | sort | paste -sd' '
+}
+
+# The commands, from the record as it was seeded to dns.new and back.
+by_command() { # NAME OLD NEW: as `there` has them
+	local name=$1 was=$2 becomes=$3
+	faults '[]'
+	exits 0 "cutover --dry-run" ctl dns cutover --dry-run --no-way-back
+	has "it shows the change and its inverse" "$(grep -cE '^(POST|PUT) ' <<<"$said")" '^2$'
+	is "and changes nothing" "$(there)" "$was"
+	exits 3 "cutover without a way back is refused" ctl dns cutover --yes
+	exits 0 "cutover" ctl dns cutover --no-way-back --yes
+	has "it was read back" "$said" "changed, and read back"
+	has "and the authority answers it" "$said" "1 of 1 authorities answer it"
+	is "it is as wanted" "$(there)" "$becomes"
+	exits 0 "cutover again has nothing to do" ctl dns cutover --no-way-back --yes
+	has "and says so" "$said" "is the new set already"
+	exits 0 "rollback" ctl dns rollback --yes
+	is "and what was there is there" "$(there)" "$was"
+	has "and is answered" "$(answered "$name")" "^60 192.0.2.10$"
+	faults '[{"on": "change", "kind": "lost", "after": true}]'
+	exits 0 "a lost answer is no failed cutover" ctl dns cutover --no-way-back --yes
+	is "of one change" "$(sent '[.[] | select(.on == "change")] | length')" 1
+	faults '[{"on": "change", "kind": "status", "status": 429, "headers": {"retry-after": "600"}}]'
+	exits 1 "a rollback that is throttled for too long fails" ctl dns rollback --yes
+	is "and leaves the new set" "$(there)" "$becomes"
+	faults '[]'
+	exits 0 "and can be made again" ctl dns rollback --yes
+	is "as before" "$(there)" "$was"
 }

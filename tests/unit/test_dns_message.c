@@ -186,7 +186,7 @@ static void every_octet_comes_back_from_text(void **state)
 	/* the widest text there is fits */
 	for (unsigned int i = 0; i < 4; i++) {
 		name[64 * i] = i < 3 ? 63 : 61;
-		memset(name + 64 * i + 1, 0xff, 63);
+		memset(name + 64 * i + 1, 0xff, name[64 * i]);
 	}
 	name[254] = 0;
 	dns_text_of(name, widest);

@@ -19,14 +19,13 @@
 #include "dns/azure.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "dns/change.h"
 #include "dns/cloud.h"
+#include "dns/settle.h"
 #include "dns/token.h"
 #include "dns/value.h"
 #include "userspace/conf/config.h"
@@ -34,7 +33,6 @@
 #define OWN_ENDPOINT "https://management.azure.com"
 #define OWN_LOGIN    "https://login.microsoftonline.com"
 #define API	     "?api-version=2018-05-01"
-#define MS	     1000000L
 #define URL_SIZE     4096
 
 struct azure {
@@ -170,13 +168,6 @@ static void words_of(const struct http_reply *r, char *why)
 
 /* ---- calls ---- */
 
-static void nap(unsigned int ms)
-{
-	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * MS};
-
-	nanosleep(&ts, NULL);
-}
-
 static enum cloud_outcome call_azure(struct azure *a, const char *method, const char *url,
 				     const char *const *headers, const char *body,
 				     struct http_reply *ret, char *why)
@@ -191,18 +182,6 @@ static enum cloud_outcome call_azure(struct azure *a, const char *method, const 
 	if (out == CLOUD_DENIED && ret->status && ret->body)
 		words_of(ret, why);
 	return out;
-}
-
-static enum dns_changed changed_of(enum cloud_outcome out)
-{
-	switch (out) {
-	case CLOUD_DENIED:
-		return DNS_DENIED;
-	case CLOUD_UNREACHED:
-		return DNS_UNREACHED;
-	default:
-		return DNS_UNCERTAIN;
-	}
 }
 
 static enum dns_changed url_of(const struct azure *a, const struct dns_rrset *r, char *ret,
@@ -239,7 +218,7 @@ static enum dns_changed look_for_zone(struct azure *a, char *why)
 	snprintf(url, sizeof(url), "%s" API, a->url);
 	out = call_azure(a, "GET", url, headers, NULL, &r, why);
 	if (out != CLOUD_ANSWERED) {
-		how = out == CLOUD_LOST ? DNS_UNREACHED : changed_of(out);
+		how = settle_outcome(out, true);
 	} else if (r.status == 200) {
 		how = DNS_CHANGED;
 	} else {
@@ -268,7 +247,7 @@ static enum dns_changed azure_read(void *x, const char *name, uint16_t type, str
 	json_object_del(a->metadata, dns_type_text(type, text));
 	out = call_azure(a, "GET", url, headers, NULL, &r, why);
 	if (out != CLOUD_ANSWERED) {
-		how = out == CLOUD_LOST ? DNS_UNREACHED : changed_of(out);
+		how = settle_outcome(out, true);
 	} else if (r.status == 404) {
 		how = look_for_zone(a, why);
 	} else if (r.status != 200) {
@@ -329,52 +308,6 @@ static enum dns_changed make_request(struct azure *a, const struct dns_rrset *ol
 	return DNS_REJECTED;
 }
 
-static enum dns_changed stale(const struct dns_rrset *seen, char *why)
-{
-	char text[256];
-
-	snprintf(why, DNS_WHY, "Azure DNS: what is there is %s",
-		 dns_rrset_text(seen, text, sizeof(text)));
-	return DNS_STALE;
-}
-
-/*
- * After an answer that says "done" (`surely`), or none. What was sent may still be on its way, so
- * the old value is only believed when it stays for a while.
- */
-static enum dns_changed resolve(struct azure *a, const struct dns_rrset *old,
-				const struct dns_rrset *fresh, bool surely, struct dns_rrset *seen,
-				char *why)
-{
-	char words[DNS_WHY];
-	enum dns_changed how = DNS_UNCERTAIN;
-
-	snprintf(words, sizeof(words), "%s", why);
-	for (unsigned int ms = 100; ms <= (surely ? 3200 : 800); ms *= 2) {
-		how = azure_read(a, fresh->name, fresh->type, seen, why);
-		if (how != DNS_CHANGED || dns_rrset_same(fresh, seen))
-			break;
-		how = DNS_STALE;
-		if (!surely && !dns_rrset_same(old, seen))
-			return stale(seen, why);
-		nap(ms);
-	}
-	if (how == DNS_CHANGED)
-		return how;
-	if (how != DNS_STALE) {
-		snprintf(words, sizeof(words), "%s", why);
-		snprintf(why, DNS_WHY, "%s, and it could not be read: %.300s",
-			 surely ? "Azure DNS: changed" : "Azure DNS: no answer", words);
-		return DNS_UNCERTAIN;
-	}
-	if (surely) {
-		stale(seen, why);
-		return DNS_UNCERTAIN;
-	}
-	snprintf(why, DNS_WHY, "%.400s; nothing was changed", words);
-	return DNS_UNREACHED;
-}
-
 static enum dns_changed fit(const struct dns_rrset *old, const struct dns_rrset *fresh, char *why)
 {
 	const struct dns_rrset *both[] = {old, fresh};
@@ -400,17 +333,18 @@ static enum dns_changed fit(const struct dns_rrset *old, const struct dns_rrset 
 static int swap(struct azure *a, const struct dns_rrset *old, const struct dns_rrset *fresh,
 		struct dns_rrset *seen, char *why)
 {
+	const struct settle s = {"Azure DNS", a, azure_read, dns_rrset_same};
 	struct http_reply r = {0};
 	struct request q;
 	enum cloud_outcome out;
 	int how = azure_read(a, old->name, old->type, seen, why);
 	char words[DNS_WHY];
-	bool surely, refused;
+	bool surely, refused, silent;
 
 	if (how != DNS_CHANGED)
 		return how;
 	if (!dns_rrset_same(old, seen))
-		return stale(seen, why);
+		return settle_stale(&s, seen, why);
 	how = make_request(a, old, fresh, seen->version, &q, why);
 	if (how != DNS_CHANGED)
 		return how;
@@ -419,13 +353,18 @@ static int swap(struct azure *a, const struct dns_rrset *old, const struct dns_r
 	/* DELETE of what is not there is 204, whatever the condition. */
 	surely = out == CLOUD_ANSWERED && (r.status == 200 || (r.status == 201 && fresh->n));
 	refused = out == CLOUD_ANSWERED && (r.status == 412 || (r.status == 204 && !fresh->n));
+	silent = !r.status;
 	if (out == CLOUD_ANSWERED && !surely)
 		words_of(&r, why);
 	http_reply_free(&r);
 	if (surely || out == CLOUD_LOST)
-		return resolve(a, old, fresh, surely, seen, why);
+		return settle(&s, old, fresh,
+			      surely   ? SETTLE_DONE
+			      : silent ? SETTLE_NOTHING
+				       : SETTLE_FAILED,
+			      seen, why);
 	if (out != CLOUD_ANSWERED)
-		return changed_of(out);
+		return settle_outcome(out, false);
 	if (!refused)
 		return DNS_REJECTED;
 	snprintf(words, sizeof(words), "%s", why);
@@ -433,7 +372,7 @@ static int swap(struct azure *a, const struct dns_rrset *old, const struct dns_r
 	if (how != DNS_CHANGED)
 		return how;
 	if (!dns_rrset_same(old, seen))
-		return stale(seen, why);
+		return settle_stale(&s, seen, why);
 	snprintf(why, DNS_WHY, "%s", words);
 	return -EAGAIN;
 }

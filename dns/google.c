@@ -31,17 +31,20 @@
 
 #include "dns/change.h"
 #include "dns/cloud.h"
+#include "dns/settle.h"
 #include "dns/token.h"
 #include "dns/value.h"
 #include "userspace/conf/config.h"
 
 #define OWN_ENDPOINT "https://dns.googleapis.com"
 #define MAX_PAGES    50
-#define MS	     1000000L
+#define MS	     1000000
+#define PATIENCE_MS  60000
 
 struct google {
 	struct cloud cloud;
 	struct token *token;
+	bool zone_fits;						  /* it is known to hold the name */
 	char zone[2 * CONF_TEXT + 3 * CONF_TEXT + 3 * CONF_HOST]; /* the managed zone's URL */
 };
 
@@ -65,6 +68,7 @@ static enum cloud_outcome call_google(struct google *g, const char *method, cons
 {
 	struct cloud_call call = {
 		.method = method, .url = url, .headers = headers, .body = body, .reads = !body};
+	uint64_t patience_ms = g->cloud.patience_ns ? g->cloud.patience_ns / MS : PATIENCE_MS;
 	uint64_t waited = 0;
 	enum cloud_outcome out;
 
@@ -74,7 +78,7 @@ static enum cloud_outcome call_google(struct google *g, const char *method, cons
 			break;
 		google_words(g->cloud.conf, ret, why);
 		out = CLOUD_UNREACHED;
-		if (waited + ms > g->cloud.conf->timeout_ms)
+		if (waited + ms > patience_ms)
 			break;
 		http_reply_free(ret);
 		nap(ms);
@@ -83,18 +87,6 @@ static enum cloud_outcome call_google(struct google *g, const char *method, cons
 	if (out == CLOUD_DENIED && ret->body)
 		google_words(g->cloud.conf, ret, why);
 	return out;
-}
-
-static enum dns_changed changed_of(enum cloud_outcome out)
-{
-	switch (out) {
-	case CLOUD_DENIED:
-		return DNS_DENIED;
-	case CLOUD_UNREACHED:
-		return DNS_UNREACHED;
-	default:
-		return DNS_UNCERTAIN;
-	}
 }
 
 /* One page; the set when it is on it, as the service wrote it, in *ret_raw. */
@@ -110,7 +102,7 @@ static enum dns_changed read_page(struct google *g, const char *url, struct dns_
 
 	if (out != CLOUD_ANSWERED) {
 		http_reply_free(&r);
-		return out == CLOUD_LOST ? DNS_UNREACHED : changed_of(out);
+		return settle_outcome(out, true);
 	}
 	if (r.status == 200)
 		o = json_loadb(r.body, r.size, 0, NULL);
@@ -181,56 +173,52 @@ static enum dns_changed read_set(struct google *g, const char *name, uint16_t ty
 	return how;
 }
 
-/* ---- the change ---- */
-
-static enum dns_changed stale(const struct dns_rrset *seen, char *why)
-{
-	char text[256];
-
-	snprintf(why, DNS_WHY, "Google Cloud DNS: what is there is %s",
-		 dns_rrset_text(seen, text, sizeof(text)));
-	return DNS_STALE;
-}
-
 /*
- * After an answer that says "done" (`surely`), or none. What was sent may still be on its way, so
- * the old value is only believed when it stays for a while.
+ * There is no such record set: or is the zone another one? Who may not look at the zone itself is
+ * not kept from reading its records.
  */
-static enum dns_changed resolve(struct google *g, const struct dns_rrset *old,
-				const struct dns_rrset *fresh, bool surely, struct dns_rrset *seen,
-				char *why)
+static enum dns_changed look_at_zone(struct google *g, const char *name, char *why)
 {
-	char words[DNS_WHY];
-	enum dns_changed how = DNS_UNCERTAIN;
-	json_t *raw;
+	struct http_reply r = {0};
+	enum cloud_outcome out = call_google(g, "GET", g->zone, NULL, &r, why);
+	json_t *o = out == CLOUD_ANSWERED && r.status == 200 ? json_loadb(r.body, r.size, 0, NULL)
+							     : NULL;
+	const char *text = json_string_value(json_object_get(o, "dnsName"));
+	enum dns_changed how = DNS_CHANGED;
+	char zone[DNS_NAME];
 
-	snprintf(words, sizeof(words), "%s", why);
-	for (unsigned int ms = 100; ms <= (surely ? 3200 : 800); ms *= 2) {
-		how = read_set(g, fresh->name, fresh->type, seen, &raw, why);
-		json_decref(raw);
-		if (how != DNS_CHANGED || google_same(fresh, seen))
-			break;
-		how = DNS_STALE;
-		if (!surely && !google_same(old, seen))
-			return stale(seen, why);
-		nap(ms);
+	if (text && !dns_name(text, zone) && !dns_below(name, zone)) {
+		snprintf(why, DNS_WHY,
+			 "Google Cloud DNS: %.150s is not in the managed zone %.100s, which is "
+			 "%.150s",
+			 name, g->cloud.conf->zone, zone);
+		how = DNS_REJECTED;
 	}
-	if (how == DNS_CHANGED)
-		return how;
-	if (how != DNS_STALE) {
-		snprintf(words, sizeof(words), "%.300s", why);
-		snprintf(why, DNS_WHY, "%s, and it could not be read: %.300s",
-			 surely ? "Google Cloud DNS: changed" : "Google Cloud DNS: no answer",
-			 words);
-		return DNS_UNCERTAIN;
-	}
-	if (surely) {
-		stale(seen, why);
-		return DNS_UNCERTAIN;
-	}
-	snprintf(why, DNS_WHY, "%.400s; nothing was changed", words);
-	return DNS_UNREACHED;
+	json_decref(o);
+	http_reply_free(&r);
+	g->zone_fits = how == DNS_CHANGED;
+	return how;
 }
+
+static enum dns_changed google_read(void *x, const char *name, uint16_t type, struct dns_rrset *ret,
+				    char *why)
+{
+	struct google *g = x;
+	json_t *raw;
+	enum dns_changed how = read_set(g, name, type, ret, &raw, why);
+
+	if (how == DNS_CHANGED && !raw && !g->zone_fits)
+		how = look_at_zone(g, name, why);
+	json_decref(raw);
+	return how;
+}
+
+static struct settle settle_of(struct google *g)
+{
+	return (struct settle){"Google Cloud DNS", g, google_read, google_same};
+}
+
+/* ---- the change ---- */
 
 static enum dns_changed fit(const struct dns_rrset *old, const struct dns_rrset *fresh, char *why)
 {
@@ -271,6 +259,7 @@ static int post(struct google *g, const struct dns_rrset *old, const struct dns_
 		json_t **exact, char *id, struct dns_rrset *seen, char *why)
 {
 	char url[sizeof(g->zone) + 16], words[DNS_WHY], *body = google_change(old, fresh, *exact);
+	const struct settle s = settle_of(g);
 	struct http_reply r = {0};
 	enum cloud_outcome out;
 	enum dns_changed how;
@@ -284,17 +273,20 @@ static int post(struct google *g, const struct dns_rrset *old, const struct dns_
 	out = call_google(g, "POST", url, body, &r, why);
 	free(body);
 	if (out == CLOUD_LOST || (out == CLOUD_ANSWERED && r.status == 200)) {
-		bool surely = out == CLOUD_ANSWERED && take_id(&r, id);
+		enum settle_said said = r.status ? SETTLE_FAILED : SETTLE_NOTHING;
 
+		if (out == CLOUD_ANSWERED)
+			said = take_id(&r, id) ? SETTLE_DONE : SETTLE_NOTHING;
 		http_reply_free(&r);
-		return resolve(g, old, fresh, surely, seen, why);
+		return settle(&s, old, fresh, said, seen, why);
 	}
 	if (out != CLOUD_ANSWERED) {
 		http_reply_free(&r);
-		return changed_of(out);
+		return settle_outcome(out, false);
 	}
 	google_words(g->cloud.conf, &r, words);
-	if (r.status != 409 && r.status != 412) {
+	/* 404: of the zone, or of the set that is to be deleted. */
+	if (r.status != 404 && r.status != 409 && r.status != 412) {
 		http_reply_free(&r);
 		snprintf(why, DNS_WHY, "%s", words);
 		return DNS_REJECTED;
@@ -309,7 +301,7 @@ static int post(struct google *g, const struct dns_rrset *old, const struct dns_
 		}
 		how = DNS_REJECTED;
 	} else if (how == DNS_CHANGED) {
-		how = stale(seen, why);
+		how = settle_stale(&s, seen, why);
 	}
 	json_decref(raw);
 	return how;
@@ -330,16 +322,6 @@ static enum dns_changed google_apply(void *x, const struct dns_rrset *old,
 	if (how == -EAGAIN)
 		how = post(g, old, fresh, &exact, id, seen, why);
 	json_decref(exact);
-	return how;
-}
-
-static enum dns_changed google_read(void *x, const char *name, uint16_t type, struct dns_rrset *ret,
-				    char *why)
-{
-	json_t *raw;
-	enum dns_changed how = read_set(x, name, type, ret, &raw, why);
-
-	json_decref(raw);
 	return how;
 }
 

@@ -56,10 +56,10 @@ void google_words(const struct conf_provider *conf, const struct http_reply *r, 
 
 	snprintf(why, DNS_WHY, "Google Cloud DNS: %ld%s%.60s: %.300s", r->status, reason ? " " : "",
 		 reason ? reason : "", message ? message : cloud_shown(r, shown));
-	if (r->status == 404 && reason && !strcmp(reason, "notFound"))
+	if (r->status == 404 && message && strstr(message, "managedZone"))
 		snprintf(why, DNS_WHY,
 			 "Google Cloud DNS: project %.100s has no managed zone %.100s (%.200s)",
-			 conf->project, conf->zone, message ? message : "404");
+			 conf->project, conf->zone, message);
 	for (char *p = why; *p; p++)
 		if ((unsigned char)*p < ' ')
 			*p = ' ';

@@ -34,6 +34,7 @@
 #include "userspace/conf/config.h"
 
 #define MAX_DISABLED 64
+#define MAX_FOUND    1000
 
 struct rrset {
 	struct dns_rrset set;
@@ -44,7 +45,8 @@ struct rrset {
 
 struct powerdns {
 	struct cloud cloud;
-	char zone[CONF_TEXT + 3 * DNS_NAME]; /* …/zones/NAME */
+	char server[CONF_TEXT + 64];		  /* …/servers/localhost */
+	char zone[CONF_TEXT + 64 + 3 * DNS_NAME]; /* …/zones/NAME */
 	char zone_name[DNS_NAME];
 	char *key;
 	char *header; /* with the key */
@@ -60,19 +62,19 @@ static const char content_type[] = "Content-Type: application/json";
 
 enum asked { ASKED_DONE, ASKED_REFUSED, ASKED_DENIED, ASKED_UNREACHED, ASKED_LOST };
 
-/* 401 and 404 are plain text, 422 is JSON. */
+/* 422 is JSON; 401 and 404 are plain text or JSON. */
 static void refusal(const struct powerdns *pd, const struct http_reply *r, char *why)
 {
 	json_t *o = r->body ? json_loadb(r->body, r->size, 0, NULL) : NULL;
 	const char *error = json_string_value(json_object_get(o, "error"));
 	char shown[256];
 
-	if (error)
-		snprintf(why, DNS_WHY, "PowerDNS: %.400s (status %ld)", error, r->status);
-	else if (r->status == 404)
+	if (r->status == 404)
 		snprintf(why, DNS_WHY,
-			 "PowerDNS: no zone %.200s there, or no API at that endpoint (404 %s)",
-			 pd->zone_name, cloud_shown(r, shown));
+			 "PowerDNS: no zone %.200s there, or no API at that endpoint (status 404)",
+			 pd->zone_name);
+	else if (error)
+		snprintf(why, DNS_WHY, "PowerDNS: %.400s (status %ld)", error, r->status);
 	else
 		snprintf(why, DNS_WHY, "PowerDNS: status %ld: %s", r->status,
 			 cloud_shown(r, shown));
@@ -113,26 +115,17 @@ static enum asked ask(struct powerdns *pd, const struct cloud_call *call, json_t
 static int add_record(json_t *o, struct rrset *r, char *why)
 {
 	const char *content = json_string_value(json_object_get(o, "content"));
-	bool off = json_is_true(json_object_get(o, "disabled"));
-	unsigned int *n = off ? &r->n_disabled : &r->set.n;
+	int err;
 
-	if (!content) {
-		snprintf(why, DNS_WHY, "PowerDNS: a record without content");
-		return -EBADMSG;
-	}
-	if (*n == (off ? MAX_DISABLED : DNS_MAX_MEMBERS)) {
-		snprintf(why, DNS_WHY, "PowerDNS: more than %u records of this name and type", *n);
-		return -E2BIG;
-	}
-	if (off ? (size_t)snprintf(r->disabled[*n], sizeof(r->disabled[*n]), "%s", content) >=
-			    sizeof(r->disabled[*n])
-		: dns_value_canonical(r->set.type, content, r->set.member[*n].data,
-				      sizeof(r->set.member[*n].data))) {
-		snprintf(why, DNS_WHY, "PowerDNS: a record that cannot be kept: %.200s", content);
-		return -EBADMSG;
-	}
-	++*n;
-	return 0;
+	/* Those that are switched off are found by search_off. */
+	if (json_is_true(json_object_get(o, "disabled")))
+		return 0;
+	err = content ? dns_value_add(&r->set, r->set.type, content) : -EINVAL;
+	if (err)
+		snprintf(why, DNS_WHY, "PowerDNS: %s: %.200s",
+			 err == -ENOSPC ? "too many records" : "a record that cannot be kept",
+			 content ? content : "without content");
+	return err;
 }
 
 static int add_rrset(json_t *o, struct rrset *r, char *why)
@@ -172,27 +165,106 @@ static int read_url(const struct powerdns *pd, const char *name, uint16_t type, 
 		       : -ENOSPC;
 }
 
-static enum dns_changed look(struct powerdns *pd, const char *name, uint16_t type,
+static const enum dns_changed ended[] = {
+	[ASKED_REFUSED] = DNS_REJECTED,
+	[ASKED_DENIED] = DNS_DENIED,
+	[ASKED_UNREACHED] = DNS_UNREACHED,
+	[ASKED_LOST] = DNS_UNREACHED,
+};
+
+static bool text_is(json_t *o, const char *key, const char *want)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	return text && !strcasecmp(text, want);
+}
+
+static int add_off(json_t *o, const struct powerdns *pd, struct rrset *r, char *why)
+{
+	const char *content = json_string_value(json_object_get(o, "content"));
+	char type_text[16];
+
+	if (!json_is_true(json_object_get(o, "disabled")) || !text_is(o, "name", r->set.name) ||
+	    !text_is(o, "type", dns_type_text(r->set.type, type_text)) ||
+	    !text_is(o, "zone_id", pd->zone_name))
+		return 0;
+	if (!content || r->n_disabled == MAX_DISABLED ||
+	    (size_t)snprintf(r->disabled[r->n_disabled], sizeof(*r->disabled), "%s", content) >=
+		    sizeof(*r->disabled)) {
+		snprintf(why, DNS_WHY,
+			 "PowerDNS: records of this name are switched off and cannot be kept");
+		return -ENOSPC;
+	}
+	r->n_disabled++;
+	return 0;
+}
+
+static int search_url(const struct powerdns *pd, const char *name, char *ret, size_t size)
+{
+	char plain[DNS_NAME], escaped[DNS_NAME * 3];
+	size_t n = (size_t)snprintf(plain, sizeof(plain), "%s", name);
+
+	/* It knows names without their final dot. */
+	if (n > 1 && plain[n - 1] == '.')
+		plain[n - 1] = 0;
+	if (cloud_escape(plain, escaped, sizeof(escaped)))
+		return -ENOSPC;
+	return (size_t)snprintf(ret, size, "%s/search-data?q=%s&max=%d&object_type=record",
+				pd->server, escaped, MAX_FOUND) < size
+		       ? 0
+		       : -ENOSPC;
+}
+
+/*
+ * Records that are switched off: the zone's answer leaves them out when it is asked for one name
+ * (measured on 4.7.3), and replacing the set would lose them. A server or backend that cannot
+ * search is taken to have none.
+ */
+static enum dns_changed search_off(struct powerdns *pd, struct rrset *r, char *why)
+{
+	char url[sizeof(pd->server) + DNS_NAME * 3 + 64];
+	struct cloud_call call = {
+		.method = "GET", .url = url, .headers = pd->reading, .reads = true};
+	json_t *found = NULL, *o;
+	enum asked asked;
+	size_t i;
+	int err = 0;
+
+	if (search_url(pd, r->set.name, url, sizeof(url)))
+		return DNS_REJECTED;
+	asked = ask(pd, &call, &found, why);
+	if (asked == ASKED_REFUSED) {
+		why[0] = 0;
+		return DNS_CHANGED;
+	}
+	if (asked != ASKED_DONE)
+		return ended[asked];
+	if (json_array_size(found) >= MAX_FOUND) {
+		snprintf(why, DNS_WHY, "PowerDNS: the search finds too much to look through");
+		err = -E2BIG;
+	}
+	json_array_foreach (found, i, o)
+		if (!err)
+			err = add_off(o, pd, r, why);
+	json_decref(found);
+	return err ? DNS_REJECTED : DNS_CHANGED;
+}
+
+/* `fully`: with the records that are switched off. */
+static enum dns_changed look(struct powerdns *pd, const char *name, uint16_t type, bool fully,
 			     struct rrset *ret, char *why)
 {
-	static const enum dns_changed ended[] = {
-		[ASKED_REFUSED] = DNS_REJECTED,
-		[ASKED_DENIED] = DNS_DENIED,
-		[ASKED_UNREACHED] = DNS_UNREACHED,
-		[ASKED_LOST] = DNS_UNREACHED,
-	};
 	char url[sizeof(pd->zone) + DNS_NAME * 3 + 64];
 	struct cloud_call call = {
 		.method = "GET", .url = url, .headers = pd->reading, .reads = true};
 	json_t *zone = NULL, *rrsets, *o;
-	const char *kind;
+	enum dns_changed got;
 	enum asked asked;
 	size_t i;
 	int err = 0;
 
 	memset(ret, 0, sizeof(*ret));
-	snprintf(ret->set.name, sizeof(ret->set.name), "%s", name);
-	ret->set.type = type;
+	dns_value_start(&ret->set, name, type);
 	if (!dns_below(name, pd->zone_name) || read_url(pd, name, type, url, sizeof(url))) {
 		snprintf(why, DNS_WHY, "%.200s is not in the zone %.200s", name, pd->zone_name);
 		return DNS_REJECTED;
@@ -208,14 +280,17 @@ static enum dns_changed look(struct powerdns *pd, const char *name, uint16_t typ
 	json_array_foreach (rrsets, i, o)
 		if (!err)
 			err = add_rrset(o, ret, why);
-	kind = json_string_value(json_object_get(zone, "kind"));
-	ret->primary = kind && (!strcasecmp(kind, "Master") || !strcasecmp(kind, "Primary"));
+	ret->primary = text_is(zone, "kind", "Master") || text_is(zone, "kind", "Primary");
 	json_decref(zone);
 	if (err)
 		return DNS_REJECTED;
 	dns_rrset_sort(&ret->set);
-	pd->last = *ret;
-	return DNS_CHANGED;
+	if (!fully)
+		return DNS_CHANGED;
+	got = search_off(pd, ret, why);
+	if (got == DNS_CHANGED)
+		pd->last = *ret;
+	return got;
 }
 
 static enum dns_changed powerdns_read(void *x, const char *name, uint16_t type,
@@ -226,7 +301,7 @@ static enum dns_changed powerdns_read(void *x, const char *name, uint16_t type,
 	enum dns_changed got;
 
 	why[0] = 0;
-	got = look(pd, name, type, &now, why);
+	got = look(pd, name, type, true, &now, why);
 	if (got == DNS_CHANGED)
 		*ret = now.set;
 	return got;
@@ -295,6 +370,7 @@ static enum dns_changed settle(struct powerdns *pd, enum asked asked, const stru
 {
 	static const struct timespec wait = {.tv_nsec = 500000000};
 	char answer[DNS_WHY / 2], reading[DNS_WHY / 3];
+	struct rrset next;
 
 	snprintf(answer, sizeof(answer), "%s%s%.*s",
 		 asked == ASKED_DONE   ? "PowerDNS said that it was done"
@@ -305,12 +381,13 @@ static enum dns_changed settle(struct powerdns *pd, enum asked asked, const stru
 		/* One that was lost may still be at work. */
 		if (i)
 			nanosleep(&wait, NULL);
-		if (look(pd, fresh->name, fresh->type, now, why) != DNS_CHANGED) {
+		if (look(pd, fresh->name, fresh->type, false, &next, why) != DNS_CHANGED) {
 			snprintf(reading, sizeof(reading), "%.*s", (int)sizeof(reading) - 1, why);
 			snprintf(why, DNS_WHY, "%s; then the records could not be read: %s", answer,
 				 reading);
 			return DNS_UNCERTAIN;
 		}
+		*now = next;
 		if (same(&now->set, fresh)) {
 			why[0] = 0;
 			return DNS_CHANGED;
@@ -322,7 +399,8 @@ static enum dns_changed settle(struct powerdns *pd, enum asked asked, const stru
 		snprintf(why, DNS_WHY,
 			 "%s; what is there now is neither the old nor the new set: %s", answer,
 			 dns_rrset_text(&now->set, reading, sizeof(reading)));
-		return DNS_HALF;
+		/* It does all or nothing: another writer was between. */
+		return asked == ASKED_REFUSED ? DNS_STALE : DNS_HALF;
 	}
 	snprintf(why, DNS_WHY, "%s; the old records are there, unchanged", answer);
 	return asked == ASKED_REFUSED ? DNS_REJECTED
@@ -352,7 +430,7 @@ static enum dns_changed powerdns_apply(void *x, const struct dns_rrset *old,
 	char *body;
 
 	id[0] = why[0] = 0;
-	got = look(pd, fresh->name, fresh->type, &now, why);
+	got = look(pd, fresh->name, fresh->type, true, &now, why);
 	if (got != DNS_CHANGED)
 		return got;
 	*seen = now.set;
@@ -406,6 +484,10 @@ static void powerdns_show(void *x, const struct dns_rrset *old, const struct dns
 		return;
 	fprintf(to, "# before and after: what is there is read and compared\n");
 	show_request("GET", url, NULL, to);
+	if (search_url(pd, fresh->name, url, sizeof(url)))
+		return;
+	fprintf(to, "# before: which records are switched off, and shall stay so\n");
+	show_request("GET", url, NULL, to);
 	body = same(old, fresh) ? NULL : patch_of(known ? last : &nothing, fresh);
 	if (body)
 		show_request("PATCH", pd->zone, body, to);
@@ -452,8 +534,10 @@ static int powerdns_open(const struct conf_provider *c, const char *name, void *
 	/* The API's id of a zone is its name, with the final dot. */
 	if (!err &&
 	    (dns_name(c->zone, pd->zone_name) || cloud_escape(pd->zone_name, zone, sizeof(zone)) ||
-	     (size_t)snprintf(pd->zone, sizeof(pd->zone), "%s/api/v1/servers/localhost/zones/%s",
-			      cloud_endpoint(c, ""), zone) >= sizeof(pd->zone))) {
+	     (size_t)snprintf(pd->server, sizeof(pd->server), "%s/api/v1/servers/localhost",
+			      cloud_endpoint(c, "")) >= sizeof(pd->server) ||
+	     (size_t)snprintf(pd->zone, sizeof(pd->zone), "%s/zones/%s", pd->server, zone) >=
+		     sizeof(pd->zone))) {
 		snprintf(why, DNS_WHY, "PowerDNS: '%.200s' is no name of a zone", c->zone);
 		err = -EINVAL;
 	}

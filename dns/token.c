@@ -51,7 +51,9 @@ bool token_wants_next(uint64_t age_ns, uint64_t life_ns)
 
 bool token_is_good(uint64_t age_ns, uint64_t life_ns)
 {
-	return life_ns > MARGIN && age_ns < life_ns - MARGIN;
+	uint64_t margin = life_ns / 4 < MARGIN ? life_ns / 4 : MARGIN;
+
+	return age_ns < life_ns - margin;
 }
 
 bool token_url_is_safe(const char *url)

@@ -36,7 +36,7 @@ int token_assertion(const struct token_account *a, int64_t now, char **ret);
 bool token_url_is_safe(const char *url);
 
 /* Does a token of that life, had for `age_ns`, want a successor; is it still good? Pure. A minute
- * before its end it is not: the clock there is another. */
+ * before its end (or a quarter of a shorter life) it is not: the clock there is another. */
 bool token_wants_next(uint64_t age_ns, uint64_t life_ns);
 bool token_is_good(uint64_t age_ns, uint64_t life_ns);
 

@@ -281,8 +281,10 @@ static bool counts(const struct judging *j, unsigned int i, bool *ret_other)
 	if (p->place || same_later || p->value == newest->value)
 		return false;
 	/* No NSID, and a value that the latest does not have: of the same sweep, or between two
-	 * that are alike while its cache must still have it. */
-	*ret_other = newest->at - p->at <= SWEEP ||
+	 * that are alike while its cache must still have it. What ended in between is no other
+	 * cache's: the one cache has asked anew. */
+	*ret_other = (newest->at - p->at <= SWEEP &&
+		      (s->kind == DNS_AUTHORITY || p->at + p->ttl * S + S / 2 > newest->at)) ||
 		     (s->kind == DNS_RESOLVER && between && p->at + p->ttl * S > j->now + S);
 	return *ret_other;
 }
@@ -480,14 +482,14 @@ void dns_judge_all(const struct dns_source *s, const struct dns_said *said, unsi
 }
 
 /*
- * An authority that does not answer is broken: each of its clients waits for it. A resolver that
- * does not may only be closed to this host, so it leaves the question open; a family that this host
- * lacks is left out.
+ * An authority alone that does not answer is broken: each of its clients waits for it. A resolver
+ * that does not may only be closed to this host, so it leaves the question open; a family that this
+ * host lacks is left out.
  */
 int dns_exit(const struct dns_judged *j, const struct dns_said *said, const struct dns_source *s,
 	     unsigned int n, bool expect_new)
 {
-	bool bad = false, silent = false;
+	bool bad = false, dead = false, silent = false;
 
 	for (unsigned int i = 0; i < n; i++) {
 		if (said[i].no_family)
@@ -496,12 +498,12 @@ int dns_exit(const struct dns_judged *j, const struct dns_said *said, const stru
 		       said[i].verdict == DNS_SAYS_BROKEN;
 		if (said[i].verdict != DNS_SAYS_UNREACHABLE)
 			continue;
-		bad |= s[i].kind == DNS_AUTHORITY && s[i].n_samples;
+		dead |= s[i].kind == DNS_AUTHORITY && s[i].n_samples;
 		silent |= s[i].kind == DNS_RESOLVER || !s[i].n_samples;
 	}
 	if (j->state == DNS_STATE_UNKNOWN && !bad)
 		return 3;
-	if (bad || j->state == (expect_new ? DNS_STATE_OLD : DNS_STATE_NEW))
+	if (bad || dead || j->state == (expect_new ? DNS_STATE_OLD : DNS_STATE_NEW))
 		return 2;
 	if (j->state == DNS_STATE_MIXED)
 		return 1;

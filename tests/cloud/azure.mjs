@@ -226,6 +226,15 @@ function control(what, value) {
 	return {};
 }
 
-const double = await serve({route, control, tokens});
+// For the authority.
+const records = () => [...sets].map(([key, {properties: p}]) => {
+	const [type, name] = key.split('/');
+	const data = type === 'CNAME' ? [p.CNAMERecord.cname] :
+		(p[LISTS[type][0]] ?? []).map((one) => one[LISTS[type][1]]);
+	return {name: name === '@' ? `${ZONE}.` : `${name}.${ZONE}.`, type, ttl: p.TTL,
+		choices: [{weight: 1, data}]};
+});
+
+const double = await serve({route, control, tokens, zone: `${ZONE}.`, records});
 writeFileSync(join(double.dir, 'secret'), `${secret}\n`, {mode: 0o600});
 double.ready();

@@ -267,7 +267,13 @@ function control(what, value) {
 	return {};
 }
 
-const double = await serve({route, control, tokens});
+// For the authority.
+const records = () => rrsets.map(({name, type, ttl, rrdatas, routingPolicy}) => ({name, type, ttl,
+	choices: routingPolicy ?
+		routingPolicy.wrr.items.map((item) => ({weight: item.weight, data: item.rrdatas})) :
+		[{weight: 1, data: rrdatas}]}));
+
+const double = await serve({route, control, tokens, zone: ZONE.dnsName, records});
 // Google's own clients always name Google's own address, which the real login knows as itself.
 audiences = [`${double.base}/token`, 'https://oauth2.googleapis.com/token'];
 writeFileSync(join(double.dir, 'account.json'), JSON.stringify({

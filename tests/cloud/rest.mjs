@@ -4,12 +4,13 @@
 //
 //   node tests/cloud/NAME.mjs --dir DIR [--port N] [--tls]
 //
-// DIR gets `port`, `ca.pem` (with --tls) and the double's own secrets. The tests speak with it under
+// DIR gets `port`, `dns_port` (its authority), `ca.pem` (with --tls) and the double's own secrets. The tests speak with it under
 // /_test/ without a token:
 //
 //   POST /_test/faults  [{"on": "change", "kind": "status", "status": 503, "times": 2}, …]   replaces all
 //                   kind: status (headers, body), lost (the connection is closed instead of
-//                   the answer; after: true - when the change has been made), slow (ms)
+//                   the answer; after: true - when the change has been made), slow (ms), expire
+//                   (all tokens end just before), blind (lost, and every later reading is 500)
 //   POST /_test/expire  every token that was given out ends now
 //   POST /_test/seed    what shall be there (each double's own)        GET /_test/state   what is there
 //   GET  /_test/log     [{"on", "method", "url", "status", "body"}]    DELETE /_test/log
@@ -19,6 +20,7 @@ import {readFileSync, writeFileSync} from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import {join} from 'node:path';
+import {serve_dns} from './authority.mjs';
 
 export function options() {
 	const o = {dir: '.', port: 0, tls: false};
@@ -81,8 +83,8 @@ function certificate(dir) {
 }
 
 // `route(request, url, take)` gives {on, run(body)}; run gives [status, object or undefined, headers], or
-// throws a Refusal; take(on, kinds) is a fault that was ordered. `control(what, value)` answers /_test/seed, /_test/state and its own.
-export async function serve({route, control, tokens}) {
+// throws a Refusal; `records()` are those of authority.mjs; take(on, kinds) is a fault that was ordered. `control(what, value)` answers /_test/seed, /_test/state and its own.
+export async function serve({route, control, tokens, zone, records}) {
 	const o = options();
 	let faults = [];
 	let log = [];
@@ -128,10 +130,13 @@ export async function serve({route, control, tokens}) {
 		}
 		const body = await body_of(request);
 		const found = route(request, url, fault_for);
+		if (fault_for(found.on, ['expire'])) tokens.expire();
 		const slow = fault_for(found.on, ['slow']);
 		if (slow) await new Promise((done) => setTimeout(done, slow.ms));
 		const early = fault_for(found.on, ['status']);
-		const lost = early ? undefined : fault_for(found.on, ['lost']);
+		const lost = early ? undefined : fault_for(found.on, ['lost', 'blind']);
+		if (lost?.kind === 'blind')
+			faults.push({on: 'read', kind: 'status', status: 500, times: Infinity});
 		const entry = {on: found.on, method: request.method, url: request.url,
 			body: found.on === 'token' ? '***' : body};
 		log.push(entry);
@@ -167,10 +172,12 @@ export async function serve({route, control, tokens}) {
 	const server = o.tls ? https.createServer(certificate(o.dir), run) : http.createServer(run);
 	await new Promise((done) => server.listen(o.port, '127.0.0.1', done));
 	const {port} = server.address();
+	const dns_port = await serve_dns(zone, records, () => log.length + 1);
 	const base = `${o.tls ? 'https' : 'http'}://127.0.0.1:${port}`;
 	return {
 		dir: o.dir, base, port,
 		ready() {
+			writeFileSync(join(o.dir, 'dns_port'), `${dns_port}\n`);
 			writeFileSync(join(o.dir, 'port'), `${port}\n`);
 			console.log(`listening ${port}`);
 		},

@@ -49,11 +49,15 @@ static bool has_old(const struct dns_sample *p, bool back)
 static bool loaded_by_us(const struct dns_source *s, uint32_t old_ttl, bool back)
 {
 	const struct dns_sample *p, *before = NULL;
+	uint32_t most = 0; /* a cache with a maximum never has more */
 
 	if (s->kind != DNS_RESOLVER || !s->n_samples)
 		return false;
 	p = &s->sample[s->n_samples - 1];
-	if (p->outcome != DNS_ANSWERED || !has_old(p, back) || p->ttl + SAME_LIFE < old_ttl)
+	for (unsigned int i = 0; i < s->n_samples; i++)
+		most = s->sample[i].ttl > most ? s->sample[i].ttl : most;
+	if (p->outcome != DNS_ANSWERED || !has_old(p, back) ||
+	    p->ttl + SAME_LIFE < (old_ttl < most ? old_ttl : most))
 		return false;
 	for (unsigned int i = s->n_samples - 1; i-- > 0 && !before;)
 		if (s->sample[i].type == p->type && s->sample[i].place == p->place &&
@@ -62,6 +66,27 @@ static bool loaded_by_us(const struct dns_source *s, uint32_t old_ttl, bool back
 	/* The first question of all: nobody knows what it had. */
 	return before && has_old(before, back) && before->at + before->ttl * S <= p->at + S &&
 	       p->at > before->at + S / 2;
+}
+
+static void look_for_load(struct dns_watching *w, unsigned int i)
+{
+	const struct dns_source *s = &w->s->source[i];
+	uint64_t newest = s->n_samples ? s->sample[s->n_samples - 1].at : 0;
+
+	if (newest == w->of[i].looked_at)
+		return;
+	w->of[i].looked_at = newest;
+	if (!w->s->prediction.known && loaded_by_us(s, w->d->wanted.ttl, !w->rules->expect_new))
+		w->of[i].loaded++;
+}
+
+/* Is the old value what it gave last? */
+static bool holds_old(const struct dns_source *s, bool back)
+{
+	for (unsigned int i = s->n_samples; i-- > 0;)
+		if (s->sample[i].outcome == DNS_ANSWERED)
+			return has_old(&s->sample[i], back);
+	return false;
 }
 
 void dns_watch_remember(struct dns_watching *w)
@@ -75,14 +100,10 @@ void dns_watch_remember(struct dns_watching *w)
 		w->predicted_late = p->late;
 	}
 	for (unsigned int i = 0; i < w->s->n; i++) {
-		enum dns_verdict v = w->s->said[i].verdict;
-
-		if (p->known &&
-		    (v == (back ? DNS_SAYS_NEW : DNS_SAYS_OLD) || v == DNS_SAYS_MIXED) &&
-		    w->s->cache[i].expires)
+		/* Before the flip is seen, too: one that ends just then is new when it is. */
+		if (holds_old(&w->s->source[i], back) && w->s->cache[i].expires)
 			w->of[i].expires = w->s->cache[i].expires;
-		if (!p->known && loaded_by_us(&w->s->source[i], w->d->wanted.ttl, back))
-			w->of[i].loaded++;
+		look_for_load(w, i);
 	}
 }
 
@@ -94,12 +115,25 @@ static uint64_t changed_at(const struct dns_watching *w, unsigned int i)
 	return dns_survey_score(w->s, i, 0, &error, &blur) ? (uint64_t)(error * (double)S) : 0;
 }
 
+bool dns_watch_score_one(const struct dns_watching *w, unsigned int i, double *ret_error_s,
+			 double *ret_blur_s)
+{
+	return w->s->source[i].kind == DNS_RESOLVER && changed_at(w, i) >= w->began &&
+	       w->of[i].expires &&
+	       dns_survey_score(w->s, i, w->of[i].expires, ret_error_s, ret_blur_s);
+}
+
+static double further(double a, double b)
+{
+	return isnan(a) || fabs(b) > fabs(a) ? b : a;
+}
+
 void dns_watch_score(const struct dns_watching *w, struct dns_watch_score *ret)
 {
 	uint64_t last = 0;
 
 	memset(ret, 0, sizeof(*ret));
-	ret->worst_s = ret->last_error_s = NAN;
+	ret->worst_s = ret->counting_s = ret->last_error_s = NAN;
 	for (unsigned int i = 0; i < w->s->n; i++) {
 		uint64_t at = w->s->source[i].kind == DNS_RESOLVER ? changed_at(w, i) : 0;
 		double error, blur;
@@ -107,12 +141,12 @@ void dns_watch_score(const struct dns_watching *w, struct dns_watch_score *ret)
 		if (at < w->began)
 			continue;
 		last = at > last ? at : last;
-		if (!w->of[i].expires ||
-		    !dns_survey_score(w->s, i, w->of[i].expires, &error, &blur))
+		if (!dns_watch_score_one(w, i, &error, &blur))
 			continue;
 		ret->n++;
-		if (isnan(ret->worst_s) || fabs(error) > fabs(ret->worst_s))
-			ret->worst_s = error;
+		ret->worst_s = further(ret->worst_s, error);
+		if (w->s->cache[i].kind == DNS_CACHE_COUNTS)
+			ret->counting_s = further(ret->counting_s, error);
 		ret->blur_s = fmax(ret->blur_s, blur);
 	}
 	if (last && w->predicted) {
@@ -324,9 +358,15 @@ void dns_watch_farewell(const struct dns_watching *w, FILE *to)
 			"prediction: the last change of a cache was seen %+.1f s from what was "
 			"predicted\n",
 			score.last_error_s);
-	if (score.n)
-		fprintf(to, "prediction: %u cache%s scored, worst %+.1f s, seen to within %.1f s\n",
-			score.n, score.n == 1 ? "" : "s", score.worst_s, score.blur_s);
+	for (unsigned int i = 0; i < w->s->n; i++) {
+		double error, blur;
+
+		if (dns_watch_score_one(w, i, &error, &blur))
+			fprintf(to,
+				"prediction: %s (%s) changed %+.1f s from its predicted expiry, seen "
+				"to within %.1f s\n",
+				w->s->source[i].text, dns_caches[w->s->cache[i].kind], error, blur);
+	}
 	disturbance(w, to);
 	if (w->ended == DNS_ALL_AS_WANTED && w->s->prediction.known && w->rules->expect_new &&
 	    w->s->prediction.late > w->now)
@@ -352,6 +392,14 @@ void dns_watch_json(const struct dns_watching *w, FILE *to)
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	dns_watch_score(w, &score);
+	for (unsigned int i = 0; i < w->s->n; i++) {
+		json_t *source = json_array_get(json_object_get(j, "sources"), i);
+		double error, blur;
+		bool scored = dns_watch_score_one(w, i, &error, &blur);
+
+		json_object_set_new(source, "score_s", number(scored ? error : NAN));
+		json_object_set_new(source, "loaded_old", json_integer(w->of[i].loaded));
+	}
 	json_object_set_new(j, "at", json_integer((json_int_t)t.tv_sec));
 	json_object_set_new(j, "watched_s", json_real((double)(w->now - w->began) / (double)S));
 	json_object_set_new(j, "held_back", json_integer(w->held));
@@ -360,10 +408,10 @@ void dns_watch_json(const struct dns_watching *w, FILE *to)
 	json_object_set_new(j, "ended", w->ended ? json_string(ends[w->ended]) : json_null());
 	json_object_set_new(
 		j, "score",
-		json_pack("{s:i, s:o, s:o, s:o, s:o, s:o}", "caches", (int)score.n, "worst_s",
-			  number(score.worst_s), "seen_within_s",
-			  score.n ? json_real(score.blur_s) : json_null(), "last_error_s",
-			  number(score.last_error_s), "control_as_wanted",
+		json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "caches", (int)score.n, "worst_s",
+			  number(score.worst_s), "worst_counting_s", number(score.counting_s),
+			  "seen_within_s", score.n ? json_real(score.blur_s) : json_null(),
+			  "last_error_s", number(score.last_error_s), "control_as_wanted",
 			  w->control_asked ? json_integer(w->control_good) : json_null(),
 			  "control_asked",
 			  w->control_asked ? json_integer(w->control_n) : json_null()));

@@ -15,6 +15,7 @@ struct dns_watched {
 	bool known;
 	enum dns_verdict verdict; /* as shown last */
 	uint64_t expires;	  /* what it held when it gave the old value last; 0 */
+	uint64_t looked_at;	  /* its newest answer that was looked at for that */
 	unsigned int loaded;	  /* times that our own question made it load the old value */
 };
 
@@ -45,10 +46,15 @@ struct dns_watching {
 struct dns_watch_score {
 	unsigned int n;	     /* caches that were seen to change */
 	double worst_s;	     /* of these, seen − predicted; NAN */
+	double counting_s;   /* the same of those that count down; NAN */
 	double blur_s;	     /* how exactly that could be seen */
 	bool has_last;	     /* the last change of all */
 	double last_error_s; /* seen − the first prediction after the change */
 };
+/* Of one cache: seen − predicted, s, and how exactly it could be seen. false: it was not seen to
+ * change, or nothing was predicted. */
+bool dns_watch_score_one(const struct dns_watching *w, unsigned int source, double *ret_error_s,
+			 double *ret_blur_s);
 void dns_watch_score(const struct dns_watching *w, struct dns_watch_score *ret);
 
 /* Remembers what each source held, and notes what our own questions did. After each judgement. */

@@ -1,7 +1,7 @@
 # make          build/shiftctl, shiftd and what they start (and build/traffic, the lab's test traffic)
 # make demo     a cutover under checked traffic, on this machine        (root; installs what it needs)
 # make check    every test                                              (root; installs what it needs)
-# make bench    side by side with plain routing, nftables and HAProxy   (root; minutes, alone)
+# make bench    side by side with plain routing, nftables, HAProxy, dnsperf, dig   (root; minutes, alone)
 # make bench-packet                     what the program costs per packet, in ns          (root; a minute, alone)
 # make soak, make matrix, make fuzz    longer proofs
 # make install, make clean
@@ -164,8 +164,9 @@ check:
 
 bench:
 	@tools/deps build bench
-	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn $(B)/bench_socket $(BENCH_PACKET)
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn $(B)/bench_socket $(B)/bench_dns $(BENCH_PACKET)
 	@code=0; $(B)/bench_packet --json $(B)/bench-packet.json || code=$$?; echo; \
+		$(B)/bench_dns --json $(B)/bench-dns.json || code=$$?; echo; \
 		tools/bench --json $(B)/bench.json || code=$$?; exit $$code
 
 BENCH_PACKET := $(B)/bench_packet $(B)/bpf/shift_tc.bpf.o $(B)/tools/bench_packet_tc.bpf.o \
@@ -175,6 +176,10 @@ bench-packet:
 	@tools/deps build bench
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BENCH_PACKET)
 	@$(B)/bench_packet --json $(B)/bench-packet.json
+
+# The DNS engine beside dnsperf and a loop of dig.
+$(B)/bench_dns: $(B)/tools/bench_dns.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
 
 $(B)/bench_packet: $(call objs,tools/bench_packet.c $(wildcard tools/bench_packet_*.c))
 	$(CC) $(LDFLAGS) -o $@ $^ -lbpf
@@ -194,11 +199,12 @@ soak: tests
 	@tests/soak $(MINUTES)
 
 # Feeds each parser until something breaks; SECONDS of it each.
-FUZZ := $(B)/fuzz/conf $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/vici $(B)/fuzz/xfrm
+FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/vici $(B)/fuzz/xfrm
 FUZZED := $(addprefix userspace/base/,key.c file.c ip.c text.c)
 
 $(B)/fuzz/conf: $(wildcard userspace/conf/*.c) $(wildcard userspace/base/*.c) \
 	$(addprefix userspace/net/,host.c resolve.c route.c netlink.c)
+$(B)/fuzz/dns: $(wildcard dns/message*.c)
 $(B)/fuzz/netlink: $(wildcard wg/wireguard*.c) $(FUZZED)
 $(B)/fuzz/probe: wg/probe_packet.c userspace/base/ip.c
 $(B)/fuzz/vici: wg/vici.c $(wildcard wg/charon*.c) $(FUZZED)
@@ -207,7 +213,7 @@ $(B)/fuzz/xfrm: wg/xfrm.c wg/xfrm_events.c wg/keyfile.c userspace/base/whole.c $
 $(FUZZ): $(B)/fuzz/%: tests/fuzz/fuzz_%.c Makefile
 	@mkdir -p $(B)/fuzz/corpus-$*
 	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $@ \
-		$(filter %.c,$^) -lfyaml -lmnl
+		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter dns,$*),-lldns)
 
 fuzz: $(FUZZ)
 	@for f in $(FUZZ); do echo "# $$f"; \

@@ -24,14 +24,6 @@
 
 #include "userspace/conf/config.h"
 
-/* Until each is there. */
-#pragma weak dns_rfc2136
-#pragma weak dns_route53
-#pragma weak dns_powerdns
-#pragma weak dns_cloudflare
-#pragma weak dns_google
-#pragma weak dns_azure
-
 const char *const dns_changes[] = {
 	[DNS_CHANGED] = "changed",     [DNS_STALE] = "stale",	    [DNS_DENIED] = "denied",
 	[DNS_UNREACHED] = "unreached", [DNS_REJECTED] = "rejected", [DNS_UNCERTAIN] = "uncertain",

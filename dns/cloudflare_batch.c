@@ -29,17 +29,34 @@ void cloudflare_sort(struct cloudflare_listing *l)
 	qsort(l->record, l->n, sizeof(*l->record), by_data);
 }
 
+/* The longest, for a cache may keep a member that long; the automatic TTL of what is proxied is
+ * that of the set only when all of it is. */
+static uint32_t longest(const struct cloudflare_listing *l)
+{
+	uint32_t ttl = 0;
+	bool proxied = l->n;
+
+	for (unsigned int i = 0; i < l->n; i++)
+		proxied &= l->record[i].proxied;
+	for (unsigned int i = 0; i < l->n; i++)
+		if ((proxied || !l->record[i].proxied) && l->record[i].ttl > ttl)
+			ttl = l->record[i].ttl;
+	return ttl;
+}
+
 /* The TTLs of a set in which they differ, as one word: FNV-1a over each record's data and TTL. */
 static void mixed_ttls(const struct cloudflare_listing *l, char *ret, size_t size)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	uint32_t ttl = longest(l);
 	char line[192];
 	bool mixed = false;
 
 	for (unsigned int i = 0; i < l->n; i++) {
-		mixed |= l->record[i].ttl != l->record[0].ttl;
-		snprintf(line, sizeof(line), "%s %" PRIu32 "\n", l->record[i].data,
-			 l->record[i].ttl);
+		const struct cloudflare_record *r = &l->record[i];
+
+		mixed |= r->ttl != (r->proxied ? CLOUDFLARE_AUTOMATIC : ttl);
+		snprintf(line, sizeof(line), "%s %" PRIu32 "\n", r->data, r->ttl);
 		for (const char *p = line; *p; p++)
 			hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
 	}
@@ -58,10 +75,8 @@ void cloudflare_set(const struct cloudflare_listing *l, const char *name, uint16
 		snprintf(m->data, sizeof(m->data), "%s", l->record[i].data);
 		snprintf(m->id, sizeof(m->id), "%s", l->record[i].id);
 		m->proxied = l->record[i].proxied;
-		/* A cache may keep a member for the longest of them. */
-		if (l->record[i].ttl > ret->ttl)
-			ret->ttl = l->record[i].ttl;
 	}
+	ret->ttl = longest(l);
 	mixed_ttls(l, ret->version, sizeof(ret->version));
 	dns_rrset_sort(ret);
 }
@@ -117,6 +132,23 @@ unsigned int cloudflare_arrived(const struct cloudflare_listing *l, const struct
 				break;
 			}
 	return n;
+}
+
+static bool has(const struct dns_rrset *set, const char *data)
+{
+	for (unsigned int i = 0; i < set->n; i++)
+		if (!strcmp(set->member[i].data, data))
+			return true;
+	return false;
+}
+
+bool cloudflare_foreign(const struct cloudflare_listing *l, const struct dns_rrset *a,
+			const struct dns_rrset *b)
+{
+	for (unsigned int i = 0; i < l->n; i++)
+		if (!has(a, l->record[i].data) && !has(b, l->record[i].data))
+			return true;
+	return false;
 }
 
 void cloudflare_name(const char *name, char *ret, size_t size)

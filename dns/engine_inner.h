@@ -123,6 +123,7 @@ void dns_lookup_drop(struct dns_asked *a);
 
 /* TLS between a stream's bytes and its socket's (engine_tls.c). */
 struct dns_tls;
+/* -ENOKEY: the certificates to trust cannot be read. */
 int dns_tls_make(struct dns_engine *e, const struct dns_target *t, struct dns_tls **ret);
 void dns_tls_free(struct dns_tls *t);
 /* Plain bytes in, to be sent once the handshake is over. */

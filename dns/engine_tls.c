@@ -40,7 +40,7 @@ static int make_context(struct dns_engine *e)
 	ERR_clear_error();
 	if (!good) {
 		SSL_CTX_free(c);
-		return -EIO; /* the file of certificates cannot be read */
+		return -ENOKEY;
 	}
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);

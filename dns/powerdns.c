@@ -370,6 +370,7 @@ static enum dns_changed settle(struct powerdns *pd, enum asked asked, const stru
 {
 	static const struct timespec wait = {.tv_nsec = 500000000};
 	char answer[DNS_WHY / 2], reading[DNS_WHY / 3];
+	struct rrset next;
 
 	snprintf(answer, sizeof(answer), "%s%s%.*s",
 		 asked == ASKED_DONE   ? "PowerDNS said that it was done"
@@ -380,12 +381,13 @@ static enum dns_changed settle(struct powerdns *pd, enum asked asked, const stru
 		/* One that was lost may still be at work. */
 		if (i)
 			nanosleep(&wait, NULL);
-		if (look(pd, fresh->name, fresh->type, false, now, why) != DNS_CHANGED) {
+		if (look(pd, fresh->name, fresh->type, false, &next, why) != DNS_CHANGED) {
 			snprintf(reading, sizeof(reading), "%.*s", (int)sizeof(reading) - 1, why);
 			snprintf(why, DNS_WHY, "%s; then the records could not be read: %s", answer,
 				 reading);
 			return DNS_UNCERTAIN;
 		}
+		*now = next;
 		if (same(&now->set, fresh)) {
 			why[0] = 0;
 			return DNS_CHANGED;
@@ -397,7 +399,8 @@ static enum dns_changed settle(struct powerdns *pd, enum asked asked, const stru
 		snprintf(why, DNS_WHY,
 			 "%s; what is there now is neither the old nor the new set: %s", answer,
 			 dns_rrset_text(&now->set, reading, sizeof(reading)));
-		return DNS_HALF;
+		/* It does all or nothing: another writer was between. */
+		return asked == ASKED_REFUSED ? DNS_STALE : DNS_HALF;
 	}
 	snprintf(why, DNS_WHY, "%s; the old records are there, unchanged", answer);
 	return asked == ASKED_REFUSED ? DNS_REJECTED

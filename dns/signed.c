@@ -55,15 +55,14 @@ static int await(int fd, short events, uint64_t until)
 
 	for (;;) {
 		uint64_t now = loop_now();
-		int n;
+		int n = poll(&p, 1, now < until ? (int)((until - now) / 1000000 + 1) : 0);
 
-		if (now >= until)
-			return -ETIMEDOUT;
-		n = poll(&p, 1, (int)((until - now) / 1000000 + 1));
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (now >= until)
+			return -ETIMEDOUT;
 	}
 }
 
@@ -208,6 +207,19 @@ static const char *error_text(int err)
 	}
 }
 
+static const char *tsig_words(uint16_t error)
+{
+	switch (error) {
+	case TSIG_BADSIG:
+		return "the key's secret is not the server's";
+	case TSIG_BADKEY:
+		return "the server does not know the key by this name and algorithm, or does not "
+		       "let it do this";
+	default:
+		return "the server refuses the signature";
+	}
+}
+
 /* What the answer's signature makes of it. */
 static enum signed_outcome judge(const struct talk *t, struct signed_reply *r, char *why)
 {
@@ -236,10 +248,7 @@ static enum signed_outcome judge(const struct talk *t, struct signed_reply *r, c
 	}
 	if (seen.error) {
 		snprintf(why, DNS_WHY, "%s: %s: %s", t->server, tsig_error(seen.error, b),
-			 seen.error == TSIG_BADSIG ? "the key's secret is not the server's"
-			 : seen.error == TSIG_BADKEY
-				 ? "the server does not know the key by this name and algorithm"
-				 : "the server refuses the signature");
+			 tsig_words(seen.error));
 		return SIGNED_DENIED;
 	}
 	if (err == -ENOKEY && r->rcode) {

@@ -112,7 +112,7 @@ function list(url) {
 		set_id: q.get('identifier') ?? ''}) : '';
 	const max = Math.min(Number(q.get('maxitems') ?? 300), 300, page_max);
 	if (!(max >= 1)) throw new Refusal(...error(400, 'InvalidInput', 'maxitems must be at least 1'));
-	const all = sets.toSorted((a, b) => order(a) < order(b) ? -1 : 1).filter((s) => order(s) >= start);
+	const all = [...sets].sort((a, b) => order(a) < order(b) ? -1 : 1).filter((s) => order(s) >= start);
 	const next = all[max];
 	return xml(200, root('ListResourceRecordSetsResponse', [
 		['ResourceRecordSets', all.slice(0, max).map(set_node)],
@@ -325,7 +325,7 @@ function control(what, value) {
 	} else if (what !== 'state') {
 		throw new Error(`no such control: ${what}`);
 	}
-	return {sets: sets.toSorted((a, b) => order(a) < order(b) ? -1 : 1), made};
+	return {sets: [...sets].sort((a, b) => order(a) < order(b) ? -1 : 1), made};
 }
 
 function write_credentials(dir, file, id, hidden, token) {

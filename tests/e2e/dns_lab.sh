@@ -17,7 +17,7 @@
 #   secure     .34  unbound   over TLS, port 853, and HTTPS, port 443; port 53, too
 #   .41 – .59       odd servers of dns_odd.py: what each does is in dns_odd
 #
-# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW, and long.knot.test, TTL 32 s; the three primaries take updates signed
+# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW, and long.knot.test, TTL 42 s; the three primaries take updates signed
 # with the key `shift.`, in $dns_key as BIND writes it and in $work/tsig.secret in base64 alone.
 # shellcheck shell=bash disable=SC2016,SC2034 # zone files have dollars; what is set here is for the tests
 
@@ -35,7 +35,7 @@ declare -A dns_pid=() # by name
 dns_zones=(example.test knot.test powerdns.test)
 DNS_OLD=(203.0.113.10)
 DNS_NEW=(198.51.100.1 198.51.100.2 198.51.100.3)
-DNS_TTL=6 DNS_LONG=32 DNS_FLOOR=9 DNS_CAP=3
+DNS_TTL=6 DNS_LONG=42 DNS_FLOOR=9 DNS_CAP=3
 DNS_PATIENCE=15 # s, until a server answers
 dns_secret=c2hpZnRjdGwncyBsYWIgb25seSwgbm90IGEgc2VjcmV0IQ==
 dns_key=$work/tsig.key
@@ -68,7 +68,7 @@ finish() {
 dns_start() { # NAME COMMAND...: in the lab, ended with the test
 	local server=$1
 	shift
-	nsenter --net="/proc/$dns_holder/ns/net" -- setpriv --pdeathsig TERM -- "$@" \
+	nsenter --net="/proc/$dns_holder/ns/net" -- setpriv --pdeathsig TERM -- setsid -- "$@" \
 		>"$work/$server/log" 2>&1 </dev/null &
 	dns_pid[$server]=$!
 }
@@ -373,7 +373,7 @@ dns_dnsmasq() {
 	mkdir -p "$dir"
 	dns_start dnsmasq dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts \
 		--bind-interfaces --listen-address="${dns_at[dnsmasq]}" --no-dhcp-interface=lo \
-		--server="${dns_at[default]}" --pid-file="$dir/pid" --user=root --log-facility=-
+		--server="${dns_at[default]}" --pid-file="$dir/pid" --user=root --group=root --log-facility=-
 }
 
 dns_kresd() {
@@ -489,6 +489,15 @@ dns_ask() { # SERVER NAME [TYPE]: the answer's addresses, one a line, sorted
 dns_ttl() { # SERVER NAME [TYPE]
 	in_dns dig +noall +answer +tries=1 +time=2 "@${dns_at[$1]:-$1}" "$2" "${3:-A}" |
 		awk 'NR == 1 { print $2 }'
+}
+
+dns_ttls() { # NAME SERVER...: "SERVER TTL" lines, by one dig, which is over in a moment
+	local name=$1 server questions=()
+	shift
+	for server; do questions+=(-q "$name" -t A "@${dns_at[$server]}" +tries=1 +time=2 +noall +answer); done
+	in_dns dig "${questions[@]}" | awk -v servers="$*" '
+		BEGIN { split(servers, s, " ") }
+		$4 == "A" { print s[++n], $2 }'
 }
 
 dns_flip() { # ZONE old|new: by nsupdate, where shiftctl shall not do it

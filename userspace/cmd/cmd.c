@@ -222,7 +222,9 @@ void parse_options(int *argc, char **argv, struct options *ret)
 		if (!left && !strcmp(a, "--version"))
 			a = version;
 		argv[left++] = a;
-		if (left > 1 && takes_value(a) && i < *argc)
+		/* The --wait of DNS may have none. */
+		if (left > 1 && takes_value(a) && i < *argc &&
+		    !(!strcmp(argv[0], "dns") && !strcmp(a, "--wait") && argv[i][0] == '-'))
 			argv[left++] = argv[i++];
 	}
 	argv[left] = NULL;

@@ -15,6 +15,7 @@
 static const struct verb verbs[] = {
 	{"check", dns_check, NULL, NULL},
 	{"watch", dns_watch, NULL, NULL},
+	{"preflight", dns_preflight, NULL, NULL},
 	{"cutover", dns_cutover, NULL, NULL},
 	{"rollback", dns_rollback, NULL, NULL},
 	{NULL, NULL, NULL, NULL},

@@ -169,11 +169,6 @@ void change_close(struct change *c)
 		dns_close(&c->d);
 }
 
-bool change_set_ids(const struct change *c)
-{
-	return !strcmp(c->class->name, "route53");
-}
-
 /* ---- the lock and what is on disk ---- */
 
 int change_lock(struct change *c)
@@ -401,7 +396,7 @@ static int code_of(enum dns_changed got)
 int change_apply(struct change *c)
 {
 	struct dns_rrset *seen = calloc(1, sizeof(*seen));
-	unsigned int done = 0, failed = 0;
+	unsigned int done = 0, failed = 0, uncertain = 0;
 	int code = EXIT_OK;
 
 	if (!seen)
@@ -423,17 +418,17 @@ int change_apply(struct change *c)
 			done++;
 		} else {
 			failed++;
+			uncertain += t->got == DNS_UNCERTAIN || t->got == DNS_HALF;
 			code = code_of(t->got);
 		}
 	}
 	c->changed_at = (uint64_t)time(NULL);
 	free(seen);
-	if (failed) {
+	if (failed && (done || uncertain))
 		tell_part(c);
-		if (done)
-			code = EXIT_FAILED;
-	}
-	return code;
+	else if (failed)
+		say("nothing was changed");
+	return failed && done ? EXIT_FAILED : code;
 }
 
 void change_record(const struct change *c)

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "userspace/base/metrics.h"
 #include "userspace/base/text.h"
 #include "userspace/base/whole.h"
 #include "userspace/plane/arrivals.h"
@@ -133,7 +134,7 @@ static void judge_records(const struct dns_report *r, struct dns_retire *t)
 			continue;
 		told++;
 		used += (size_t)snprintf(e->why + used, sizeof(e->why) - used, "%s%.40s %s",
-					 told > 1 ? ", " : ": not ", r->s->source[i].text,
+					 told > 1 ? ", " : "; ", r->s->source[i].text,
 					 dns_verdicts[said->verdict]);
 	}
 }
@@ -472,6 +473,7 @@ void dns_retire_line(const struct dns_report *r, const struct dns_retire *t, FIL
 	char name[DNS_NAME], old[256] = "";
 	size_t used = 0;
 	enum dns_retire_verdict worst = t->code == 2 ? DNS_RETIRE_FAIL : DNS_RETIRE_UNKNOWN;
+	char data[128] = "", bound[32];
 	bool first = true;
 
 	for (unsigned int i = 0; i < r->d->wanted.n_old && used < sizeof(old) - 70; i++) {
@@ -494,8 +496,9 @@ void dns_retire_line(const struct dns_report *r, const struct dns_retire *t, FIL
 		fprintf(to, "%s%s", first ? ": " : "; ", t->reason[i].why);
 		first = false;
 	}
-	fprintf(to, " | arrivals_per_s=%s%.6g;%.6g;;0", isnan(t->rate) ? "U" : "",
-		isnan(t->rate) ? 0 : t->rate, t->bound);
+	snprintf(bound, sizeof(bound), "%.9g", t->bound);
+	perfdata_add(data, sizeof(data), "arrivals_per_s", t->rate, NULL, NULL, bound, 0, NAN);
+	fprintf(to, " | %s", data);
 	fputc('\n', to);
 }
 

@@ -11,6 +11,7 @@
 
 int dns_check(const struct options *o, int argc, char **argv);
 int dns_watch(const struct options *o, int argc, char **argv);
+int dns_preflight(const struct options *o, int argc, char **argv);
 
 /* The values of options: 0; -EINVAL after saying what is wrong. */
 int dns_take_samples(const char *value, unsigned int *ret);

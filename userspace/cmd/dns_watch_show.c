@@ -68,6 +68,27 @@ static bool loaded_by_us(const struct dns_source *s, uint32_t old_ttl, bool back
 	       p->at > before->at + S / 2;
 }
 
+static void look_for_load(struct dns_watching *w, unsigned int i)
+{
+	const struct dns_source *s = &w->s->source[i];
+	uint64_t newest = s->n_samples ? s->sample[s->n_samples - 1].at : 0;
+
+	if (newest == w->of[i].looked_at)
+		return;
+	w->of[i].looked_at = newest;
+	if (!w->s->prediction.known && loaded_by_us(s, w->d->wanted.ttl, !w->rules->expect_new))
+		w->of[i].loaded++;
+}
+
+/* Is the old value what it gave last? */
+static bool holds_old(const struct dns_source *s, bool back)
+{
+	for (unsigned int i = s->n_samples; i-- > 0;)
+		if (s->sample[i].outcome == DNS_ANSWERED)
+			return has_old(&s->sample[i], back);
+	return false;
+}
+
 void dns_watch_remember(struct dns_watching *w)
 {
 	const struct dns_prediction *p = &w->s->prediction;
@@ -79,14 +100,10 @@ void dns_watch_remember(struct dns_watching *w)
 		w->predicted_late = p->late;
 	}
 	for (unsigned int i = 0; i < w->s->n; i++) {
-		enum dns_verdict v = w->s->said[i].verdict;
-
-		if (p->known &&
-		    (v == (back ? DNS_SAYS_NEW : DNS_SAYS_OLD) || v == DNS_SAYS_MIXED) &&
-		    w->s->cache[i].expires)
+		/* Before the flip is seen, too: one that ends just then is new when it is. */
+		if (holds_old(&w->s->source[i], back) && w->s->cache[i].expires)
 			w->of[i].expires = w->s->cache[i].expires;
-		if (!p->known && loaded_by_us(&w->s->source[i], w->d->wanted.ttl, back))
-			w->of[i].loaded++;
+		look_for_load(w, i);
 	}
 }
 

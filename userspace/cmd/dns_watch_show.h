@@ -15,6 +15,7 @@ struct dns_watched {
 	bool known;
 	enum dns_verdict verdict; /* as shown last */
 	uint64_t expires;	  /* what it held when it gave the old value last; 0 */
+	uint64_t looked_at;	  /* its newest answer that was looked at for that */
 	unsigned int loaded;	  /* times that our own question made it load the old value */
 };
 

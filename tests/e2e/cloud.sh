@@ -59,6 +59,22 @@ ends() { # OUTCOME PATTERN NAME VERB...: PATTERN of the words; "": any
 	fi
 }
 
+# The change that came, as the dry run would show it, but for the headers that it did not show.
+came_as() { # SHOWN
+	local came line key
+	came=$(sent '[.[] | select(.on == "change")][0]')
+	jq -r '"\(.method) \(.url) HTTP/1.1"' <<<"$came"
+	while IFS= read -r line; do
+		[[ -n $line ]] || break
+		key=${line%%: *}
+		case $key in
+		Authorization) echo "$line" ;;
+		*) echo "$key: $(jq -r --arg k "${key,,}" '.headers[$k]' <<<"$came")" ;;
+		esac
+	done < <(tail -n +2 <<<"$1")
+	printf '\n%s\n' "$(jq -r .body <<<"$came")"
+}
+
 ctl() { # as the operator
 	SHIFT_STATE=$work/state timeout 60 "$shiftctl" -c "$config" "$@" | tee -a "$all"
 	return "${PIPESTATUS[0]}"

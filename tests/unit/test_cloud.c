@@ -17,7 +17,7 @@ static struct conf_provider conf;
 /*
  * The path is a script, one step for each request: "/429,503r,x,200". r: with Retry-After: 0; R:
  * with one of an hour; x: closed without an answer; s: no answer for long; t: 400 that says to slow
- * down; e: repeats what was sent.
+ * down; e: repeats what was sent; b: its body.
  */
 static bool answer(const struct rig_link *k, const char *path)
 {
@@ -39,6 +39,8 @@ static bool answer(const struct rig_link *k, const char *path)
 		body = "slow down";
 	if (strchr(code, 'e'))
 		body = k->seen->request;
+	if (strchr(code, 'b'))
+		body = strstr(k->seen->request, "\r\n\r\n") + 4;
 	snprintf(text, sizeof(text), "HTTP/1.1 %ld X\r\nContent-Length: %zu\r\n%s\r\n%s",
 		 *code == 't' ? 400l : strtol(code, NULL, 10), strlen(body),
 		 strchr(code, 'r')   ? "Retry-After: 0\r\n"
@@ -184,20 +186,23 @@ static void words_hold_no_secret_and_no_control_character(void **state)
 	a = ask("500", false, 0);
 	assert_non_null(strstr(a.why, "HTTP 500: body with controls"));
 	{
-		static const char *const headers[] = {"X-Amz-Security-Token: aaaa-bbbb-cccc-dddd",
-						      "X-Repeated: " SECRET, NULL};
+		/* what is repeated is the body, which has parts of what the headers hold */
+		static const char *const headers[] = {"Authorization: " TOKEN,
+						      "X-Amz-Security-Token: aaaa-bbbb-cccc", NULL};
 		const struct cloud c = {.title = "Some Cloud", .conf = &conf, .user = "ID:" SECRET};
-		struct cloud_call call = {
-			.method = "GET", .url = rig_url(&rig, "/403e"), .headers = headers};
+		struct cloud_call call = {.method = "POST",
+					  .url = rig_url(&rig, "/403b"),
+					  .headers = headers,
+					  .body = "(" SECRET ")(0123456789-very-secret)"
+						  "(aaaa-bbbb-cccc)(short)"};
 		struct http_reply r;
 		char why[DNS_WHY];
 
 		rig.seen->script = 0;
 		assert_int_equal(cloud_do(&c, &call, NULL, &r, why), CLOUD_DENIED);
-		assert_non_null(strstr(r.body, SECRET)); /* it was there to be shown */
-		assert_null(strstr(why, SECRET));
-		assert_null(strstr(why, "bbbb"));
-		assert_non_null(strstr(why, "****"));
+		assert_string_equal(r.body, call.body); /* it was there to be shown */
+		assert_string_equal(why, "Some Cloud: denied: HTTP 403: (*********************)"
+					 "(**********************)(**************)(short)");
 		http_reply_free(&r);
 	}
 }

@@ -12,9 +12,10 @@
 #include "dns/route53.h"
 
 #define HEAD "<?xml version=\"1.0\"?>\n"
-#define LIST_BEGIN                                                                                 \
-	HEAD "<ListResourceRecordSetsResponse "                                                    \
-	     "xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ResourceRecordSets>"
+#define BARE_BEGIN                                                                                 \
+	"<ListResourceRecordSetsResponse "                                                         \
+	"xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ResourceRecordSets>"
+#define LIST_BEGIN HEAD BARE_BEGIN
 #define LIST_END                                                                                   \
 	"</ResourceRecordSets><IsTruncated>false</IsTruncated><MaxItems>100</MaxItems>"            \
 	"</ListResourceRecordSetsResponse>"
@@ -123,9 +124,9 @@ static void what_is_no_answer_is_refused(void **state)
 		LIST_BEGIN WWW("<TTL>6x</TTL>" VALUES("192.0.2.1")) LIST_END,
 		LIST_BEGIN WWW("<Weight>70000</Weight><TTL>6</TTL>" VALUES("192.0.2.1")) LIST_END,
 		LIST_BEGIN "<ResourceRecordSet><Type>A</Type></ResourceRecordSet>" LIST_END,
-		"<!DOCTYPE x [<!ENTITY a \"192.0.2.66\">]>" LIST_BEGIN WWW(
+		HEAD "<!DOCTYPE x [<!ENTITY a \"192.0.2.66\">]>" BARE_BEGIN WWW(
 			"<TTL>60</TTL>" VALUES("&a;")) LIST_END,
-		"<!DOCTYPE x SYSTEM \"file:///etc/passwd\">" LIST_BEGIN PLAIN LIST_END,
+		HEAD "<!DOCTYPE x SYSTEM \"file:///etc/passwd\">" BARE_BEGIN PLAIN LIST_END,
 		LIST_BEGIN "&a;" LIST_END,
 	};
 	struct route53_page p;

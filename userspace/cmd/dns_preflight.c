@@ -106,6 +106,34 @@ static void gate_provider_type(struct preflight *p, struct dns_provider *provide
 	free(set);
 }
 
+/* A weight that the provider cannot answer by is refused by the cutover. */
+static bool weights_fit(struct preflight *p, const struct dns_provider_class *class)
+{
+	const struct conf_dns *dns = &p->d.config->dns;
+	bool weighted = false;
+
+	for (unsigned int i = 0; i < dns->n_fresh; i++)
+		weighted |= dns->fresh[i].weighted;
+	if (!weighted || class->weights)
+		return true;
+	dns_gate(&p->gates, "provider", DNS_GATE_FAILED,
+		 "dns.new has weights, and %s does not answer by weight", class->title);
+	dns_gate_fix(&p->gates, "take the weights out of dns.new");
+	return false;
+}
+
+/* What the cutover asks of this host and of who else is at work. */
+static void gate_role(struct preflight *p)
+{
+	if (p->d.config->leader) {
+		dns_gate(&p->gates, "role", DNS_GATE_OK, "this host has role: leader");
+		return;
+	}
+	dns_gate(&p->gates, "role", DNS_GATE_FAILED,
+		 "this host does not have role: leader, and only that one changes DNS");
+	dns_gate_fix(&p->gates, "run the cutover on the leader, or give this host role: leader");
+}
+
 static void gate_provider(struct preflight *p)
 {
 	const struct conf_dns *dns = &p->d.config->dns;
@@ -125,6 +153,10 @@ static void gate_provider(struct preflight *p)
 		dns_gate(&p->gates, "provider", DNS_GATE_FAILED, "%.350s",
 			 why[0] ? why : strerror(-err));
 		dns_gate_fix(&p->gates, "mend dns.provider and its credentials");
+		return;
+	}
+	if (!weights_fit(p, dns_provider_of(provider))) {
+		dns_provider_close(provider);
 		return;
 	}
 	if (p->d.wanted.ask_a)
@@ -307,6 +339,7 @@ static void judge(struct preflight *p)
 		dns_gate_dnssec(&p->gates, p->look, v, dns_verify_all(p->look, p->d.name, now_s, v),
 				now_s, p->lasting_s);
 	dns_gate_resolvers(&p->gates, p->look);
+	gate_role(p);
 	gate_provider(p);
 	gate_snapshot(p, saved);
 	gate_way_back(p);

@@ -359,7 +359,7 @@ static void what_is_there_after_the_batch_decides(void **state)
 		 "203.0.113.1 (TTL 60)",
 		 3},
 		{{{200, before}, {400, refusal}, {200, other}},
-		 DNS_HALF,
+		 DNS_STALE,
 		 "198.51.100.9 (TTL 60)",
 		 3},
 		/* The connection ends without an answer. */

@@ -85,8 +85,7 @@ static void gate_provider_type(struct preflight *p, struct dns_provider *provide
 		free(set);
 		return;
 	}
-	dns_change_wanted(&p->d.config->dns, p->d.name, type,
-			  p->d.config->dns.provider.kind == CONF_ROUTE53, old, fresh);
+	dns_change_wanted(&p->d.config->dns, p->d.name, type, old, fresh);
 	dns_rrset_text(is, text, sizeof(text));
 	switch (dns_plan_flip(is, old, fresh)) {
 	case DNS_TODO_OTHER:

@@ -581,6 +581,8 @@ int dns_ask(struct dns_engine *e, const struct dns_target *t, const struct dns_q
 		free(a);
 		return -ENOMEM;
 	}
+	if (t->transport == DNS_TLS)
+		dns_tls_prepare(e); /* if it fails, it will again, for its question */
 	a->engine = e;
 	a->q = *q;
 	a->done = done;

@@ -13,6 +13,7 @@ struct change_type {
 	bool asked;	/* the configuration wants it looked at */
 	bool unread;	/* it could not be; why has the words */
 	bool from_disk; /* rollback: what it goes back to is the snapshot's */
+	bool resumed;	/* cutover: goes on from records of both, which the last one left */
 	bool differs;	/* rollback: the old data is there, with another TTL or weights */
 	struct dns_rrset there, to;
 	enum dns_todo todo;

@@ -29,6 +29,12 @@ static int decide(struct change *c, unsigned int *ret_apply)
 			continue;
 		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, set_ids, old, &t->to);
 		t->todo = dns_plan_flip(&t->there, old, &t->to);
+		/* The last one ended half-way: on from what it left. */
+		t->resumed = t->todo == DNS_TODO_OTHER && c->has_snap &&
+			     dns_step_half(c->snap.type[i].step) &&
+			     dns_rrset_between(&t->there, &c->snap.type[i].old, &t->to);
+		if (t->resumed)
+			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo != DNS_TODO_OTHER)
 			continue;
@@ -118,9 +124,9 @@ static int keep(struct change *c)
 		struct dns_snapshot_type *k = &s->type[i];
 
 		if (t->todo == DNS_TODO_APPLY) {
-			memset(k, 0, sizeof(*k));
-			k->step = DNS_STEP_BEGUN;
-			k->old = t->there;
+			const struct dns_rrset *old = t->resumed ? &k->old : &t->there;
+
+			*k = (struct dns_snapshot_type){.step = DNS_STEP_BEGUN, .old = *old};
 			k->fresh = t->to;
 			k->at = s->began;
 		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {

@@ -75,6 +75,8 @@ void change_show(const struct change *c);
 int change_save(struct change *c);
 /* Applies what is DNS_TODO_APPLY, type by type, and notes each step on disk. The exit code. */
 int change_apply(struct change *c);
+/* After a change was read back: what the provider's HTTP cache has is of the other side. */
+void change_purge(const struct change *c);
 /* The line of the audit trail. */
 void change_record(const struct change *c);
 /* JSON document or the end's words. */

@@ -153,14 +153,6 @@ static void finish_snapshot(struct change *c)
 		    strerror(-err));
 }
 
-static void purge(struct change *c)
-{
-	char why[DNS_WHY] = "";
-
-	if (dns_provider_purge(c->p, why))
-		say("%s: the HTTP cache was not emptied: %s", c->class->title, why);
-}
-
 static void tell_left(const struct change *c)
 {
 	char text[1024];
@@ -232,7 +224,7 @@ static int flip(struct change *c)
 	code = change_apply(c);
 	finish_snapshot(c);
 	if (!code)
-		purge(c);
+		change_purge(c);
 	change_record(c);
 	return code;
 }

@@ -185,6 +185,8 @@ static int go_back(struct change *c)
 	keep(c);
 	code = change_apply(c);
 	finish(c);
+	if (!code)
+		change_purge(c);
 	change_record(c);
 	return code;
 }

@@ -1,7 +1,7 @@
 # make          build/shiftctl, shiftd and what they start (and build/traffic, the lab's test traffic)
 # make demo     a cutover under checked traffic, on this machine        (root; installs what it needs)
 # make check    every test                                              (root; installs what it needs)
-# make bench    side by side with plain routing, nftables and HAProxy   (root; minutes, alone)
+# make bench    side by side with plain routing, nftables, HAProxy, dnsperf, dig   (root; minutes, alone)
 # make bench-packet                     what the program costs per packet, in ns          (root; a minute, alone)
 # make soak, make matrix, make fuzz    longer proofs
 # make install, make clean
@@ -164,8 +164,9 @@ check:
 
 bench:
 	@tools/deps build bench
-	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn $(B)/bench_socket $(BENCH_PACKET)
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/spawn $(B)/bench_socket $(B)/bench_dns $(BENCH_PACKET)
 	@code=0; $(B)/bench_packet --json $(B)/bench-packet.json || code=$$?; echo; \
+		$(B)/bench_dns --json $(B)/bench-dns.json || code=$$?; echo; \
 		tools/bench --json $(B)/bench.json || code=$$?; exit $$code
 
 BENCH_PACKET := $(B)/bench_packet $(B)/bpf/shift_tc.bpf.o $(B)/tools/bench_packet_tc.bpf.o \
@@ -175,6 +176,10 @@ bench-packet:
 	@tools/deps build bench
 	@$(MAKE) --no-print-directory -s -j$$(nproc) $(BENCH_PACKET)
 	@$(B)/bench_packet --json $(B)/bench-packet.json
+
+# The DNS engine beside dnsperf and a loop of dig.
+$(B)/bench_dns: $(B)/tools/bench_dns.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
 
 $(B)/bench_packet: $(call objs,tools/bench_packet.c $(wildcard tools/bench_packet_*.c))
 	$(CC) $(LDFLAGS) -o $@ $^ -lbpf

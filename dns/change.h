@@ -119,9 +119,9 @@ struct conf_dns;
 
 /*
  * What the configuration says of one type: *old without a meaning in its TTL, *fresh with dns.ttl.
- * `set_ids`: weighted members get one each, their address (Route 53). Both may be empty.
+ * Both may be empty.
  */
-void dns_change_wanted(const struct conf_dns *c, const char *name, uint16_t type, bool set_ids,
+void dns_change_wanted(const struct conf_dns *c, const char *name, uint16_t type,
 		       struct dns_rrset *old, struct dns_rrset *fresh);
 
 enum dns_todo {

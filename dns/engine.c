@@ -27,7 +27,8 @@
  *
  * Follows RFC 5452, 7766, 7858, 8484, 8310 (strict profile). Weaknesses: a connection is made for
  * every question over TCP and TLS; targets are kept until the engine is freed; the soft limit of
- * descriptors is raised for the whole process, when `in_flight` needs it.
+ * descriptors is raised for the whole process, when `in_flight` needs it; a server that answers
+ * FORMERR to EDNS is not asked without it.
  */
 #include "dns/engine.h"
 
@@ -305,6 +306,8 @@ void dns_ask_failed(struct dns_asked *a, enum dns_outcome outcome, int err, cons
 	struct dns_result r = {.outcome = outcome, .err = err, .over = transport_of(a)};
 	char strays[48] = "";
 
+	if (err == -ENOKEY)
+		why = "the certificates to trust cannot be read";
 	if (!why)
 		why = outcome == DNS_FAILED || outcome == DNS_NO_ROUTE ? strerror(-err)
 								       : dns_outcomes[outcome];
@@ -578,6 +581,8 @@ int dns_ask(struct dns_engine *e, const struct dns_target *t, const struct dns_q
 		free(a);
 		return -ENOMEM;
 	}
+	if (t->transport == DNS_TLS)
+		dns_tls_prepare(e); /* if it fails, it will again, for its question */
 	a->engine = e;
 	a->q = *q;
 	a->done = done;

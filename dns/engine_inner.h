@@ -123,6 +123,9 @@ void dns_lookup_drop(struct dns_asked *a);
 
 /* TLS between a stream's bytes and its socket's (engine_tls.c). */
 struct dns_tls;
+/* The certificates to trust, which take tens of milliseconds to read: before anything is on its way
+ * whose time is measured. 0; -ENOKEY: they cannot be read; -ENOMEM. */
+int dns_tls_prepare(struct dns_engine *e);
 int dns_tls_make(struct dns_engine *e, const struct dns_target *t, struct dns_tls **ret);
 void dns_tls_free(struct dns_tls *t);
 /* Plain bytes in, to be sent once the handshake is over. */

@@ -23,12 +23,15 @@ struct dns_tls {
 	uint8_t query[2 + DNS_QUERY]; /* until the handshake is over */
 };
 
-static int make_context(struct dns_engine *e)
+int dns_tls_prepare(struct dns_engine *e)
 {
 	static const unsigned char alpn[] = "\3dot";
-	SSL_CTX *c = SSL_CTX_new(TLS_client_method());
+	SSL_CTX *c;
 	bool good;
 
+	if (e->tls)
+		return 0;
+	c = SSL_CTX_new(TLS_client_method());
 	if (!c)
 		return -ENOMEM;
 	good = SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) &&
@@ -40,7 +43,7 @@ static int make_context(struct dns_engine *e)
 	ERR_clear_error();
 	if (!good) {
 		SSL_CTX_free(c);
-		return -EIO; /* the file of certificates cannot be read */
+		return -ENOKEY;
 	}
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
@@ -65,7 +68,7 @@ static bool expect(SSL *ssl, const struct dns_target *t)
 int dns_tls_make(struct dns_engine *e, const struct dns_target *t, struct dns_tls **ret)
 {
 	struct dns_tls *x;
-	int err = e->tls ? 0 : make_context(e);
+	int err = dns_tls_prepare(e);
 
 	if (err)
 		return err;

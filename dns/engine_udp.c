@@ -89,10 +89,12 @@ static void fail_all(struct dns_port *p, int err)
 	if (p->target->port == p)
 		p->target->port = NULL;
 	for (unsigned int i = 0; i < n; i++)
-		dns_ask_failed(asked[i], dns_outcome_of(err), err, NULL);
+		dns_ask_failed(asked[i], dns_outcome_of(err), err,
+			       err == -ECONNREFUSED ? "the port is closed" : NULL);
 }
 
-/* To whom it has the ID of; one that nobody's is, is noted by all. The port may be gone then. */
+/* To the question that has its ID; what is nobody's is counted by all. The port may be gone then.
+ */
 static void hand_over(struct dns_port *p, const uint8_t *wire, size_t size, uint64_t now)
 {
 	for (unsigned int i = 0; size >= 2 && i < p->sent; i++) {

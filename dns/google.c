@@ -44,6 +44,7 @@
 struct google {
 	struct cloud cloud;
 	struct token *token;
+	bool zone_fits;						  /* it is known to hold the name */
 	char zone[2 * CONF_TEXT + 3 * CONF_TEXT + 3 * CONF_HOST]; /* the managed zone's URL */
 };
 
@@ -172,12 +173,42 @@ static enum dns_changed read_set(struct google *g, const char *name, uint16_t ty
 	return how;
 }
 
+/*
+ * There is no such record set: or is the zone another one? Who may not look at the zone itself is
+ * not kept from reading its records.
+ */
+static enum dns_changed look_at_zone(struct google *g, const char *name, char *why)
+{
+	struct http_reply r = {0};
+	enum cloud_outcome out = call_google(g, "GET", g->zone, NULL, &r, why);
+	json_t *o = out == CLOUD_ANSWERED && r.status == 200 ? json_loadb(r.body, r.size, 0, NULL)
+							     : NULL;
+	const char *text = json_string_value(json_object_get(o, "dnsName"));
+	enum dns_changed how = DNS_CHANGED;
+	char zone[DNS_NAME];
+
+	if (text && !dns_name(text, zone) && !dns_below(name, zone)) {
+		snprintf(why, DNS_WHY,
+			 "Google Cloud DNS: %.150s is not in the managed zone %.100s, which is "
+			 "%.150s",
+			 name, g->cloud.conf->zone, zone);
+		how = DNS_REJECTED;
+	}
+	json_decref(o);
+	http_reply_free(&r);
+	g->zone_fits = how == DNS_CHANGED;
+	return how;
+}
+
 static enum dns_changed google_read(void *x, const char *name, uint16_t type, struct dns_rrset *ret,
 				    char *why)
 {
+	struct google *g = x;
 	json_t *raw;
-	enum dns_changed how = read_set(x, name, type, ret, &raw, why);
+	enum dns_changed how = read_set(g, name, type, ret, &raw, why);
 
+	if (how == DNS_CHANGED && !raw && !g->zone_fits)
+		how = look_at_zone(g, name, why);
 	json_decref(raw);
 	return how;
 }

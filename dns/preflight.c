@@ -176,9 +176,12 @@ void dns_gate_authorities(struct dns_gates *g, const struct dns_survey *s)
 			 all_of(&away));
 		dns_gate_fix(g, "run it from a host with a route to them");
 	} else {
-		dns_gate(g, "authorities", DNS_GATE_OK, "%u address%s answer%s with dns.old%s%s",
-			 old, old == 1 ? "" : "es", old == 1 ? "s" : "",
-			 away.n ? "; not reached for want of a route: " : "", all_of(&away));
+		dns_gate(g, "authorities", away.n ? DNS_GATE_WARNING : DNS_GATE_OK,
+			 "%u address%s answer%s with dns.old%s%s", old, old == 1 ? "" : "es",
+			 old == 1 ? "s" : "", away.n ? "; this host has no route to " : "",
+			 all_of(&away));
+		if (away.n)
+			dns_gate_fix(g, "look at those from a host that reaches them, too");
 	}
 }
 
@@ -316,7 +319,10 @@ void dns_gate_resolvers(struct dns_gates *g, const struct dns_look *l)
 		else
 			good++;
 	}
-	if (!l->zone[0] || !l->n_resolvers || (!good && !broken.n)) {
+	if (!l->zone[0]) {
+		dns_gate(g, "resolvers", DNS_GATE_UNKNOWN, "the zone is not known");
+		dns_gate_fix(g, "mend what the gates authorities and delegation name");
+	} else if (!good && !broken.n) {
 		dns_gate(g, "resolvers", DNS_GATE_UNKNOWN,
 			 "no resolver could be asked for the zone%s%s", silent.n ? ": " : "",
 			 all_of(&silent));

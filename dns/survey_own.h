@@ -53,6 +53,9 @@ void survey_keep(struct dns_source *s, const struct dns_sample *sample);
 /* The same until no more than that are left. */
 void survey_thin(struct dns_source *s, unsigned int most);
 
+/* Is any of dns.new weighted? */
+bool survey_has_weights(const struct dns_wanted *w);
+
 /* The servers of a resolv.conf's text. How many. */
 unsigned int survey_bootstraps(const char *text, struct dns_target *ret, unsigned int max);
 

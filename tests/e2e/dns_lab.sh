@@ -68,7 +68,7 @@ finish() {
 dns_start() { # NAME COMMAND...: in the lab, ended with the test
 	local server=$1
 	shift
-	nsenter --net="/proc/$dns_holder/ns/net" -- setpriv --pdeathsig TERM -- "$@" \
+	nsenter --net="/proc/$dns_holder/ns/net" -- setpriv --pdeathsig TERM -- setsid -- "$@" \
 		>"$work/$server/log" 2>&1 </dev/null &
 	dns_pid[$server]=$!
 }
@@ -373,7 +373,7 @@ dns_dnsmasq() {
 	mkdir -p "$dir"
 	dns_start dnsmasq dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts \
 		--bind-interfaces --listen-address="${dns_at[dnsmasq]}" --no-dhcp-interface=lo \
-		--server="${dns_at[default]}" --pid-file="$dir/pid" --user=root --log-facility=-
+		--server="${dns_at[default]}" --pid-file="$dir/pid" --user=root --group=root --log-facility=-
 }
 
 dns_kresd() {

@@ -574,6 +574,28 @@ static void questions_that_share_a_socket_get_their_own_answers(void **state)
 	rig_udp_end(&s);
 }
 
+static void a_closed_port_ends_all_that_share_a_socket(void **state)
+{
+	struct dns_engine *e = rig_engine(
+		(struct dns_engine_settings){.rate = 1000000, .share = 8, .in_flight = 20});
+	struct dns_question q = rig_question("www.example.com");
+	struct rig_seen seen = {.want = 50};
+	unsigned int before = rig_descriptors();
+	struct dns_target t;
+	uint16_t port;
+
+	(void)state;
+	close(rig_socket(SOCK_DGRAM, INADDR_LOOPBACK, 0, &port));
+	t = rig_target(INADDR_LOOPBACK, port, DNS_UDP);
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(dns_ask(e, &t, &q, rig_note, &seen), 0);
+	assert_int_equal(loop_run(l), 0);
+	assert_int_equal(seen.of[DNS_CLOSED], 50);
+	assert_string_equal(seen.last.why, "the port is closed");
+	assert_int_equal(rig_descriptors(), before);
+	dns_engine_free(e);
+}
+
 #define ON_LOOP(f) cmocka_unit_test_setup_teardown(f, make, unmake)
 
 int main(void)
@@ -595,6 +617,7 @@ int main(void)
 		ON_LOOP(a_callback_may_ask_the_next),
 		ON_LOOP(freed_with_questions_on_their_way_it_leaves_nothing),
 		ON_LOOP(questions_that_share_a_socket_get_their_own_answers),
+		ON_LOOP(a_closed_port_ends_all_that_share_a_socket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

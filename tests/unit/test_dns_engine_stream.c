@@ -311,6 +311,29 @@ static void who_speaks_no_tls_is_not_asked(void **state)
 	rig_tcp_end(&s);
 }
 
+static void without_certificates_to_trust_nobody_is_asked(void **state)
+{
+	struct dns_engine *e =
+		rig_engine((struct dns_engine_settings){.ca_file = "/nonexistent/ca.pem"});
+	struct dns_target t;
+	struct rig_seen seen;
+	struct rig_cert cert;
+	struct rig_tcp s;
+
+	(void)state;
+	rig_cert(&cert, "IP:127.0.0.1", 5);
+	rig_tcp(&s, talk_well, &cert, 0);
+	rig_tcp_go(&s);
+	t = rig_target(INADDR_LOOPBACK, s.port, DNS_TLS);
+	rig_ask_one(e, &t, &seen);
+	assert_int_equal(seen.of[DNS_FAILED], 1);
+	assert_string_equal(seen.last.why, "the certificates to trust cannot be read");
+	assert_int_equal(s.served, 0);
+	dns_engine_free(e);
+	rig_tcp_end(&s);
+	rig_cert_end(&cert);
+}
+
 static void a_server_known_by_name_is_looked_up(void **state)
 {
 	struct dns_engine *e;
@@ -432,6 +455,7 @@ int main(void)
 		ON_LOOP(only_a_server_that_proves_its_name_is_asked),
 		ON_LOOP(answers_and_failures_over_tls),
 		ON_LOOP(who_speaks_no_tls_is_not_asked),
+		ON_LOOP(without_certificates_to_trust_nobody_is_asked),
 		ON_LOOP(a_server_known_by_name_is_looked_up),
 		ON_LOOP(answers_and_failures_over_https),
 	};

@@ -340,6 +340,7 @@ static void weights_are_told_with_their_test(void **state)
 	json_decref(j);
 	r.s->alone[0] = 900;
 	r.s->alone[1] = 100;
+	assert_false(dns_report_off_weight(&r.r));
 	j = dns_report_json(&r.r);
 	w = json_object_get(j, "weights");
 	assert_true(json_is_true(json_object_get(w, "as_configured")));
@@ -347,6 +348,7 @@ static void weights_are_told_with_their_test(void **state)
 	json_decref(j);
 	r.s->alone[0] = 500;
 	r.s->alone[1] = 500;
+	assert_true(dns_report_off_weight(&r.r));
 	j = dns_report_json(&r.r);
 	assert_true(json_is_false(json_object_get(json_object_get(j, "weights"), "as_configured")));
 	json_decref(j);

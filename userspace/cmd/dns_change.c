@@ -169,11 +169,6 @@ void change_close(struct change *c)
 		dns_close(&c->d);
 }
 
-bool change_set_ids(const struct change *c)
-{
-	return !strcmp(c->class->name, "route53");
-}
-
 /* ---- the lock and what is on disk ---- */
 
 int change_lock(struct change *c)

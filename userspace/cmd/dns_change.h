@@ -57,8 +57,6 @@ struct change {
 /* Options, configuration, role, provider with its credentials. EXIT_OK, or why not, said. */
 int change_open(struct change *c, const struct options *o, int argc, char **argv);
 void change_close(struct change *c);
-/* Do weighted records have names of their own there? */
-bool change_set_ids(const struct change *c);
 /* Nobody else changes these records meanwhile. EXIT_OK, or why not, said. */
 int change_lock(struct change *c);
 void change_unlock(struct change *c);

@@ -16,7 +16,6 @@
 /* What is to be done with each type. EXIT_OK, or why nothing may be, said. */
 static int decide(struct change *c, unsigned int *ret_apply)
 {
-	bool set_ids = change_set_ids(c);
 	struct dns_rrset *old = malloc(sizeof(*old));
 	int code = old ? EXIT_OK : EXIT_FAILED;
 	char there[1024], want[1024];
@@ -27,7 +26,7 @@ static int decide(struct change *c, unsigned int *ret_apply)
 
 		if (!t->asked)
 			continue;
-		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, set_ids, old, &t->to);
+		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, old, &t->to);
 		t->todo = dns_plan_flip(&t->there, old, &t->to);
 		/* The last one ended half-way: on from what it left. */
 		t->resumed = t->todo == DNS_TODO_OTHER && c->has_snap &&

@@ -28,7 +28,7 @@ static void choose(struct change *c, int i, struct dns_rrset *fresh)
 		*fresh = s->fresh;
 		return;
 	}
-	dns_change_wanted(&c->d.config->dns, c->d.name, t->type, change_set_ids(c), &t->to, fresh);
+	dns_change_wanted(&c->d.config->dns, c->d.name, t->type, &t->to, fresh);
 	if (t->to.n || fresh->n)
 		say("%s %s: no snapshot of it is on disk: dns.old and dns.ttl say what it goes back "
 		    "to",

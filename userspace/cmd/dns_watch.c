@@ -40,6 +40,7 @@ struct watch {
 	struct dns_store *store;
 	struct dns_screen screen;
 	struct loop_timer ask, tick, deadline;
+	bool shown; /* since the last questions */
 };
 
 /* ---- what ends it ---- */
@@ -144,6 +145,7 @@ static void look(struct watch *w, bool draw)
 	struct dns_watching *k = &w->show;
 	bool counted = k->control_n > 0;
 
+	w->shown |= draw;
 	k->now = loop_now();
 	dns_survey_judge(k->s, k->now, &k->j);
 	dns_watch_remember(k);
@@ -162,7 +164,6 @@ static void on_changed(void *arg, struct dns_survey *s, unsigned int source)
 	struct watch *w = arg;
 
 	(void)source;
-	/* With JSON one object a round; else at the next tick, which is near. */
 	if (!dns_survey_busy(s))
 		look(w, !w->screen.on);
 }
@@ -172,6 +173,10 @@ static void on_ask(void *arg, uint64_t now)
 	struct watch *w = arg;
 	unsigned int what = DNS_SWEEP_AUTHORITIES;
 
+	/* A source that is still waited for must not hold back what the others said. */
+	if (!w->shown && now > w->show.began)
+		look(w, true);
+	w->shown = false;
 	if (!w->show.rules->only_authorities)
 		what |= DNS_SWEEP_RESOLVERS;
 	if (w->show.control_asked)

@@ -28,6 +28,12 @@ static int decide(struct change *c, unsigned int *ret_apply)
 			continue;
 		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, old, &t->to);
 		t->todo = dns_plan_flip(&t->there, old, &t->to);
+		/* The last one ended half-way: on from what it left. */
+		t->resumed = t->todo == DNS_TODO_OTHER && c->has_snap &&
+			     dns_step_half(c->snap.type[i].step) &&
+			     dns_rrset_between(&t->there, &c->snap.type[i].old, &t->to);
+		if (t->resumed)
+			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo != DNS_TODO_OTHER)
 			continue;
@@ -140,9 +146,9 @@ static int keep(struct change *c)
 		struct dns_snapshot_type *k = &s->type[i];
 
 		if (t->todo == DNS_TODO_APPLY) {
-			memset(k, 0, sizeof(*k));
-			k->step = DNS_STEP_BEGUN;
-			k->old = t->there;
+			const struct dns_rrset *old = t->resumed ? &k->old : &t->there;
+
+			*k = (struct dns_snapshot_type){.step = DNS_STEP_BEGUN, .old = *old};
 			k->fresh = t->to;
 			k->at = s->began;
 		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {
@@ -167,14 +173,6 @@ static void finish_snapshot(struct change *c)
 	if (err)
 		say("%s: that this change came to its end is not noted: %s", c->d.dir,
 		    strerror(-err));
-}
-
-static void purge(struct change *c)
-{
-	char why[DNS_WHY] = "";
-
-	if (dns_provider_purge(c->p, why))
-		say("%s: the HTTP cache was not emptied: %s", c->class->title, why);
 }
 
 static void tell_left(const struct change *c)
@@ -248,7 +246,7 @@ static int flip(struct change *c)
 	code = change_apply(c);
 	finish_snapshot(c);
 	if (!code)
-		purge(c);
+		change_purge(c);
 	change_record(c);
 	return code;
 }

@@ -404,7 +404,7 @@ static void the_base_of_the_wrong_ones_is_right_and_understood(void **state)
 	assert_int_equal(c->stages[1].weight, 1250);
 	assert_int_equal(c->stages[2].hold_ms, 2 * 3600000);
 	assert_int_equal(c->n_gates, 4);
-	assert_string_equal(c->gates[1].url_host, "api.example");
+	assert_string_equal(c->gates[1].url.host, "api.example");
 	assert_string_equal(c->gates[1].via, "aws");
 	assert_int_equal(c->gates[1].arm, CONF_ARM_NEW);
 	assert_string_equal(c->tunnels[0].backup, "two");

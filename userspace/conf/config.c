@@ -56,6 +56,26 @@ static void hand_over_text(struct config *c, struct conf_errors *errors)
 	c->text = NULL;
 }
 
+/* Which one of several is there. */
+static void tell_kinds(struct config *c)
+{
+	for (unsigned int i = CONF_RFC2136; i < CONF_PROVIDERS; i++)
+		if (c->dns.provider.given[i])
+			c->dns.provider.kind = i;
+	for (unsigned int i = 0; i < c->n_gates; i++) {
+		struct conf_gate *g = &c->gates[i];
+
+		g->kind = g->json_given		? CONF_GATE_JSON
+			  : g->prometheus_given ? CONF_GATE_PROMETHEUS
+			  : g->n_argv		? CONF_GATE_EXEC
+						: CONF_GATE_KERNEL;
+	}
+	for (unsigned int i = 0; i < c->n_notifies; i++)
+		for (unsigned int k = 0; k < CONF_NOTIFIES; k++)
+			if (c->notifies[i].given[k])
+				c->notifies[i].kind = k;
+}
+
 int conf_parse(const char *name, const char *text, size_t size, struct config **ret,
 	       struct conf_errors *errors)
 {
@@ -74,9 +94,7 @@ int conf_parse(const char *name, const char *text, size_t size, struct config **
 	}
 	if (!yaml_parse(c->text, size, &root, errors)) {
 		schema_read(root, c, errors);
-		for (unsigned int i = CONF_RFC2136; i < CONF_PROVIDERS; i++)
-			if (c->dns.provider.given[i])
-				c->dns.provider.kind = i;
+		tell_kinds(c);
 		schema_across(c, errors);
 	}
 	yaml_free(root);

@@ -63,32 +63,6 @@ enum conf_client_address {
 	CONF_CLIENT_KEEP,
 };
 
-struct conf_backend {
-	struct conf_at at;	/* of the entry */
-	struct conf_at name_at; /* of values, as the next three */
-	struct conf_at target_at;
-	struct conf_at weight_at;
-	struct conf_at client_address_at;
-	char name[CONF_NAME];
-	char host[CONF_HOST];	     /* a DNS name, or "" when `address` holds */
-	struct conf_address address; /* family 0 with a DNS name */
-	uint16_t port;		     /* host order */
-	uint16_t weight;	     /* 0..1000 */
-	enum conf_client_address client_address;
-};
-
-struct conf_interface {
-	struct conf_at at;
-	char name[16];
-};
-
-/* All in milliseconds. */
-struct conf_timeouts {
-	uint64_t tcp_established, tcp_half_open, tcp_closing, udp, port_quarantine;
-};
-
-/* ---- DNS: what is watched and changed; dns/ does it ---- */
-
 /* The first four as in dns/engine.h. */
 enum conf_transport { CONF_UDP, CONF_TCP, CONF_TLS, CONF_HTTPS };
 
@@ -105,6 +79,64 @@ struct conf_dns_type {
 	struct conf_at at;
 	uint8_t aaaa; /* 0: A, 1: AAAA */
 };
+
+struct conf_url {
+	struct conf_at at;
+	char text[CONF_TEXT];	     /* as it is written */
+	char host[CONF_HOST];	     /* an address or a name */
+	struct conf_address address; /* family 0: a name */
+	uint16_t port;		     /* host order; the scheme's own when none is given */
+	bool tls;
+};
+
+/* ---- health: what is asked of an arm, and when it counts ---- */
+
+#define CONF_MAX_EXPECT 16
+
+struct conf_status {
+	struct conf_at at;
+	uint16_t status;
+};
+
+struct conf_health {
+	bool given;
+	struct conf_url http;			    /* of HTTP; text "": a TCP connection alone */
+	struct conf_server tcp;			    /* of TCP */
+	struct conf_status expect[CONF_MAX_EXPECT]; /* none: 200 */
+	unsigned int n_expect;
+	char field[CONF_HOST],
+		equals[CONF_HOST]; /* of a JSON answer: what a member must be; "": not asked */
+	uint64_t interval_ms, fast_ms, timeout_ms; /* fast: while it changes */
+	uint16_t rise, fall;
+	char ca_file[CONF_TEXT]; /* "": the system's */
+};
+
+struct conf_backend {
+	struct conf_at at;	/* of the entry */
+	struct conf_at name_at; /* of values, as the next three */
+	struct conf_at target_at;
+	struct conf_at weight_at;
+	struct conf_at client_address_at;
+	char name[CONF_NAME];
+	char host[CONF_HOST];	     /* a DNS name, or "" when `address` holds */
+	struct conf_address address; /* family 0 with a DNS name */
+	uint16_t port;		     /* host order */
+	uint16_t weight;	     /* 0..1000 */
+	enum conf_client_address client_address;
+	struct conf_health health;
+};
+
+struct conf_interface {
+	struct conf_at at;
+	char name[16];
+};
+
+/* All in milliseconds. */
+struct conf_timeouts {
+	uint64_t tcp_established, tcp_half_open, tcp_closing, udp, port_quarantine;
+};
+
+/* ---- DNS: what is watched and changed; dns/ does it ---- */
 
 /* A record's address, and its share where the provider can answer by weight. */
 struct conf_record {
@@ -174,18 +206,119 @@ struct conf_dns {
 	struct conf_provider provider;
 };
 
+/* ---- gates: what decides whether a ramp goes on ---- */
+
+#define CONF_MAX_BOUNDS 8
+#define CONF_MAX_ARGS	64
+
 enum conf_gate_arm { CONF_ARM_UNSTATED, CONF_ARM_OLD, CONF_ARM_NEW, CONF_ARM_SUM };
 
-/* As far as `plan check` judges it; the ramp's own reading comes with the ramp. */
+enum conf_gate_kind { CONF_GATE_KERNEL, CONF_GATE_JSON, CONF_GATE_PROMETHEUS, CONF_GATE_EXEC };
+
+/* As conf/gate.c describes them. */
+enum conf_kernel_gate {
+	CONF_KERNEL_ERRORS,
+	CONF_KERNEL_FAILURES,
+	CONF_KERNEL_FALLBACK,
+	CONF_KERNEL_DROPS,
+	CONF_KERNEL_P50,
+	CONF_KERNEL_P95,
+	CONF_KERNEL_P99,
+	CONF_KERNEL_SPLIT,
+};
+
+/* "> 500 for 5m", "> 20% below baseline", "> 60 3 times" */
+struct conf_bound {
+	struct conf_at at;
+	char text[64]; /* as it is written */
+	bool above;    /* > or >=; else < or <= */
+	bool equal;    /* >= or <= */
+	double number; /* in the base unit: %, ms; a plain number without one */
+	char unit[4];  /* as it is written: "%", "ms", … or "" */
+	bool below_baseline;
+	uint64_t for_ms; /* 0: at once */
+	uint16_t times;	 /* in a row; 0 or 1: at once */
+};
+
+struct conf_bounds {
+	struct conf_bound bound[CONF_MAX_BOUNDS];
+	unsigned int n;
+};
+
+struct conf_argument {
+	struct conf_at at;
+	char text[CONF_HOST];
+};
+
 struct conf_gate {
 	struct conf_at at;
 	struct conf_at name_at;
 	struct conf_at source_at;
 	struct conf_at via_at;
 	char name[CONF_NAME];
-	char url_host[CONF_HOST]; /* of a json or prometheus source; "" otherwise */
-	char via[CONF_NAME];	  /* "" when not given */
+	enum conf_gate_kind kind; /* by what is given below */
+	enum conf_kernel_gate kernel;
+	bool json_given, prometheus_given;
+	struct conf_url url; /* of json or prometheus; text "" otherwise */
+	char field[CONF_HOST];
+	char query[CONF_TEXT];
+	struct conf_argument argv[CONF_MAX_ARGS];
+	unsigned int n_argv;
+	char user[CONF_NAME]; /* of exec; "": nobody */
+	char via[CONF_NAME];  /* "" when not given */
 	enum conf_gate_arm arm;
+	char ca_file[CONF_TEXT];
+	uint64_t interval_ms, timeout_ms;
+	struct conf_bounds ok, pause, back, rollback;
+};
+
+/* ---- what is done and told besides ---- */
+
+#define CONF_MAX_HOOKS	  32
+#define CONF_MAX_NOTIFIES 16
+
+enum conf_when {
+	CONF_BEFORE_RAMP,
+	CONF_BEFORE_STAGE,
+	CONF_AFTER_STAGE,
+	CONF_ON_COMMIT,
+	CONF_ON_ROLLBACK,
+	CONF_AFTER_RAMP,
+};
+
+struct conf_hook_step { /* a named step: a program, or a URL that is asked */
+	struct conf_at at;
+	char name[CONF_NAME];
+	enum conf_when when;
+	uint16_t stage; /* from 1; 0: each */
+	struct conf_argument argv[CONF_MAX_ARGS];
+	unsigned int n_argv;
+	struct conf_url url; /* text "": a program */
+	char user[CONF_NAME];
+	uint64_t timeout_ms;
+	bool required; /* its failure holds the ramp; false: it is only said */
+};
+
+enum conf_notify_kind { CONF_SLACK, CONF_STATUSPAGE, CONF_PAGERDUTY, CONF_WEBHOOK, CONF_NOTIFIES };
+
+struct conf_notify {
+	struct conf_at at;
+	char name[CONF_NAME];
+	bool given[CONF_NOTIFIES];
+	enum conf_notify_kind kind;
+	char secret_file[CONF_TEXT]; /* Slack: the webhook's URL; others: token, routing key;
+					webhook: bearer token or "" */
+	struct conf_url url;	     /* webhook's; others: instead of the service's own */
+	char page[CONF_NAME * 2], component[CONF_NAME * 2]; /* Statuspage */
+	char template[CONF_TEXT];			    /* "": the shipped one */
+	bool only_alarms;
+};
+
+struct conf_metrics {
+	bool given;
+	struct conf_server listen;  /* /metrics and the dashboard; loopback by default */
+	char token_file[CONF_TEXT]; /* "": the dashboard only shows */
+	char read_group[CONF_NAME], write_group[CONF_NAME]; /* of the socket; "": root alone */
 };
 
 /* ---- tunnels: what a tunnel shall be; wg/ makes it so ---- */
@@ -294,6 +427,17 @@ struct conf_stage {
 	uint64_t hold_ms;
 };
 
+struct conf_ramp_rules {
+	uint16_t max_step;	  /* hundredths of a percent */
+	uint16_t min_healthy;	  /* backends */
+	uint64_t window_ms;	  /* over which rates are taken */
+	uint32_t min_connections; /* of the new arm in it, or the numbers say nothing */
+	uint64_t lease_ms;	  /* of shiftd's keep-alive; 0: none */
+	uint8_t on_death;	  /* enum shift_lease_action: hold, or fall back to 0 */
+	char tunnel[CONF_NAME];	  /* must be up; "": none */
+	uint64_t dns_after_ms;	  /* at 100 % before a DNS cutover */
+};
+
 struct config {
 	char file[CONF_TEXT]; /* as it was named */
 	char service[CONF_NAME];
@@ -333,6 +477,13 @@ struct config {
 	struct conf_stage stages[CONF_MAX_STAGES];
 	unsigned int n_stages;
 	struct conf_at ramp_at; /* line 0: no ramp */
+	struct conf_ramp_rules rules;
+	struct conf_hook_step hooks[CONF_MAX_HOOKS];
+	unsigned int n_hooks;
+	struct conf_notify notifies[CONF_MAX_NOTIFIES];
+	unsigned int n_notifies;
+	struct conf_metrics metrics;
+	struct conf_health old_health;
 	struct conf_tunnel tunnels[CONF_MAX_TUNNELS];
 	unsigned int n_tunnels;
 	char *text; /* the file's bytes, for showing a line; owned */

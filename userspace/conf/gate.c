@@ -4,7 +4,7 @@
  *
  *   OP NUMBER[unit] [below baseline] [for DURATION | N times]
  *
- * What they mean is for the ramp; here they only have to be well formed. The sources in the kernel:
+ * What they mean is for the ramp (ctl/gate.h); here they are read. The sources in the kernel:
  *
  *   kernel.errors     share of the new arm's connections that failed: their handshake did, or they
  *                     fell back to the old host
@@ -26,13 +26,15 @@ static int read_source(const struct field *f, void *ret)
 	static const char *const known[] = {"errors", "failures", "fallback", "drops",
 					    "p50",    "p95",	  "p99"};
 	const char *text = f->node->text;
+	struct conf_gate *g = ret;
 
-	(void)ret;
 	if (strncmp(text, "kernel.", 7))
 		return field_must(f, "%s", f->row->want);
 	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-		if (!strcmp(text + 7, known[i]))
-			return 0;
+		if (strcmp(text + 7, known[i]) != 0)
+			continue;
+		g->kernel = (enum conf_kernel_gate)i;
+		return 0;
 	}
 	return field_must(f,
 			  "one of kernel.errors, .failures, .fallback, .drops, .p50, .p95, .p99");
@@ -46,10 +48,11 @@ static int read_member(const struct field *f, void *ret)
 	const char *text = f->node->text;
 	size_t n = strlen(text);
 
-	(void)ret;
 	if (!n || n > 255 || text[0] == '.' || text[n - 1] == '.' || strstr(text, "..") ||
 	    strpbrk(text, " \t\"'[]"))
 		return field_must(f, "%s", f->row->type->want);
+	if (f->row->size)
+		snprintf(ret, f->row->size, "%s", text);
 	return 0;
 }
 
@@ -73,37 +76,46 @@ static bool take_word(const char **text, const char *word)
 	return true;
 }
 
-static bool take_operator(const char **text)
+static bool take_operator(const char **text, struct conf_bound *b)
 {
 	if (**text != '<' && **text != '>')
 		return false;
+	b->above = **text == '>';
 	(*text)++;
-	if (**text == '=')
-		(*text)++;
+	b->equal = **text == '=';
+	*text += b->equal;
 	skip_spaces(text);
 	return true;
 }
 
-/* 100, 0.1%, 200ms. */
-static bool take_number(const char **text)
+/* 100, 0.1%, 200ms: in the unit as it is written, of times in ms. */
+static bool take_number(const char **text, struct conf_bound *b)
 {
-	static const char *const units[] = {"%", "us", "ms", "s", "m", "h"};
-	size_t digits = 0;
+	static const struct {
+		const char *name;
+		double factor;
+	} units[] = {{"%", 1}, {"us", 0.001}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+	const char *begin = *text;
+	size_t digits = strspn(*text, "0123456789");
 
-	for (; isdigit((unsigned char)**text); (*text)++)
-		digits++;
+	*text += digits;
 	if (!digits || digits > 15)
 		return false;
 	if (**text == '.') {
 		(*text)++;
-		if (!isdigit((unsigned char)**text))
+		digits = strspn(*text, "0123456789");
+		if (!digits)
 			return false;
-		while (isdigit((unsigned char)**text))
-			(*text)++;
+		*text += digits;
 	}
-	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
-		if (take_word(text, units[i]))
-			return true;
+	b->number = strtod(begin, NULL);
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
+		if (!take_word(text, units[i].name))
+			continue;
+		b->number *= units[i].factor;
+		snprintf(b->unit, sizeof(b->unit), "%s", units[i].name);
+		return true;
+	}
 	if (**text && **text != ' ')
 		return false;
 	skip_spaces(text);
@@ -111,7 +123,7 @@ static bool take_number(const char **text)
 }
 
 /* How long or how often; nothing is right too. */
-static const char *take_tail(const char **text)
+static const char *take_tail(const char **text, struct conf_bound *b)
 {
 	char word[32];
 	uint64_t ns;
@@ -124,11 +136,13 @@ static const char *take_tail(const char **text)
 		snprintf(word, sizeof(word), "%.*s", (int)(n < 31 ? n : 31), *text);
 		if (text_parse_duration(word, &ns) || !ns)
 			return "a duration such as 5m behind `for`";
+		b->for_ms = ns / 1000000;
 		*text += n;
 	} else if (isdigit((unsigned char)**text)) {
 		n = strspn(*text, "0123456789");
 		if (n > 4 || !atoi(*text))
 			return "a number of 1..9999 before `times`";
+		b->times = (uint16_t)atoi(*text);
 		*text += n;
 		skip_spaces(text);
 		if (!take_word(text, "times") && !take_word(text, "time"))
@@ -141,20 +155,23 @@ static const char *take_tail(const char **text)
 static int read_bound(const struct field *f, void *ret)
 {
 	const char *text = f->node->text, *wrong;
+	struct conf_bound b = {.at = f->node->at};
 
-	(void)ret;
+	snprintf(b.text, sizeof(b.text), "%s", text);
 	skip_spaces(&text);
-	if (!take_operator(&text))
+	if (!take_operator(&text, &b))
 		return field_must(f, "a bound that begins with <, <=, > or >=, such as \"> 5%%\"");
-	if (!take_number(&text))
+	if (!take_number(&text, &b))
 		return field_must(f,
 				  "a number behind the sign, with no unit or with %%, us, ms, s, "
 				  "m or h, such as \"> 0.5%%\"");
-	if (take_word(&text, "below") && !take_word(&text, "baseline"))
+	b.below_baseline = take_word(&text, "below");
+	if (b.below_baseline && !take_word(&text, "baseline"))
 		return field_must(f, "`below baseline` behind the number");
-	wrong = take_tail(&text);
+	wrong = take_tail(&text, &b);
 	if (wrong)
 		return field_must(f, "%s", wrong);
+	memcpy(ret, &b, sizeof(b));
 	return 0;
 }
 

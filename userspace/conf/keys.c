@@ -28,6 +28,14 @@
 
 #define IN_PEER(member) offsetof(struct conf_peer, member)
 
+#define OF_GATE(member) .to = IN_GATE(member), .size = sizeof(((struct conf_gate *)0)->member)
+#define OF_ARGUMENT	.to = offsetof(struct conf_argument, text), .size = CONF_HOST
+#define OF_HOOK(member)                                                                            \
+	.to = offsetof(struct conf_hook_step, member),                                             \
+	.size = sizeof(((struct conf_hook_step *)0)->member)
+#define OF_NOTIFY(member)                                                                          \
+	.to = offsetof(struct conf_notify, member),                                                \
+	.size = sizeof(((struct conf_notify *)0)->member)
 #define OF_TUNNEL(member) .to = IN_TUNNEL(member), .size = sizeof(((struct conf_tunnel *)0)->member)
 #define OF_PEER(member)	  .to = IN_PEER(member), .size = sizeof(((struct conf_peer *)0)->member)
 #define INTO(member)	  .to = IN(member), .size = sizeof(((struct config *)0)->member)
@@ -45,6 +53,9 @@ static const char *const record_types[] = {"A", "AAAA", NULL};
 static const char *const tsig_algorithms[] = {"hmac-sha256", "hmac-sha384", "hmac-sha512",
 					      "hmac-sha224", "hmac-sha1",   NULL};
 static const char *const purges[] = {"nothing", "host", "everything", NULL};
+static const char *const deaths[] = {"hold", "rollback", NULL};
+static const char *const whens[] = {"before-ramp", "before-stage", "after-stage", "on-commit",
+				    "on-rollback", "after-ramp",   NULL};
 static const char *const ciphers[] = {"aes128-cbc", "aes192-cbc", "aes256-cbc", NULL};
 static const char *const arms[] = {"old", "new", "sum", NULL};
 
@@ -66,22 +77,37 @@ _Static_assert(SHIFT_UNABLE_RESET == 0 && SHIFT_UNABLE_LOCAL == 1, "unables");
 	{KEY(path ".addresses[]"), &type_cidr, ROW_ANY_BITS | ROW_HOST | ROW_LINK_LOCAL},          \
 	{KEY(path ".mtu"), &type_integer, 0, 576, 9500, .unit = "bytes", OF_TUNNEL(mtu)}
 
-#define HEALTH(path)                                                                               \
-	{KEY(path), .flags = ROW_MAP, .want = WANT_HEALTH},                                        \
-	{KEY(path ".http"), &type_url, ROW_CHOICE},                                                \
-	{KEY(path ".tcp"), &type_endpoint, ROW_CHOICE | ROW_NEED_PORT,                             \
-	 .want = "ADDRESS:PORT or NAME:PORT, such as 127.0.0.1:443"},                              \
-	{KEY(path ".expect"), &type_integer, ROW_LIST, 100, 599, .needs = "http",                  \
-	 .want = "a status of 100..599 or a list of them"},                                        \
-	{KEY(path ".expect[]"), &type_integer, 0, 100, 599},                                       \
-	{KEY(path ".interval"), &type_duration, 0, 100, HOUR, "2s"},                               \
-	{KEY(path ".timeout"), &type_duration, 0, 50, MINUTE, "1s"},                               \
-	{KEY(path ".rise"), &type_integer, 0, 1, 100, "2"},                                        \
-	{KEY(path ".fall"), &type_integer, 0, 1, 100, "3"}
+/* `in` is where the struct conf_health lies in what encloses it. */
+#define OF_HEALTH(in, member)                                                                      \
+	.to = (in) + offsetof(struct conf_health, member),                                         \
+	.size = sizeof(((struct conf_health *)0)->member)
 
-#define BOUND(path)                                                                                \
-	{KEY(path), &type_bound, ROW_LIST | ROW_SOME, 0, 8, .want = "a bound or a list of them"},  \
-	{KEY(path "[]"), &type_bound}
+#define HEALTH(path, in)                                                                           \
+	{KEY(path), .flags = ROW_MAP, .want = WANT_HEALTH,                                         \
+	 .given_to = (in) + offsetof(struct conf_health, given)},                                  \
+	{KEY(path ".http"), &type_url, ROW_CHOICE, OF_HEALTH(in, http)},                           \
+	{KEY(path ".tcp"), &type_tcp, ROW_CHOICE | ROW_NEED_PORT,                                  \
+	 OF_HEALTH(in, tcp), .want = "ADDRESS:PORT or NAME:PORT, such as 127.0.0.1:443"},          \
+	{KEY(path ".expect"), &type_integer, ROW_LIST, 100, CONF_MAX_EXPECT, .needs = "http",      \
+	 .to = (in) + offsetof(struct conf_health, expect), .size = sizeof(struct conf_status),    \
+	 .count_to = (in) + offsetof(struct conf_health, n_expect),                                \
+	 .want = "a status of 100..599 or a list of them"},                                        \
+	{KEY(path ".expect[]"), &type_integer, 0, 100, 599,                                        \
+	 .to = offsetof(struct conf_status, status), .size = sizeof(uint16_t)},                    \
+	{KEY(path ".field"), &type_member, OF_HEALTH(in, field), .needs = "http"},                 \
+	{KEY(path ".equals"), &type_text, OF_HEALTH(in, equals), .needs = "field"},                \
+	{KEY(path ".ca_file"), &type_path, OF_HEALTH(in, ca_file), .needs = "http"},               \
+	{KEY(path ".interval"), &type_duration, 0, 100, HOUR, "2s", OF_HEALTH(in, interval_ms)},   \
+	{KEY(path ".fast"), &type_duration, 0, 50, MINUTE, "500ms", OF_HEALTH(in, fast_ms)},       \
+	{KEY(path ".timeout"), &type_duration, 0, 50, MINUTE, "1s", OF_HEALTH(in, timeout_ms)},    \
+	{KEY(path ".rise"), &type_integer, 0, 1, 100, "2", OF_HEALTH(in, rise)},                   \
+	{KEY(path ".fall"), &type_integer, 0, 1, 100, "3", OF_HEALTH(in, fall)}
+
+#define BOUND(name)                                                                                \
+	{KEY("gates[]." #name), &type_bound, ROW_LIST | ROW_SOME, 0, CONF_MAX_BOUNDS,              \
+	 .to = IN_GATE(name.bound), .size = sizeof(struct conf_bound),                             \
+	 .count_to = IN_GATE(name.n), .want = "a bound or a list of them"},                        \
+	{KEY("gates[]." #name "[]"), &type_bound, ROW_WHOLE}
 
 #define PROVIDER(name, key)                                                                        \
 	{KEY("dns.provider." name "." key), &type_path, ROW_REQUIRED,                              \
@@ -100,10 +126,7 @@ const struct row schema_rows[] = {
 	{KEY("services"), .flags = ROW_REFUSED,
 	 .want = "is reserved for several services in one file: for now write one file for each, "
 		 "with `service: NAME`"},
-	{KEY("hooks"), .flags = ROW_REFUSED, .want = NOT_YET},
-	{KEY("notify"), .flags = ROW_REFUSED, .want = NOT_YET},
 	{KEY("fleet"), .flags = ROW_REFUSED, .want = NOT_YET},
-	{KEY("metrics"), .flags = ROW_REFUSED, .want = NOT_YET},
 	{KEY("role"), &type_enum, .names = roles, .def = "follower", INTO(leader)},
 
 	{KEY("listen"), NULL, ROW_LIST | ROW_REQUIRED, 1, CONF_MAX_LISTENS, LIST_OF(listens),
@@ -148,7 +171,7 @@ const struct row schema_rows[] = {
 	 .want = "a range within 1024-65535, such as 20000-59999"},
 
 	{KEY("old"), NULL, ROW_MAP, .want = "a map such as {health: {tcp: \"127.0.0.1:443\"}}"},
-	HEALTH("old.health"),
+	HEALTH("old.health", IN(old_health)),
 
 	{KEY("backends"), NULL, ROW_LIST | ROW_REQUIRED, 1, CONF_MAX_BACKENDS, LIST_OF(backends),
 	 .count_to = IN(n_backends),
@@ -165,7 +188,7 @@ const struct row schema_rows[] = {
 	 .names = client_addresses,
 	 .to = IN_BACKEND(client_address), .size = sizeof(enum conf_client_address),
 	 .at_to = IN_BACKEND(client_address_at)},
-	HEALTH("backends[].health"),
+	HEALTH("backends[].health", IN_BACKEND(health)),
 
 	{KEY("on_unable"), &type_enum, .names = unables, .def = "reset", INTO(on_unable)},
 
@@ -386,6 +409,15 @@ const struct row schema_rows[] = {
 	 .at_to = IN_STAGE(weight_at)},
 	{KEY("ramp.stages[].hold"), &type_duration, ROW_REQUIRED, 0, 30 * DAY,
 	 .to = IN_STAGE(hold_ms)},
+	{KEY("ramp.max_step"), &type_share, 0, 1, SHIFT_WEIGHT_MAX, "25", INTO(rules.max_step)},
+	{KEY("ramp.min_healthy"), &type_integer, 0, 1, CONF_MAX_BACKENDS, "1", INTO(rules.min_healthy)},
+	{KEY("ramp.window"), &type_duration, 0, 10 * SECOND, HOUR, "60s", INTO(rules.window_ms)},
+	{KEY("ramp.min_connections"), &type_integer, 0, 1, 1000000, "200",
+	 INTO(rules.min_connections)},
+	{KEY("ramp.lease"), &type_duration, 0, SECOND, HOUR, "30s", INTO(rules.lease_ms)},
+	{KEY("ramp.on_death"), &type_enum, .names = deaths, .def = "hold", INTO(rules.on_death)},
+	{KEY("ramp.tunnel"), &type_name, INTO(rules.tunnel)},
+	{KEY("ramp.dns_after"), &type_duration, 0, 0, 30 * DAY, "2h", INTO(rules.dns_after_ms)},
 
 	{KEY("gates"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_GATES, LIST_OF(gates),
 	 .count_to = IN(n_gates), .want = "a list of maps with name, source and bounds"},
@@ -393,25 +425,79 @@ const struct row schema_rows[] = {
 	 .want = "a map such as {name: errors, source: kernel.errors, ok: \"< 0.1%\"}"},
 	{KEY("gates[].name"), &type_name, ROW_REQUIRED, .to = IN_GATE(name),
 	 .at_to = IN_GATE(name_at)},
-	{KEY("gates[].source"), &type_source, ROW_MAP | ROW_REQUIRED, .at_to = IN_GATE(source_at),
+	{KEY("gates[].source"), &type_source, ROW_MAP | ROW_REQUIRED | ROW_WHOLE, .at_to = IN_GATE(source_at),
 	 .want = "a name such as kernel.errors, or a map with json, prometheus or exec"},
-	{KEY("gates[].source.json"), &type_url, ROW_CHOICE, .to = IN_GATE(url_host),
-	 .needs = "field"},
-	{KEY("gates[].source.prometheus"), &type_url, ROW_CHOICE, .to = IN_GATE(url_host),
-	 .needs = "query"},
-	{KEY("gates[].source.exec"), NULL, ROW_LIST | ROW_CHOICE, 1, 64,
+	{KEY("gates[].source.json"), &type_url, ROW_CHOICE, OF_GATE(url), .needs = "field",
+	 .given_to = IN_GATE(json_given)},
+	{KEY("gates[].source.prometheus"), &type_url, ROW_CHOICE, OF_GATE(url), .needs = "query",
+	 .given_to = IN_GATE(prometheus_given)},
+	{KEY("gates[].source.exec"), NULL, ROW_LIST | ROW_CHOICE, 1, CONF_MAX_ARGS,
+	 .to = IN_GATE(argv), .size = sizeof(struct conf_argument), .count_to = IN_GATE(n_argv),
 	 .want = "a list such as [/usr/local/bin/lag]: a program and its arguments"},
-	{KEY("gates[].source.exec[]"), &type_text},
-	{KEY("gates[].source.field"), &type_member, .needs = "json"},
-	{KEY("gates[].source.query"), &type_text, .needs = "prometheus"},
+	{KEY("gates[].source.exec[]"), &type_text, OF_ARGUMENT},
+	{KEY("gates[].source.user"), &type_name, OF_GATE(user), .needs = "exec"},
+	{KEY("gates[].source.field"), &type_member, OF_GATE(field), .needs = "json"},
+	{KEY("gates[].source.query"), &type_text, OF_GATE(query), .needs = "prometheus"},
+	{KEY("gates[].source.ca_file"), &type_path, OF_GATE(ca_file), .needs = "json or prometheus"},
+	{KEY("gates[].source.interval"), &type_duration, 0, 200, HOUR, "5s", OF_GATE(interval_ms)},
+	{KEY("gates[].source.timeout"), &type_duration, 0, 50, MINUTE, "3s", OF_GATE(timeout_ms)},
 	{KEY("gates[].source.via"), &type_name, .to = IN_GATE(via), .at_to = IN_GATE(via_at),
 	 .needs = "json or prometheus"},
 	{KEY("gates[].source.arm"), &type_enum, 0, CONF_ARM_OLD, .names = arms, .to = IN_GATE(arm),
 	 .size = sizeof(enum conf_gate_arm)},
-	BOUND("gates[].ok"),
-	BOUND("gates[].pause"),
-	BOUND("gates[].back"),
-	BOUND("gates[].rollback"),
+	BOUND(ok),
+	BOUND(pause),
+	BOUND(back),
+	BOUND(rollback),
+
+	{KEY("hooks"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_HOOKS, LIST_OF(hooks),
+	 .count_to = IN(n_hooks), .want = "a list of maps with name, when and exec or http"},
+	{KEY("hooks[]"), NULL, ROW_MAP,
+	 .want = "a map such as {name: read-only, when: before-stage, stage: 5, exec: [/usr/local/bin/read-only]}"},
+	{KEY("hooks[].name"), &type_name, ROW_REQUIRED, OF_HOOK(name)},
+	{KEY("hooks[].when"), &type_enum, ROW_REQUIRED, .names = whens, OF_HOOK(when)},
+	{KEY("hooks[].stage"), &type_integer, 0, 1, CONF_MAX_STAGES, OF_HOOK(stage)},
+	{KEY("hooks[].exec"), NULL, ROW_LIST | ROW_CHOICE, 1, CONF_MAX_ARGS,
+	 .to = offsetof(struct conf_hook_step, argv), .size = sizeof(struct conf_argument),
+	 .count_to = offsetof(struct conf_hook_step, n_argv),
+	 .want = "a list such as [/usr/local/bin/smoke]: a program and its arguments"},
+	{KEY("hooks[].exec[]"), &type_text, OF_ARGUMENT},
+	{KEY("hooks[].http"), &type_url, ROW_CHOICE, OF_HOOK(url)},
+	{KEY("hooks[].user"), &type_name, OF_HOOK(user), .needs = "exec"},
+	{KEY("hooks[].timeout"), &type_duration, 0, 100, HOUR, "30s", OF_HOOK(timeout_ms)},
+	{KEY("hooks[].required"), &type_boolean, .def = "true", OF_HOOK(required)},
+
+	{KEY("notify"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_NOTIFIES, LIST_OF(notifies),
+	 .count_to = IN(n_notifies), .want = "a list of maps with name and slack, statuspage, pagerduty or webhook"},
+	{KEY("notify[]"), NULL, ROW_MAP,
+	 .want = "a map such as {name: ops, slack: {url_file: /etc/shift/slack}}"},
+	{KEY("notify[].name"), &type_name, ROW_REQUIRED, OF_NOTIFY(name)},
+	{KEY("notify[].only_alarms"), &type_boolean, .def = "false", OF_NOTIFY(only_alarms)},
+	{KEY("notify[].template"), &type_path, OF_NOTIFY(template)},
+	{KEY("notify[].slack"), NULL, ROW_MAP | ROW_CHOICE, .given_to = offsetof(struct conf_notify, given[CONF_SLACK]),
+	 .want = "a map with url_file"},
+	{KEY("notify[].slack.url_file"), &type_path, ROW_REQUIRED, OF_NOTIFY(secret_file)},
+	{KEY("notify[].statuspage"), NULL, ROW_MAP | ROW_CHOICE, .given_to = offsetof(struct conf_notify, given[CONF_STATUSPAGE]),
+	 .want = "a map with page and token_file"},
+	{KEY("notify[].statuspage.page"), &type_text, ROW_REQUIRED, OF_NOTIFY(page)},
+	{KEY("notify[].statuspage.component"), &type_text, OF_NOTIFY(component)},
+	{KEY("notify[].statuspage.token_file"), &type_path, ROW_REQUIRED, OF_NOTIFY(secret_file)},
+	{KEY("notify[].statuspage.url"), &type_url, OF_NOTIFY(url)},
+	{KEY("notify[].pagerduty"), NULL, ROW_MAP | ROW_CHOICE, .given_to = offsetof(struct conf_notify, given[CONF_PAGERDUTY]),
+	 .want = "a map with routing_key_file"},
+	{KEY("notify[].pagerduty.routing_key_file"), &type_path, ROW_REQUIRED, OF_NOTIFY(secret_file)},
+	{KEY("notify[].pagerduty.url"), &type_url, OF_NOTIFY(url)},
+	{KEY("notify[].webhook"), NULL, ROW_MAP | ROW_CHOICE, .given_to = offsetof(struct conf_notify, given[CONF_WEBHOOK]),
+	 .want = "a map with url"},
+	{KEY("notify[].webhook.url"), &type_url, ROW_REQUIRED, OF_NOTIFY(url)},
+	{KEY("notify[].webhook.token_file"), &type_path, OF_NOTIFY(secret_file)},
+
+	{KEY("metrics"), NULL, ROW_MAP, .given_to = IN(metrics.given),
+	 .want = "a map such as {listen: \"127.0.0.1:9750\"}"},
+	{KEY("metrics.listen"), &type_tcp, ROW_NEED_PORT, .def = "127.0.0.1:9750", INTO(metrics.listen)},
+	{KEY("metrics.token_file"), &type_path, INTO(metrics.token_file)},
+	{KEY("metrics.read_group"), &type_name, INTO(metrics.read_group)},
+	{KEY("metrics.write_group"), &type_name, INTO(metrics.write_group)},
 	{0},
 };
 /* clang-format on */

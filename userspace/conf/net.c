@@ -143,16 +143,6 @@ static int take_endpoint(const struct field *f, struct endpoint *ret)
 	return 0;
 }
 
-static int read_endpoint(const struct field *f, void *ret)
-{
-	struct endpoint e;
-
-	(void)ret;
-	return take_endpoint(f, &e);
-}
-
-const struct type type_endpoint = {"an address or name, with a port behind a colon", read_endpoint};
-
 static int read_peer_endpoint(const struct field *f, void *ret)
 {
 	struct conf_peer *p = ret;
@@ -232,12 +222,21 @@ static const char *url_parse(const char *text, struct endpoint *ret)
 
 static int read_url(const struct field *f, void *ret)
 {
+	struct conf_url *u = ret;
 	struct endpoint e;
 	const char *wrong = url_parse(f->node->text, &e);
 
 	if (wrong)
 		return field_must(f, "%s", wrong);
-	snprintf(ret, CONF_HOST, "%s", e.host);
+	if (strlen(f->node->text) >= CONF_TEXT)
+		return field_must(f, "a URL of at most %d characters", CONF_TEXT - 1);
+	memset(u, 0, sizeof(*u));
+	u->at = f->node->at;
+	u->address = e.address;
+	u->tls = !strncmp(f->node->text, "https", 5);
+	u->port = (uint16_t)(e.port > 0 ? e.port : u->tls ? 443 : 80);
+	snprintf(u->host, sizeof(u->host), "%s", e.host);
+	snprintf(u->text, sizeof(u->text), "%s", f->node->text);
 	return 0;
 }
 
@@ -335,6 +334,18 @@ static int read_authority(const struct field *f, void *ret)
 }
 
 const struct type type_authority = {"an ADDRESS or ADDRESS:PORT", read_authority};
+
+static int read_tcp(const struct field *f, void *ret)
+{
+	struct endpoint e;
+
+	if (take_endpoint(f, &e))
+		return -EINVAL;
+	keep_server(f, CONF_TCP, &e, ret);
+	return 0;
+}
+
+const struct type type_tcp = {"an address or name, with a port behind a colon", read_tcp};
 
 static int read_server(const struct field *f, void *ret)
 {

@@ -58,7 +58,6 @@ static void find_ways(const struct config *c, struct plan_host *h)
 int plan_look(const struct config *c, struct plan_host *ret)
 {
 	uint32_t(*towards)[4] = calloc(CONF_MAX_BACKENDS * RESOLVE_MAX, sizeof(*towards));
-	struct conf_address address;
 	int err;
 
 	if (!towards)
@@ -67,9 +66,7 @@ int plan_look(const struct config *c, struct plan_host *ret)
 	for (unsigned int i = 0; i < c->n_backends; i++)
 		look_up(c->backends[i].host, &c->backends[i].address, &ret->backend[i]);
 	for (unsigned int i = 0; i < c->n_gates; i++) {
-		memset(&address, 0, sizeof(address));
-		address_parse(c->gates[i].url_host, &address);
-		look_up(c->gates[i].url_host, &address, &ret->gate[i]);
+		look_up(c->gates[i].url.host, &c->gates[i].url.address, &ret->gate[i]);
 	}
 	err = host_read((const uint32_t(*)[4])towards, gather(c, ret, towards), &ret->host);
 	free(towards);

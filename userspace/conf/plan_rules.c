@@ -216,7 +216,7 @@ static void check_gate(struct plan *p, unsigned int i)
 	const struct conf_gate *g = &p->c->gates[i];
 	char key[64];
 
-	if (!g->url_host[0] || g->via[0] || g->arm == CONF_ARM_OLD)
+	if (!g->url.host[0] || g->via[0] || g->arm == CONF_ARM_OLD)
 		return;
 	for (unsigned int j = 0; j < p->h->gate[i].to.n; j++) {
 		const char *what = judges_old(p, p->h->gate[i].to.address[j]);
@@ -228,7 +228,7 @@ static void check_gate(struct plan *p, unsigned int i)
 			p, PLAN_LOCAL_GATE, g->source_at, key,
 			"%s is %s: it would judge the old arm; write `arm: old`, or `via: BACKEND` "
 			"to ask a backend",
-			g->url_host, what);
+			g->url.host, what);
 		return;
 	}
 }

@@ -37,6 +37,9 @@ union scratch {
 	struct conf_listen listen;
 	struct conf_gate gate;
 	struct conf_peer peer;
+	struct conf_url url;
+	struct conf_server server;
+	struct conf_bound bound;
 	char text[YAML_TEXT + 1];
 };
 
@@ -395,6 +398,20 @@ static void walk_list(struct walk *w, const struct row *row, const struct yaml_n
 		memcpy(base + row->count_to, &i, sizeof(i));
 }
 
+/* A single value where a list may stand: a list of one. */
+static void walk_one(struct walk *w, const struct row *row, const struct yaml_node *n, char *base)
+{
+	const struct row *each = find_row(row->path, "[]");
+	char *element = base ? base + row->to : NULL;
+	const unsigned int one = 1;
+
+	if (element) {
+		memcpy(element, &n->at, sizeof(n->at));
+		memcpy(base + row->count_to, &one, sizeof(one));
+	}
+	walk_value(w, each, n, element);
+}
+
 static void walk_value(struct walk *w, const struct row *row, const struct yaml_node *n, char *base)
 {
 	const struct field f = {w->errors, row, n, w->path};
@@ -411,6 +428,8 @@ static void walk_value(struct walk *w, const struct row *row, const struct yaml_
 		walk_map(w, row->path, n, base ? base + row->to : NULL);
 	else if (n->kind == YAML_IS_LIST && row->flags & ROW_LIST)
 		walk_list(w, row, n, base);
+	else if (n->kind == YAML_IS_TEXT && row->type && row->flags & ROW_LIST && row->count_to)
+		walk_one(w, row, n, base);
 	else if (n->kind == YAML_IS_TEXT && row->type)
 		read_text(w, row, n, base && kept ? base + row->to : NULL);
 	else

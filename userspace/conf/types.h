@@ -30,19 +30,19 @@ extern const struct type type_interface; /* struct conf_interface */
 
 /* net.c */
 extern const struct type type_host;	     /* char[CONF_HOST] */
-extern const struct type type_endpoint;	     /* nothing */
+extern const struct type type_tcp;	     /* struct conf_server: its address or name, and port */
 extern const struct type type_peer_endpoint; /* struct conf_peer: its endpoint */
 extern const struct type type_remote;	     /* char[CONF_HOST] */
 extern const struct type type_resolver;	     /* struct conf_server */
 extern const struct type type_authority;     /* the same */
 extern const struct type type_server;	     /* struct config: dns.provider's server */
 extern const struct type type_endpoint_url;  /* char[row->size], without a final slash */
-extern const struct type type_url;	     /* char[CONF_HOST]: its host */
+extern const struct type type_url;	     /* struct conf_url */
 
-/* gate.c: nothing */
-extern const struct type type_source;
-extern const struct type type_bound;
-extern const struct type type_member;
+/* gate.c */
+extern const struct type type_source; /* struct conf_gate: kernel */
+extern const struct type type_bound;  /* struct conf_bound */
+extern const struct type type_member; /* char[row->size] */
 
 /* An address and a port as they are written, taken apart. */
 struct endpoint {

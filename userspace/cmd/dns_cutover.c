@@ -99,6 +99,28 @@ static int confirm(const struct change *c)
 	return EXIT_REFUSED;
 }
 
+/* A snapshot that is still a way back to somewhere is not lost when another takes its place. */
+static void put_aside(const struct change *c)
+{
+	char path[512], aside[560];
+	bool needed = false;
+	time_t began = (time_t)c->snap.began;
+	struct tm tm;
+
+	for (int i = 0; c->has_snap && i < 2; i++)
+		needed |= c->type[i].todo == DNS_TODO_APPLY &&
+			  c->snap.type[i].step == DNS_STEP_DONE &&
+			  !dns_rrset_same_data(&c->snap.type[i].old, &c->type[i].there);
+	if (!needed)
+		return;
+	dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path));
+	snprintf(aside, sizeof(aside), "%s.", path);
+	strftime(aside + strlen(aside), 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&began, &tm));
+	if (link(path, aside) && errno != EEXIST)
+		say("%s: what an earlier cutover saved could not be put aside: %s", path,
+		    strerror(errno));
+}
+
 /* What was there is kept for each type that changes. One that is changed already keeps what an
  * earlier command saved of it: that is the way back from here, too. */
 static int keep(struct change *c)
@@ -106,6 +128,7 @@ static int keep(struct change *c)
 	struct dns_snapshot *s = &c->snap;
 	int err;
 
+	put_aside(c);
 	snprintf(s->name, sizeof(s->name), "%s", c->d.name);
 	snprintf(s->provider, sizeof(s->provider), "%s", c->class->name);
 	snprintf(s->verb, sizeof(s->verb), "cutover");

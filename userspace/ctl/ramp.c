@@ -311,16 +311,19 @@ static bool held_back(struct ramp *r, const char *cause, const char *would, cons
 
 static void act_rollback(struct ramp *r, const char *cause, const char *reason)
 {
-	if (r->saved.pending.what == RAMP_ROLLBACK || held_back(r, cause, "rollback", reason))
+	bool by_hand = r->saved.owed && r->saved.by_hand;
+
+	if (r->saved.pending.what == RAMP_ROLLBACK ||
+	    (!by_hand && held_back(r, cause, "rollback", reason)))
 		return;
-	if (!r->view->weight) { /* nobody is there to be brought back */
+	if (!r->view->weight && !by_hand) { /* nobody is there to be brought back */
+		r->saved.owed = false;
 		if (r->saved.state == RAMP_HOLDING || r->saved.state == RAMP_PROMOTING)
 			pause_for(r, reason);
 		return;
 	}
-	if (r->now < r->retry)
-		return;
-	ramp_do_rollback(r, reason);
+	if (r->now >= r->retry)
+		ramp_do_rollback(r, reason, by_hand);
 }
 
 static void act_back(struct ramp *r, const struct ramp_gate *g, const char *reason)
@@ -547,6 +550,8 @@ void ramp_step(struct ramp *r, const struct ramp_view *v, uint64_t now, struct r
 	ramp_do_side_hooks(r);
 	if (!ramp_is_active(r) && r->saved.state != RAMP_DONE) {
 		r->saved.weight = v->weight;
+		if (r->saved.owed)
+			act_rollback(r, "owed", r->saved.reason);
 		return;
 	}
 	if (!v->leader) {

@@ -108,19 +108,20 @@ struct ramp_saved {
 	uint16_t stage;	 /* whose weight is in force; 0: none's */
 	uint16_t target; /* of the promotion, or step back, under way; only with a leg */
 	enum ramp_leg leg;
-	uint16_t weight;      /* that the ramp believes in force */
-	uint64_t epoch;	      /* of the last change that it made */
-	uint64_t held;	      /* ns of this stage's hold, pauses left out */
-	uint64_t clean;	      /* ns of it since the last observation that was not ok */
-	uint32_t flags;	      /* RAMP_LASTING, as they were given */
-	uint32_t waived;      /* bits of the gates that --unproven passed over, until they change */
-	bool early;	      /* by `next`: the hold is not waited for */
-	bool backed;	      /* a gate went back: the next step back is an operator's */
-	bool unknown;	      /* hooks were under way when shiftd ended */
-	bool owed;	      /* a rollback was decided and is not in force */
-	uint8_t owed_hooks;   /* bits of enum conf_when: on commit, on rollback */
-	uint8_t authority;    /* last seen */
-	uint64_t latch_seen;  /* CLOCK_REALTIME ns of the latch last seen, 0: none yet */
+	uint16_t weight;     /* that the ramp believes in force */
+	uint64_t epoch;	     /* of the last change that it made */
+	uint64_t held;	     /* ns of this stage's hold, pauses left out */
+	uint64_t clean;	     /* ns of it since the last observation that was not ok */
+	uint32_t flags;	     /* RAMP_LASTING, as they were given */
+	uint32_t waived;     /* bits of the gates that --unproven passed over, until they change */
+	bool early;	     /* by `next`: the hold is not waited for */
+	bool backed;	     /* a gate went back: the next step back is an operator's */
+	bool unknown;	     /* hooks were under way when shiftd ended */
+	bool owed;	     /* a rollback was decided and is not in force */
+	bool by_hand;	     /* it, or the one under way, is an operator's: nothing holds it back */
+	uint8_t owed_hooks;  /* bits of enum conf_when: on commit, on rollback */
+	uint8_t authority;   /* last seen */
+	uint64_t latch_seen; /* CLOCK_REALTIME ns of the latch last seen, 0: none yet */
 	uint64_t after_latch; /* of the latch that the operator said to raise after */
 	uint64_t forced_lock; /* CLOCK_REALTIME ns of the lock that --force overrode */
 	uint32_t last_id;
@@ -161,6 +162,8 @@ struct ramp_gate {
 	struct gate_verdict verdict;
 	uint64_t broken_at; /* gate_broken_at */
 	bool wants_baseline, has_baseline;
+	double baseline;
+	bool whole; /* the baseline is of the whole service (gate.h) */
 };
 
 /* What the runner sees before each call; everything of control from one record. */

@@ -152,7 +152,7 @@ void ramp_do_weight(struct ramp *r, uint16_t target, uint16_t weight, const char
 	a->locked_at = v->locked_at;
 }
 
-void ramp_do_rollback(struct ramp *r, const char *reason)
+void ramp_do_rollback(struct ramp *r, const char *reason, bool by_hand)
 {
 	struct ramp_saved *s = &r->saved;
 	struct ramp_action *a;
@@ -165,6 +165,7 @@ void ramp_do_rollback(struct ramp *r, const char *reason)
 	s->leg = RAMP_LEG_NONE;
 	s->target = 0;
 	s->owed = false;
+	s->by_hand = by_hand;
 	id = begin_action(r, &s->pending, RAMP_ROLLBACK);
 	memcpy(s->reason, text, sizeof(text));
 	ramp_journal(r, "intent", false, text);

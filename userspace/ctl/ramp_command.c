@@ -116,7 +116,7 @@ static void do_start(struct call *x)
 	}
 	if (ramp_forbidden(r, RAMP_ASK_START, ramp_stage_weight(r, target), x->c->flags, x->ret))
 		return;
-	if (!target || (s->state == RAMP_DONE && v->weight == s->weight)) {
+	if (!target || (s->state == RAMP_DONE && !ramp_stage_above(r))) {
 		fail(x, "the share is at or beyond the last stage: nothing is left to ramp");
 		return;
 	}
@@ -124,6 +124,8 @@ static void do_start(struct call *x)
 	s->waived = 0;
 	take_over(x);
 	s->after_latch = v->latched && (x->c->flags & RAMP_AFTER_ROLLBACK) ? v->latched_at : 0;
+	if (v->latched)
+		s->latch_seen = v->latched_at;
 	s->stage = 0;
 	s->weight = v->weight;
 	s->held = s->clean = 0;
@@ -261,7 +263,7 @@ static void do_abort(struct call *x)
 		return;
 	}
 	signed_text(x, "aborted", text);
-	ramp_do_rollback(r, text);
+	ramp_do_rollback(r, text, true);
 	ramp_text(x->ret->text, "%s%s%s", text,
 		  v->authority == SHIFT_AUTHORITY_NEW ? "; later writes are NOT on old" : "",
 		  v->old_unhealthy ? "; the old arm is unhealthy" : "");

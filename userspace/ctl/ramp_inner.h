@@ -42,7 +42,7 @@ void ramp_notify(struct ramp *r, const char *event, const char *reason);
 #define RAMP_QUIET (600 * RAMP_SECOND)
 void ramp_alarm(struct ramp *r, const char *cause, const char *reason);
 void ramp_do_weight(struct ramp *r, uint16_t target, uint16_t weight, const char *reason);
-void ramp_do_rollback(struct ramp *r, const char *reason);
+void ramp_do_rollback(struct ramp *r, const char *reason, bool by_hand);
 void ramp_do_hooks(struct ramp *r, enum conf_when when, uint16_t stage, const char *reason);
 /* On commit and on rollback, beside everything else; those that are owed. */
 void ramp_do_side_hooks(struct ramp *r);

@@ -59,7 +59,7 @@ static void look_up_rollback(struct ramp *r, const struct ramp_pending *p)
 		ramp_end_rolled_back(r, v->latched_at, reason);
 		s->weight = v->weight;
 		s->epoch = v->epoch;
-	} else if (!v->latched && v->epoch == p->epoch && v->weight) {
+	} else if (!v->latched && v->epoch == p->epoch) {
 		s->owed = true;
 	}
 }
@@ -127,7 +127,7 @@ void ramp_reconcile(struct ramp *r)
 	else if (p.id)
 		s->unknown = true;
 	look_up_side(r);
-	if (s->owed && (v->latched || !v->weight))
+	if (s->owed && (v->latched || (!v->weight && !s->by_hand)))
 		s->owed = false;
 	if (s->state == RAMP_ROLLED_BACK ||
 	    (v->latched && v->latched_at != s->latch_seen && !ramp_is_active(r)))

@@ -140,3 +140,6 @@ enum dns_todo dns_plan_flip(const struct dns_rrset *there, const struct dns_rrse
  */
 enum dns_todo dns_plan_back(const struct dns_rrset *there, const struct dns_rrset *old,
 			    const struct dns_rrset *fresh, bool *ret_differs);
+/* Is each of what is there of the one or the other? So may a change look that was made in part. */
+bool dns_plan_half(const struct dns_rrset *there, const struct dns_rrset *old,
+		   const struct dns_rrset *fresh);

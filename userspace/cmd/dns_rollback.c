@@ -46,6 +46,9 @@ static int decide(struct change *c, unsigned int *ret_apply)
 			continue;
 		choose(c, i, fresh);
 		t->todo = dns_plan_back(&t->there, &t->to, fresh, &t->differs);
+		t->half = t->todo == DNS_TODO_OTHER && change_is_half(c, i);
+		if (t->half)
+			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo == DNS_TODO_APPLY && !t->from_disk)
 			say("%s %s: no snapshot of it is on disk: dns.old and dns.ttl say what it "
@@ -82,7 +85,8 @@ static void keep(struct change *c)
 		if (t->todo == DNS_TODO_APPLY) {
 			k->step = DNS_STEP_BEGUN;
 			k->old = t->to;
-			k->fresh = t->there;
+			if (!t->half)
+				k->fresh = t->there;
 			k->at = s->began;
 		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {
 			k->step = DNS_STEP_BACK;
@@ -180,6 +184,8 @@ static int go_back(struct change *c)
 	keep(c);
 	code = change_apply(c);
 	finish(c);
+	if (!code)
+		change_purge(c);
 	change_record(c);
 	return code;
 }

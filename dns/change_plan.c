@@ -104,20 +104,3 @@ enum dns_todo dns_plan_back(const struct dns_rrset *there, const struct dns_rrse
 	}
 	return dns_rrset_same_data(there, fresh) ? DNS_TODO_APPLY : DNS_TODO_OTHER;
 }
-
-static bool has(const struct dns_rrset *r, const char *data)
-{
-	for (unsigned int i = 0; i < r->n; i++)
-		if (!strcmp(r->member[i].data, data))
-			return true;
-	return false;
-}
-
-bool dns_plan_half(const struct dns_rrset *there, const struct dns_rrset *old,
-		   const struct dns_rrset *fresh)
-{
-	for (unsigned int i = 0; i < there->n; i++)
-		if (!has(old, there->member[i].data) && !has(fresh, there->member[i].data))
-			return false;
-	return true;
-}

@@ -218,29 +218,6 @@ static void a_way_back_wants_the_new_addresses_and_nothing_else(void **state)
 	}
 }
 
-static void a_change_made_in_part_is_of_the_old_and_the_new(void **state)
-{
-	static const struct {
-		const char *there;
-		bool half;
-	} rows[] = {
-		{"60", true},
-		{"60 192.0.2.1", true},
-		{"300 192.0.2.1 198.51.100.1", true},
-		{"60 198.51.100.1", true},
-		{"60 192.0.2.2 198.51.100.1 198.51.100.2", true},
-		{"60 192.0.2.3", false},
-		{"60 192.0.2.1 192.0.2.3", false},
-		{"60 198.51.100.1 198.51.100.2 198.51.100.3", false},
-	};
-
-	(void)state;
-	set(&b, "60 192.0.2.1 192.0.2.2");
-	set(&c, "60 198.51.100.1 198.51.100.2");
-	for (size_t i = 0; i < COUNT(rows); i++)
-		assert_int_equal(dns_plan_half(set(&a, rows[i].there), &b, &c), rows[i].half);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,7 +226,6 @@ int main(void)
 		cmocka_unit_test(the_configuration_is_split_by_family),
 		cmocka_unit_test(a_flip_wants_the_old_addresses_and_nothing_else),
 		cmocka_unit_test(a_way_back_wants_the_new_addresses_and_nothing_else),
-		cmocka_unit_test(a_change_made_in_part_is_of_the_old_and_the_new),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

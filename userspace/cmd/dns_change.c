@@ -257,9 +257,10 @@ int change_recall(struct change *c)
 bool change_is_half(const struct change *c, int type)
 {
 	const struct dns_snapshot_type *s = &c->snap.type[type];
+	const struct dns_rrset *there = &c->type[type].there;
 
-	return c->has_snap && (s->step == DNS_STEP_BEGUN || s->step == DNS_STEP_UNCERTAIN) &&
-	       dns_plan_half(&c->type[type].there, &s->old, &s->fresh);
+	return c->has_snap && dns_step_half(s->step) &&
+	       (!there->n || dns_rrset_between(there, &s->old, &s->fresh));
 }
 
 unsigned int change_read(struct change *c)
@@ -441,7 +442,7 @@ int change_apply(struct change *c)
 	return failed && done ? EXIT_FAILED : code;
 }
 
-void change_purge(struct change *c)
+void change_purge(const struct change *c)
 {
 	char why[DNS_WHY] = "";
 

@@ -13,7 +13,7 @@ struct change_type {
 	bool asked;	/* the configuration wants it looked at */
 	bool unread;	/* it could not be; why has the words */
 	bool from_disk; /* rollback: what it goes back to is the snapshot's */
-	bool half;	/* it is what an earlier command left of a change made in part */
+	bool resumed;	/* goes on, or back, from what a change left that ended half-way */
 	bool differs;	/* rollback: the old data is there, with another TTL or weights */
 	struct dns_rrset there, to;
 	enum dns_todo todo;
@@ -63,7 +63,8 @@ int change_lock(struct change *c);
 void change_unlock(struct change *c);
 /* What an earlier command left on disk; says when that was cut off. EXIT_OK, or why not, said. */
 int change_recall(struct change *c);
-/* Did an earlier command leave it in part, or may it have? Then `there` is its doing. */
+/* Is what is there what an earlier command left of a change that ended half-way: records of both
+ * sets, or nothing? */
 bool change_is_half(const struct change *c, int type);
 /* What is there now, of every type that is asked. The number that could not be read. */
 unsigned int change_read(struct change *c);
@@ -76,8 +77,8 @@ void change_show(const struct change *c);
 int change_save(struct change *c);
 /* Applies what is DNS_TODO_APPLY, type by type, and notes each step on disk. The exit code. */
 int change_apply(struct change *c);
-/* The provider's HTTP cache, which holds what the other side said. */
-void change_purge(struct change *c);
+/* After a change was read back: what the provider's HTTP cache has is of the other side. */
+void change_purge(const struct change *c);
 /* The line of the audit trail. */
 void change_record(const struct change *c);
 /* JSON document or the end's words. */

@@ -28,9 +28,10 @@ static int decide(struct change *c, unsigned int *ret_apply)
 			continue;
 		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, old, &t->to);
 		t->todo = dns_plan_flip(&t->there, old, &t->to);
-		t->half = t->todo == DNS_TODO_OTHER && change_is_half(c, i) &&
-			  dns_rrset_same_data(&c->snap.type[i].fresh, &t->to);
-		if (t->half)
+		/* The last one ended half-way: on from what it left. */
+		t->resumed = t->todo == DNS_TODO_OTHER && change_is_half(c, i) &&
+			     dns_rrset_same_data(&c->snap.type[i].fresh, &t->to);
+		if (t->resumed)
 			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo != DNS_TODO_OTHER)
@@ -142,9 +143,9 @@ static int keep(struct change *c)
 		struct dns_snapshot_type *k = &s->type[i];
 
 		if (t->todo == DNS_TODO_APPLY) {
-			if (!t->half)
-				k->old = t->there;
-			k->step = DNS_STEP_BEGUN;
+			const struct dns_rrset *old = t->resumed ? &k->old : &t->there;
+
+			*k = (struct dns_snapshot_type){.step = DNS_STEP_BEGUN, .old = *old};
 			k->fresh = t->to;
 			k->at = s->began;
 		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {

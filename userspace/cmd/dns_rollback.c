@@ -46,8 +46,8 @@ static int decide(struct change *c, unsigned int *ret_apply)
 			continue;
 		choose(c, i, fresh);
 		t->todo = dns_plan_back(&t->there, &t->to, fresh, &t->differs);
-		t->half = t->todo == DNS_TODO_OTHER && change_is_half(c, i);
-		if (t->half)
+		t->resumed = t->todo == DNS_TODO_OTHER && change_is_half(c, i);
+		if (t->resumed)
 			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo == DNS_TODO_APPLY && !t->from_disk)
@@ -85,7 +85,7 @@ static void keep(struct change *c)
 		if (t->todo == DNS_TODO_APPLY) {
 			k->step = DNS_STEP_BEGUN;
 			k->old = t->to;
-			if (!t->half)
+			if (!t->resumed)
 				k->fresh = t->there;
 			k->at = s->began;
 		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {

@@ -10,7 +10,8 @@
  *   floor, cap    it begins with more, or with less each time
  *   prefetch      it begins before the end of the last
  *   original TTL  every answer is a generation of its own, with the authority's TTL in it
- *   no cache      the same, and the authority's AA bit comes with it, or the TTL is 0
+ *   no cache      the same, and the authority's AA bit comes with it (as through dnsmasq without a
+ *                 cache, and dnsdist), or the TTL is 0
  *   serves stale  an answer that says so (EDE 3, 19), or the TTL 30 of RFC 8767 for a moment
  *                 between two generations
  *

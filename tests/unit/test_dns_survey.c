@@ -485,6 +485,13 @@ static void each_source_is_asked_as_its_kind_wants_it(void **state)
 	assert_int_equal(round->n_samples, 3);
 	assert_int_equal(r.s->together, 1);
 
+	/* However many samples are wanted: a cache says the same each time. */
+	r.s->own->set.samples = 1000;
+	assert_int_equal(dns_survey_sweep(r.s, DNS_SWEEP_RESOLVERS), 0);
+	assert_int_equal(resolver.asked_a, 3 + 16);
+	r.s->own->set.samples = 3;
+	r.s->source[1].n_samples = 3;
+
 	/* Again: the last round is the second alone. */
 	assert_int_equal(dns_survey_sweep(r.s, DNS_SWEEP_RESOLVERS), 0);
 	assert_int_equal(authority.asked_a, 1);

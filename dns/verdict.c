@@ -310,18 +310,19 @@ static bool lost(const struct dns_source *s, uint16_t type, const struct dns_sam
 	return n && (n == all || n >= LOST);
 }
 
-/* Answers that came and were not for our questions: a forger's, or a broken box's on the way. */
+/* What came and was no answer to a question of ours: a forger's, or a broken box's on the way. */
 static void name_forged(const struct dns_source *s, struct dns_said *r)
 {
 	unsigned int n = 0;
 	size_t used = strlen(r->why);
 
 	for (unsigned int i = 0; i < s->n_samples; i++)
-		n += s->sample[i].rejected;
+		if (s->sample[i].outcome != DNS_MALFORMED)
+			n += s->sample[i].rejected;
 	if (n)
 		words(r->why + used, sizeof(r->why) - used,
-		      "%s%u answer%s that came %s not for this question: forged?", used ? "; " : "",
-		      n, n == 1 ? "" : "s", n == 1 ? "was" : "were");
+		      "%s%u message%s that came %s no answer to the question: forged?",
+		      used ? "; " : "", n, n == 1 ? "" : "s", n == 1 ? "was" : "were");
 }
 
 /* Neither answered: from here, or at all? */

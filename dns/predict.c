@@ -124,14 +124,24 @@ static void split(struct history *h)
 	}
 }
 
-/* Do all samples show the same TTL, over more than a second or two? */
+/* Do all samples show the same TTL, over more than a second or two of one life? Looks so far apart
+ * that each finds it loaded anew prove nothing. */
 static bool constant(const struct history *h, uint32_t *ret)
 {
+	uint64_t ttl = h->n ? h->sample[0]->ttl * S : 0;
+	bool within = false;
+
 	for (unsigned int i = 1; i < h->n; i++)
 		if (h->sample[i]->ttl != h->sample[0]->ttl)
 			return false;
+	for (unsigned int i = 0; i < h->n; i++)
+		for (unsigned int k = i + 1; k < h->n; k++) {
+			uint64_t later = h->sample[k]->at - h->sample[i]->at;
+
+			within |= later > 2 * BLUR && (!ttl || later + BLUR < ttl);
+		}
 	*ret = h->n ? h->sample[0]->ttl : 0;
-	return h->n >= 3 && h->sample[h->n - 1]->at - h->sample[0]->at > 2 * BLUR;
+	return h->n >= 3 && within;
 }
 
 /* TTL 30 that lives for shorter than 30 s, where another was to be expected, after an end. */

@@ -199,13 +199,15 @@ soak: tests
 	@tests/soak $(MINUTES)
 
 # Feeds each parser until something breaks; SECONDS of it each.
-FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/vici $(B)/fuzz/xfrm
+FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/tsig \
+	$(B)/fuzz/vici $(B)/fuzz/xfrm
 FUZZED := $(addprefix userspace/base/,key.c file.c ip.c text.c)
 
 $(B)/fuzz/conf: $(wildcard userspace/conf/*.c) $(wildcard userspace/base/*.c) \
 	$(addprefix userspace/net/,host.c resolve.c route.c netlink.c)
 $(B)/fuzz/dns: $(wildcard dns/message*.c)
 $(B)/fuzz/netlink: $(wildcard wg/wireguard*.c) $(FUZZED)
+$(B)/fuzz/tsig: dns/tsig.c dns/wire.c userspace/base/file.c
 $(B)/fuzz/probe: wg/probe_packet.c userspace/base/ip.c
 $(B)/fuzz/vici: wg/vici.c $(wildcard wg/charon*.c) $(FUZZED)
 $(B)/fuzz/xfrm: wg/xfrm.c wg/xfrm_events.c wg/keyfile.c userspace/base/whole.c $(FUZZED)
@@ -213,7 +215,7 @@ $(B)/fuzz/xfrm: wg/xfrm.c wg/xfrm_events.c wg/keyfile.c userspace/base/whole.c $
 $(FUZZ): $(B)/fuzz/%: tests/fuzz/fuzz_%.c Makefile
 	@mkdir -p $(B)/fuzz/corpus-$*
 	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $@ \
-		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter dns,$*),-lldns)
+		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter dns tsig,$*),-lldns -lcrypto)
 
 fuzz: $(FUZZ)
 	@for f in $(FUZZ); do echo "# $$f"; \

@@ -242,6 +242,7 @@ void dns_survey_free(struct dns_survey *s)
 		return;
 	if (s->own) {
 		dns_engine_free(s->own->engine);
+		survey_forget_batches(s);
 		free(s->own->view);
 		free(s->own->view_said);
 	}

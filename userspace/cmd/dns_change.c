@@ -431,6 +431,14 @@ int change_apply(struct change *c)
 	return failed && done ? EXIT_FAILED : code;
 }
 
+void change_purge(const struct change *c)
+{
+	char why[DNS_WHY] = "";
+
+	if (dns_provider_purge(c->p, why))
+		say("%s: the HTTP cache was not emptied: %s", c->class->title, why);
+}
+
 void change_record(const struct change *c)
 {
 	char verb[32], detail[256] = "", old[96], fresh[96];

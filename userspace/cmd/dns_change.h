@@ -13,6 +13,7 @@ struct change_type {
 	bool asked;	/* the configuration wants it looked at */
 	bool unread;	/* it could not be; why has the words */
 	bool from_disk; /* rollback: what it goes back to is the snapshot's */
+	bool resumed;	/* cutover: goes on from records of both, which the last one left */
 	bool differs;	/* rollback: the old data is there, with another TTL or weights */
 	struct dns_rrset there, to;
 	enum dns_todo todo;
@@ -72,6 +73,8 @@ void change_show(const struct change *c);
 int change_save(struct change *c);
 /* Applies what is DNS_TODO_APPLY, type by type, and notes each step on disk. The exit code. */
 int change_apply(struct change *c);
+/* After a change was read back: what the provider's HTTP cache has is of the other side. */
+void change_purge(const struct change *c);
 /* The line of the audit trail. */
 void change_record(const struct change *c);
 /* JSON document or the end's words. */

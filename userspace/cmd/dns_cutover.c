@@ -28,6 +28,12 @@ static int decide(struct change *c, unsigned int *ret_apply)
 			continue;
 		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, old, &t->to);
 		t->todo = dns_plan_flip(&t->there, old, &t->to);
+		/* The last one ended half-way: on from what it left. */
+		t->resumed = t->todo == DNS_TODO_OTHER && c->has_snap &&
+			     dns_step_half(c->snap.type[i].step) &&
+			     dns_rrset_between(&t->there, &c->snap.type[i].old, &t->to);
+		if (t->resumed)
+			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo != DNS_TODO_OTHER)
 			continue;
@@ -99,6 +105,28 @@ static int confirm(const struct change *c)
 	return EXIT_REFUSED;
 }
 
+/* A snapshot that is still a way back to somewhere is not lost when another takes its place. */
+static void put_aside(const struct change *c)
+{
+	char path[512], aside[560];
+	bool needed = false;
+	time_t began = (time_t)c->snap.began;
+	struct tm tm;
+
+	for (int i = 0; c->has_snap && i < 2; i++)
+		needed |= c->type[i].todo == DNS_TODO_APPLY &&
+			  c->snap.type[i].step == DNS_STEP_DONE &&
+			  !dns_rrset_same_data(&c->snap.type[i].old, &c->type[i].there);
+	if (!needed)
+		return;
+	dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path));
+	snprintf(aside, sizeof(aside), "%s.", path);
+	strftime(aside + strlen(aside), 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&began, &tm));
+	if (link(path, aside) && errno != EEXIST)
+		say("%s: what an earlier cutover saved could not be put aside: %s", path,
+		    strerror(errno));
+}
+
 /* What was there is kept for each type that changes. One that is changed already keeps what an
  * earlier command saved of it: that is the way back from here, too. */
 static int keep(struct change *c)
@@ -106,6 +134,7 @@ static int keep(struct change *c)
 	struct dns_snapshot *s = &c->snap;
 	int err;
 
+	put_aside(c);
 	snprintf(s->name, sizeof(s->name), "%s", c->d.name);
 	snprintf(s->provider, sizeof(s->provider), "%s", c->class->name);
 	snprintf(s->verb, sizeof(s->verb), "cutover");
@@ -117,9 +146,9 @@ static int keep(struct change *c)
 		struct dns_snapshot_type *k = &s->type[i];
 
 		if (t->todo == DNS_TODO_APPLY) {
-			memset(k, 0, sizeof(*k));
-			k->step = DNS_STEP_BEGUN;
-			k->old = t->there;
+			const struct dns_rrset *old = t->resumed ? &k->old : &t->there;
+
+			*k = (struct dns_snapshot_type){.step = DNS_STEP_BEGUN, .old = *old};
 			k->fresh = t->to;
 			k->at = s->began;
 		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {
@@ -144,14 +173,6 @@ static void finish_snapshot(struct change *c)
 	if (err)
 		say("%s: that this change came to its end is not noted: %s", c->d.dir,
 		    strerror(-err));
-}
-
-static void purge(struct change *c)
-{
-	char why[DNS_WHY] = "";
-
-	if (dns_provider_purge(c->p, why))
-		say("%s: the HTTP cache was not emptied: %s", c->class->title, why);
 }
 
 static void tell_left(const struct change *c)
@@ -225,7 +246,7 @@ static int flip(struct change *c)
 	code = change_apply(c);
 	finish_snapshot(c);
 	if (!code)
-		purge(c);
+		change_purge(c);
 	change_record(c);
 	return code;
 }

@@ -50,6 +50,11 @@ static int decide(struct change *c, unsigned int *ret_apply)
 			continue;
 		choose(c, i, fresh);
 		t->todo = dns_plan_back(&t->there, &t->to, fresh, &t->differs);
+		/* A change that ended half-way leaves records of both. */
+		if (t->todo == DNS_TODO_OTHER && t->from_disk &&
+		    dns_step_half(c->snap.type[i].step) &&
+		    dns_rrset_between(&t->there, &t->to, fresh))
+			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo != DNS_TODO_OTHER)
 			continue;
@@ -180,6 +185,8 @@ static int go_back(struct change *c)
 	keep(c);
 	code = change_apply(c);
 	finish(c);
+	if (!code)
+		change_purge(c);
 	change_record(c);
 	return code;
 }

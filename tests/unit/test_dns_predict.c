@@ -203,6 +203,32 @@ static void every_kind_of_cache_is_named(void **state)
 	}
 }
 
+/* A look now and then from before, as a cron job's, and then a watch. */
+static void a_look_after_a_long_time_hides_no_maximum(void **state)
+{
+	static const struct cache cap = {.kind = DNS_CACHE_CAP, .most = 3, .late = true};
+	static const struct cache counts = {.kind = DNS_CACHE_COUNTS, .late = true};
+
+	(void)state;
+	for (unsigned int from = 1; from <= RUNS; from++) {
+		const struct cache *each[] = {&cap, &counts};
+
+		for (size_t i = 0; i < COUNT(each); i++) {
+			struct run *r = malloc(sizeof(*r));
+
+			assert_non_null(r);
+			begin(r, each[i], 6, from);
+			poll(r, r->world.now + 30 * S, 8);
+			poll(r, r->world.now + 20 * S, 0.9);
+			dns_classify(&r->source[1], 6, &r->before);
+			if (r->before.kind != each[i]->kind)
+				fail_msg("seed %u: %s: %s", from, dns_caches[r->before.kind],
+					 r->before.why);
+			free(r);
+		}
+	}
+}
+
 /* Of the caches that show when they end: how far off is the end that was told at the flip? */
 static void ends_are_foretold_to_a_second(void **state)
 {
@@ -523,6 +549,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_of_cache_is_named),
+		cmocka_unit_test(a_look_after_a_long_time_hides_no_maximum),
 		cmocka_unit_test(ends_are_foretold_to_a_second),
 		cmocka_unit_test(no_cache_outlives_the_prediction),
 		cmocka_unit_test(the_last_moment_is_counted),

@@ -48,6 +48,9 @@ struct dns_rrset {
 bool dns_rrset_same(const struct dns_rrset *a, const struct dns_rrset *b);
 /* The data alone, each once: both sets are sorted. */
 bool dns_rrset_same_data(const struct dns_rrset *a, const struct dns_rrset *b);
+/* Records of both and of nothing else, as a change leaves them that ended half-way. */
+bool dns_rrset_between(const struct dns_rrset *r, const struct dns_rrset *a,
+		       const struct dns_rrset *b);
 void dns_rrset_sort(struct dns_rrset *r);
 /* "203.0.113.10 (TTL 60)", "52.1.2.3=40 20.1.2.3=30 (TTL 60)", "nothing". Returns ret. */
 const char *dns_rrset_text(const struct dns_rrset *r, char *ret, size_t size);
@@ -116,9 +119,9 @@ struct conf_dns;
 
 /*
  * What the configuration says of one type: *old without a meaning in its TTL, *fresh with dns.ttl.
- * `set_ids`: weighted members get one each, their address (Route 53). Both may be empty.
+ * Both may be empty.
  */
-void dns_change_wanted(const struct conf_dns *c, const char *name, uint16_t type, bool set_ids,
+void dns_change_wanted(const struct conf_dns *c, const char *name, uint16_t type,
 		       struct dns_rrset *old, struct dns_rrset *fresh);
 
 enum dns_todo {

@@ -27,7 +27,7 @@ static void begin(struct dns_rrset *r, const char *name, uint16_t type, uint32_t
 	r->ttl = ttl;
 }
 
-void dns_change_wanted(const struct conf_dns *c, const char *name, uint16_t type, bool set_ids,
+void dns_change_wanted(const struct conf_dns *c, const char *name, uint16_t type,
 		       struct dns_rrset *old, struct dns_rrset *fresh)
 {
 	uint8_t family = type == DNS_A ? 4 : 6;
@@ -47,8 +47,6 @@ void dns_change_wanted(const struct conf_dns *c, const char *name, uint16_t type
 		add(fresh, &r->address);
 		m->weighted = r->weighted;
 		m->weight = r->weighted ? r->weight : 0;
-		if (set_ids && m->weighted)
-			memcpy(m->set_id, m->data, sizeof(m->data));
 	}
 	dns_rrset_sort(old);
 	dns_rrset_sort(fresh);

@@ -13,9 +13,9 @@
  *
  * How it fails: Cloudflare compares nothing, so another writer between our reading and our batch is
  * overwritten where it touched the records that we alter; what it added is seen by the reading
- * afterwards (DNS_HALF). A batch that was carried out in part is DNS_HALF as well, and the set that
- * was found can be the `old` of the next change, also when its TTLs differ: `version` then has
- * their digest.
+ * afterwards (DNS_HALF), and where it deleted one the batch is refused (DNS_STALE). A batch that
+ * was carried out in part is DNS_HALF as well, and the set that was found can be the `old` of the
+ * next change, also when its TTLs differ: `version` then has their digest.
  *
  * Proxied records: the answers in DNS are Cloudflare's own addresses, so a change of the record is
  * a change of the origin behind them. It works at once, no cache of DNS keeps the old one, and DNS
@@ -313,9 +313,14 @@ static enum dns_changed settle(struct cloudflare *cf, enum asked asked, const st
 		pause_ms(waits_ms[i]);
 	}
 	if (!cloudflare_same(&now, old)) {
+		unsigned int n = cloudflare_arrived(&now, fresh);
+
 		snprintf(why, DNS_WHY,
 			 "%s; %u of the %u wanted records are there, and %u records in all", answer,
-			 cloudflare_arrived(&now, fresh), fresh->n, now.n);
+			 n, fresh->n, now.n);
+		/* Another writer was between, and Cloudflare refused for that. */
+		if (asked == ASKED_REFUSED && !n && cloudflare_foreign(&now, old, fresh))
+			return DNS_STALE;
 		return DNS_HALF;
 	}
 	if (asked == ASKED_REFUSED)

@@ -34,6 +34,9 @@ bool cloudflare_same(const struct cloudflare_listing *l, const struct dns_rrset 
 char *cloudflare_batch(const struct cloudflare_listing *now, const struct dns_rrset *fresh);
 /* How many of the records that shall be there are there, as they shall be. */
 unsigned int cloudflare_arrived(const struct cloudflare_listing *l, const struct dns_rrset *fresh);
+/* Is there one that is of neither set? */
+bool cloudflare_foreign(const struct cloudflare_listing *l, const struct dns_rrset *a,
+			const struct dns_rrset *b);
 /* Names at Cloudflare have no final dot. */
 void cloudflare_name(const char *name, char *ret, size_t size);
 void cloudflare_sort(struct cloudflare_listing *l);

@@ -134,6 +134,23 @@ unsigned int cloudflare_arrived(const struct cloudflare_listing *l, const struct
 	return n;
 }
 
+static bool has(const struct dns_rrset *set, const char *data)
+{
+	for (unsigned int i = 0; i < set->n; i++)
+		if (!strcmp(set->member[i].data, data))
+			return true;
+	return false;
+}
+
+bool cloudflare_foreign(const struct cloudflare_listing *l, const struct dns_rrset *a,
+			const struct dns_rrset *b)
+{
+	for (unsigned int i = 0; i < l->n; i++)
+		if (!has(a, l->record[i].data) && !has(b, l->record[i].data))
+			return true;
+	return false;
+}
+
 void cloudflare_name(const char *name, char *ret, size_t size)
 {
 	size_t n = (size_t)snprintf(ret, size, "%s", name);

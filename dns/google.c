@@ -18,8 +18,8 @@
  * "done" means that the change was sent to the name servers, not that they serve it: the sweep of
  * the authorities says that.
  *
- * Follows the API's discovery document (dns:v1). Weakness: after a lost answer the change's number
- * is not known, so `done` has nothing to ask for.
+ * Follows the API's discovery document (dns:v1). Weakness: after a lost
+ * answer the change's number is looked for among the newest twenty; of a deletion it is not.
  */
 #include "dns/google.h"
 
@@ -44,6 +44,7 @@
 struct google {
 	struct cloud cloud;
 	struct token *token;
+	bool zone_fits;						  /* it is known to hold the name */
 	char zone[2 * CONF_TEXT + 3 * CONF_TEXT + 3 * CONF_HOST]; /* the managed zone's URL */
 };
 
@@ -172,12 +173,42 @@ static enum dns_changed read_set(struct google *g, const char *name, uint16_t ty
 	return how;
 }
 
+/*
+ * There is no such record set: or is the zone another one? Who may not look at the zone itself is
+ * not kept from reading its records.
+ */
+static enum dns_changed look_at_zone(struct google *g, const char *name, char *why)
+{
+	struct http_reply r = {0};
+	enum cloud_outcome out = call_google(g, "GET", g->zone, NULL, &r, why);
+	json_t *o = out == CLOUD_ANSWERED && r.status == 200 ? json_loadb(r.body, r.size, 0, NULL)
+							     : NULL;
+	const char *text = json_string_value(json_object_get(o, "dnsName"));
+	enum dns_changed how = DNS_CHANGED;
+	char zone[DNS_NAME];
+
+	if (text && !dns_name(text, zone) && !dns_below(name, zone)) {
+		snprintf(why, DNS_WHY,
+			 "Google Cloud DNS: %.150s is not in the managed zone %.100s, which is "
+			 "%.150s",
+			 name, g->cloud.conf->zone, zone);
+		how = DNS_REJECTED;
+	}
+	json_decref(o);
+	http_reply_free(&r);
+	g->zone_fits = how == DNS_CHANGED;
+	return how;
+}
+
 static enum dns_changed google_read(void *x, const char *name, uint16_t type, struct dns_rrset *ret,
 				    char *why)
 {
+	struct google *g = x;
 	json_t *raw;
-	enum dns_changed how = read_set(x, name, type, ret, &raw, why);
+	enum dns_changed how = read_set(g, name, type, ret, &raw, why);
 
+	if (how == DNS_CHANGED && !raw && !g->zone_fits)
+		how = look_at_zone(g, name, why);
 	json_decref(raw);
 	return how;
 }
@@ -208,6 +239,47 @@ static enum dns_changed fit(const struct dns_rrset *old, const struct dns_rrset 
 		return DNS_CHANGED;
 	snprintf(why, DNS_WHY, "Google Cloud DNS: %s", wrong);
 	return DNS_REJECTED;
+}
+
+static bool adds(json_t *change, const struct dns_rrset *fresh)
+{
+	json_t *set = json_array_get(json_object_get(change, "additions"), 0);
+	const char *name = json_string_value(json_object_get(set, "name"));
+	const char *kind = json_string_value(json_object_get(set, "type"));
+	char canonical[DNS_NAME], why[DNS_WHY], type[16];
+	struct dns_rrset r;
+
+	if (!name || !kind || dns_name(name, canonical) || strcmp(canonical, fresh->name) ||
+	    strcmp(kind, dns_type_text(fresh->type, type)))
+		return false;
+	dns_value_start(&r, canonical, fresh->type);
+	return !google_rrset(set, &r, why) && google_same(fresh, &r);
+}
+
+/* The number of a change whose answer was lost: the newest that adds the new set. It stays "" when
+ * there is none to be found, and nobody can wait for it then. */
+static void find_id(struct google *g, const struct dns_rrset *fresh, char *id)
+{
+	char url[sizeof(g->zone) + 128], why[DNS_WHY];
+	struct http_reply r = {0};
+	const char *text;
+	json_t *o = NULL, *list, *change;
+	size_t i;
+
+	snprintf(url, sizeof(url),
+		 "%s/changes?maxResults=20&sortBy=changeSequence&sortOrder=descending", g->zone);
+	if (call_google(g, "GET", url, NULL, &r, why) == CLOUD_ANSWERED && r.status == 200)
+		o = json_loadb(r.body, r.size, 0, NULL);
+	list = json_object_get(o, "changes");
+	json_array_foreach (list, i, change) {
+		text = json_string_value(json_object_get(change, "id"));
+		if (!text || strlen(text) >= 128 || !adds(change, fresh))
+			continue;
+		snprintf(id, 128, "%s", text);
+		break;
+	}
+	json_decref(o);
+	http_reply_free(&r);
 }
 
 static bool take_id(const struct http_reply *r, char *id)
@@ -247,7 +319,10 @@ static int post(struct google *g, const struct dns_rrset *old, const struct dns_
 		if (out == CLOUD_ANSWERED)
 			said = take_id(&r, id) ? SETTLE_DONE : SETTLE_NOTHING;
 		http_reply_free(&r);
-		return settle(&s, old, fresh, said, seen, why);
+		how = settle(&s, old, fresh, said, seen, why);
+		if (how == DNS_CHANGED && !id[0] && fresh->n)
+			find_id(g, fresh, id);
+		return how;
 	}
 	if (out != CLOUD_ANSWERED) {
 		http_reply_free(&r);

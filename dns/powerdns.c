@@ -399,7 +399,8 @@ static enum dns_changed settle(struct powerdns *pd, enum asked asked, const stru
 		snprintf(why, DNS_WHY,
 			 "%s; what is there now is neither the old nor the new set: %s", answer,
 			 dns_rrset_text(&now->set, reading, sizeof(reading)));
-		return DNS_HALF;
+		/* It does all or nothing: another writer was between. */
+		return asked == ASKED_REFUSED ? DNS_STALE : DNS_HALF;
 	}
 	snprintf(why, DNS_WHY, "%s; the old records are there, unchanged", answer);
 	return asked == ASKED_REFUSED ? DNS_REJECTED

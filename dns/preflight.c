@@ -103,12 +103,13 @@ static const char *s_if(unsigned int n)
 
 void dns_gate_delegation(struct dns_gates *g, const struct dns_survey *s)
 {
-	unsigned int both = 0, known = 0;
+	unsigned int both = 0, known = 0, child = 0;
 	struct list notes = {0};
 
 	for (unsigned int i = 0; i < s->n_authorities; i++) {
 		known += s->source[i].in_parent || s->source[i].in_child;
 		both += s->source[i].in_parent && s->source[i].in_child;
+		child += s->source[i].in_child;
 	}
 	for (unsigned int i = 0; i < s->n_notes; i++)
 		add(&notes, "%.200s", s->note[i]);
@@ -117,6 +118,11 @@ void dns_gate_delegation(struct dns_gates *g, const struct dns_survey *s)
 		dns_gate_fix(g,
 			     "make the zone's NS records and the parent's delegation name the same "
 			     "servers (the parent's at the registrar)");
+	} else if (!both && child && s->parent[0] && !notes.n) {
+		dns_gate(
+			g, "delegation", DNS_GATE_OK,
+			"the servers of %s have %s themselves: there is no delegation that could differ",
+			s->parent, s->zone);
 	} else if (!both) {
 		dns_gate(g, "delegation", DNS_GATE_UNKNOWN, "%s",
 			 notes.n ? all_of(&notes)
@@ -176,9 +182,12 @@ void dns_gate_authorities(struct dns_gates *g, const struct dns_survey *s)
 			 all_of(&away));
 		dns_gate_fix(g, "run it from a host with a route to them");
 	} else {
-		dns_gate(g, "authorities", DNS_GATE_OK, "%u address%s answer%s with dns.old%s%s",
-			 old, old == 1 ? "" : "es", old == 1 ? "s" : "",
-			 away.n ? "; not reached for want of a route: " : "", all_of(&away));
+		dns_gate(g, "authorities", away.n ? DNS_GATE_WARNING : DNS_GATE_OK,
+			 "%u address%s answer%s with dns.old%s%s", old, old == 1 ? "" : "es",
+			 old == 1 ? "s" : "", away.n ? "; this host has no route to " : "",
+			 all_of(&away));
+		if (away.n)
+			dns_gate_fix(g, "look at those from a host that reaches them, too");
 	}
 }
 
@@ -316,7 +325,10 @@ void dns_gate_resolvers(struct dns_gates *g, const struct dns_look *l)
 		else
 			good++;
 	}
-	if (!l->zone[0] || !l->n_resolvers || (!good && !broken.n)) {
+	if (!l->zone[0]) {
+		dns_gate(g, "resolvers", DNS_GATE_UNKNOWN, "the zone is not known");
+		dns_gate_fix(g, "mend what the gates authorities and delegation name");
+	} else if (!good && !broken.n) {
 		dns_gate(g, "resolvers", DNS_GATE_UNKNOWN,
 			 "no resolver could be asked for the zone%s%s", silent.n ? ": " : "",
 			 all_of(&silent));

@@ -85,14 +85,14 @@ void dns_ttl_saw(struct dns_ttl_history *h, const char *source, uint16_t type, u
 			continue;
 		if (is->ttl == ttl)
 			return;
-		/* Another TTL within a run: it was raised or lowered and back. */
+		/* Another TTL within a run: it was changed and changed back. Of the two parts only
+		 * their outer ends were surely seen. */
 		if (h->n + 2 > DNS_TTL_RUNS)
 			break;
 		rest = *is;
-		rest.first_s = at_s + 1;
-		is->last_s = at_s;
-		if (rest.first_s <= rest.last_s)
-			h->run[h->n++] = rest;
+		rest.first_s = rest.last_s;
+		is->last_s = is->first_s;
+		h->run[h->n++] = rest;
 		break;
 	}
 	if (h->n == DNS_TTL_RUNS)

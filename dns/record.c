@@ -56,6 +56,23 @@ bool dns_rrset_same_data(const struct dns_rrset *a, const struct dns_rrset *b)
 	return i == a->n && j == b->n;
 }
 
+static bool has(const struct dns_rrset *r, const char *data)
+{
+	for (unsigned int i = 0; i < r->n; i++)
+		if (!strcmp(r->member[i].data, data))
+			return true;
+	return false;
+}
+
+bool dns_rrset_between(const struct dns_rrset *r, const struct dns_rrset *a,
+		       const struct dns_rrset *b)
+{
+	for (unsigned int i = 0; i < r->n; i++)
+		if (!has(a, r->member[i].data) && !has(b, r->member[i].data))
+			return false;
+	return r->n;
+}
+
 const char *dns_rrset_text(const struct dns_rrset *r, char *ret, size_t size)
 {
 	size_t used = 0;

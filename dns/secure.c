@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "userspace/base/loop.h"
+#include "userspace/base/text.h"
 
 #define MS	    UINT64_C(1000000)
 #define S	    UINT64_C(1000000000)
@@ -134,7 +135,7 @@ int secure_in_child(secure_work work, const void *arg, uint64_t limit_ns, struct
 	close(fds[0]);
 	if (!whole && loop_now() >= until) {
 		kill(pid, SIGKILL);
-		snprintf(ret->why, sizeof(ret->why), "verification took longer than %.0f s",
+		snprintf(ret->why, sizeof(ret->why), "verification took longer than %.1f s",
 			 (double)limit_ns / (double)S);
 	}
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -251,8 +252,10 @@ static bool believed(struct chain *x, const char *what, const ldns_rr_list *set,
 	if (cannot)
 		why(x, SECURE_CANNOT, "%s: %s", what, ldns_get_errorstr_by_id(worst));
 	else if (ended) {
-		why(x, SECURE_BOGUS, "%s: its signature expired %llu min ago", what,
-		    (unsigned long long)((x->c->now - ended) / 60));
+		char ago[32];
+
+		why(x, SECURE_BOGUS, "%s: its signature expired %s ago", what,
+		    text_duration((x->c->now - ended) * S, ago));
 		x->ret->expires = ended;
 	} else
 		why(x, SECURE_BOGUS, "%s: %s", what, ldns_get_errorstr_by_id(worst));

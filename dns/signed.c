@@ -207,6 +207,19 @@ static const char *error_text(int err)
 	}
 }
 
+static const char *tsig_words(uint16_t error)
+{
+	switch (error) {
+	case TSIG_BADSIG:
+		return "the key's secret is not the server's";
+	case TSIG_BADKEY:
+		return "the server does not know the key by this name and algorithm, or does not "
+		       "let it do this";
+	default:
+		return "the server refuses the signature";
+	}
+}
+
 /* What the answer's signature makes of it. */
 static enum signed_outcome judge(const struct talk *t, struct signed_reply *r, char *why)
 {
@@ -234,12 +247,8 @@ static enum signed_outcome judge(const struct talk *t, struct signed_reply *r, c
 		return SIGNED_DENIED;
 	}
 	if (seen.error) {
-		snprintf(
-			why, DNS_WHY, "%s: %s: %s", t->server, tsig_error(seen.error, b),
-			seen.error == TSIG_BADSIG ? "the key's secret is not the server's"
-			: seen.error == TSIG_BADKEY
-				? "the server does not know the key by this name and algorithm, or does not let it do this"
-				: "the server refuses the signature");
+		snprintf(why, DNS_WHY, "%s: %s: %s", t->server, tsig_error(seen.error, b),
+			 tsig_words(seen.error));
 		return SIGNED_DENIED;
 	}
 	if (err == -ENOKEY && r->rcode) {

@@ -42,6 +42,12 @@ struct dns_snapshot {
 	struct dns_snapshot_type type[2]; /* A, AAAA */
 };
 
+/* Did the change end, or was it cut off, without its being known how far it came? */
+static inline bool dns_step_half(enum dns_step step)
+{
+	return step == DNS_STEP_BEGUN || step == DNS_STEP_UNCERTAIN;
+}
+
 /* 0; -ENOENT: there is none; -EBADMSG: it is damaged; −errno. */
 int dns_snapshot_load(const char *dir, const char *name, struct dns_snapshot *ret);
 /* Makes the folder if need be. 0; −errno: the earlier one is still there. */

@@ -150,9 +150,9 @@ int dns_store_save(const struct dns_store *st, const char *dir)
 
 static json_t *sample_json(const struct dns_sample *p, double offset)
 {
-	return json_pack("[f, i, i, i, i, b, I, I]", (double)p->at / SECOND + offset, (int)p->type,
-			 (int)p->outcome, (int)p->rcode, (int)p->value, (int)p->aa,
-			 (json_int_t)p->ttl, (json_int_t)p->place);
+	return json_pack("[f, i, i, i, i, b, I, I, i, i]", (double)p->at / SECOND + offset,
+			 (int)p->type, (int)p->outcome, (int)p->rcode, (int)p->value, (int)p->aa,
+			 (json_int_t)p->ttl, (json_int_t)p->place, (int)p->n_addresses, p->ede);
 }
 
 static bool in_range(json_int_t value, json_int_t max)
@@ -162,17 +162,18 @@ static bool in_range(json_int_t value, json_int_t max)
 
 static bool read_sample(json_t *j, double offset, uint64_t now, struct dns_sample *ret)
 {
-	json_int_t type, outcome, rcode, value, ttl, place;
+	json_int_t type, outcome, rcode, value, ttl, place, addresses, ede;
 	double at, here;
 	int aa;
 
 	memset(ret, 0, sizeof(*ret));
-	if (json_unpack(j, "[F, I, I, I, I, b, I, I]", &at, &type, &outcome, &rcode, &value, &aa,
-			&ttl, &place))
+	if (json_unpack(j, "[F, I, I, I, I, b, I, I, I, I]", &at, &type, &outcome, &rcode, &value,
+			&aa, &ttl, &place, &addresses, &ede))
 		return false;
 	if ((type != DNS_A && type != DNS_AAAA) || !in_range(outcome, DNS_FAILED) ||
 	    !in_range(rcode, 0xfff) || !in_range(value, DNS_VALUE_OTHER) ||
-	    !in_range(ttl, DNS_TTL_MAX) || !in_range(place, UINT32_MAX))
+	    !in_range(ttl, DNS_TTL_MAX) || !in_range(place, UINT32_MAX) ||
+	    !in_range(addresses, DNS_SAMPLE_ADDRS) || !in_range(ede + 1, 65536))
 		return false;
 	here = (at - offset) * SECOND;
 	if (here > (double)now + FUTURE * SECOND)
@@ -185,7 +186,8 @@ static bool read_sample(json_t *j, double offset, uint64_t now, struct dns_sampl
 	ret->aa = aa;
 	ret->ttl = (uint32_t)ttl;
 	ret->place = (uint32_t)place;
-	ret->ede = -1;
+	ret->n_addresses = (unsigned int)addresses;
+	ret->ede = (int)ede;
 	ret->polled = true;
 	return true;
 }

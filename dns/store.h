@@ -11,6 +11,7 @@
  * Kept are the samples that matter (when did each authority give the old value last, how do the
  * caches count) and how many connections had come to the old address at which time. Times are kept
  * by the wall clock and given as loop_now() ns; what was before this host booted is given as 1 ns.
+ * Of a sample's addresses only the number is kept, and what they meant.
  * Other addresses in dns.old or dns.new, or another name, make it begin anew.
  */
 #pragma once

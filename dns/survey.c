@@ -26,14 +26,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "dns/share.h"
 #include "dns/survey_own.h"
 #include "userspace/base/ip.h"
 #include "userspace/base/loop.h"
@@ -41,11 +38,12 @@
 #include "userspace/base/whole.h"
 #include "userspace/conf/config.h"
 
-#define MILLION	     1000000ull
-#define SECOND	     1000000000ull
-#define POLITE	     50	 /* questions a second to one server */
-#define HURRIED	     500 /* the same of an authority that is measured */
-#define MANY_SAMPLES 100
+#define MILLION		 1000000ull
+#define SECOND		 1000000000ull
+#define POLITE		 50  /* questions a second to one server */
+#define HURRIED		 500 /* the same of an authority that is measured */
+#define MANY_SAMPLES	 100
+#define RESOLVER_SAMPLES 16
 
 /* Asked when no resolver is configured: Google, Cloudflare, Quad9, OpenDNS. */
 static const char *const public_resolvers[] = {
@@ -244,6 +242,7 @@ void dns_survey_free(struct dns_survey *s)
 		return;
 	if (s->own) {
 		dns_engine_free(s->own->engine);
+		survey_forget_batches(s);
 		free(s->own->view);
 		free(s->own->view_said);
 	}
@@ -255,66 +254,6 @@ void dns_survey_free(struct dns_survey *s)
 }
 
 /* ---- asking ---- */
-
-static bool same_kind(const struct dns_sample *a, const struct dns_sample *b)
-{
-	return a->type == b->type && a->place == b->place && a->value == b->value &&
-	       a->outcome == b->outcome && a->rcode == b->rcode && a->ede == b->ede;
-}
-
-/* One of the same type and cache, before (−1) or behind (1) the i-th. */
-static const struct dns_sample *beside(const struct dns_source *s, unsigned int i, int step)
-{
-	for (int k = (int)i + step; k >= 0 && k < (int)s->n_samples; k += step)
-		if (s->sample[k].type == s->sample[i].type &&
-		    s->sample[k].place == s->sample[i].place)
-			return &s->sample[k];
-	return NULL;
-}
-
-/* What it holds ends at the same time, or it gives the same TTL each time. */
-static bool same_life(const struct dns_sample *a, const struct dns_sample *b)
-{
-	int64_t ends = (int64_t)(b->at + b->ttl * SECOND) - (int64_t)(a->at + a->ttl * SECOND);
-
-	return a->ttl == b->ttl || llabs(ends) < (long long)(SECOND + SECOND / 2);
-}
-
-/* Drops the oldest that its neighbours of the same cache make needless. */
-static bool thin(struct dns_source *s, bool whole_runs)
-{
-	for (unsigned int i = 1; i + 1 < s->n_samples; i++) {
-		const struct dns_sample *is = &s->sample[i], *a = beside(s, i, -1),
-					*b = beside(s, i, 1);
-
-		if (!a || !b || !same_kind(a, is) || !same_kind(b, is))
-			continue;
-		if (!whole_runs && (!same_life(a, is) || !same_life(is, b)))
-			continue;
-		memmove(&s->sample[i], &s->sample[i + 1],
-			(s->n_samples - i - 1) * sizeof(s->sample[0]));
-		s->n_samples--;
-		return true;
-	}
-	return false;
-}
-
-void survey_keep(struct dns_source *s, const struct dns_sample *sample)
-{
-	if (s->n_samples == DNS_MAX_SAMPLES && !thin(s, false))
-		thin(s, true);
-	dns_source_add(s, sample);
-}
-
-void survey_thin(struct dns_source *s, unsigned int most)
-{
-	while (s->n_samples > most && (thin(s, false) || thin(s, true)))
-		;
-	if (s->n_samples <= most)
-		return;
-	memmove(s->sample, s->sample + (s->n_samples - most), most * sizeof(s->sample[0]));
-	s->n_samples = most;
-}
 
 static bool is_fresh(const struct dns_wanted *w, const struct dns_address *a, unsigned int *ret)
 {
@@ -433,7 +372,7 @@ static void question(const struct dns_survey *s, const struct dns_source *source
 	memcpy(ret->subnet, set->subnet, sizeof(ret->subnet));
 }
 
-static bool has_weights(const struct dns_wanted *w)
+bool survey_has_weights(const struct dns_wanted *w)
 {
 	for (unsigned int i = 0; i < w->n_fresh; i++)
 		if (w->weight[i])
@@ -447,10 +386,13 @@ static int ask_source(struct dns_survey *s, unsigned int i)
 	struct dns_source *source = &s->source[i];
 	struct survey_round *r = &s->own->round[i];
 	bool authority = source->kind == DNS_AUTHORITY;
-	unsigned int times = authority && !has_weights(w) ? 1 : s->own->set.samples;
+	unsigned int times = authority && !survey_has_weights(w) ? 1 : s->own->set.samples;
 	struct dns_question q;
 	int err = 0;
 
+	/* More than that tells nothing: what a cache has is the same each time. */
+	if (!authority && times > RESOLVER_SAMPLES)
+		times = RESOLVER_SAMPLES;
 	r->began = loop_now();
 	r->took = 0;
 	for (unsigned int k = 0; k < times; k++) {
@@ -510,190 +452,4 @@ int dns_survey_sweep(struct dns_survey *s, unsigned int what)
 		err = loop_run(s->own->loop);
 	s->own->waits = false;
 	return err < 0 ? err : 0;
-}
-
-/* ---- judging ---- */
-
-static void copy_since(const struct dns_source *from, uint64_t since, struct dns_source *ret)
-{
-	unsigned int first = 0;
-
-	while (first < from->n_samples && from->sample[first].at < since)
-		first++;
-	memcpy(ret, from, offsetof(struct dns_source, sample));
-	ret->n_samples = from->n_samples - first;
-	memcpy(ret->sample, from->sample + first, ret->n_samples * sizeof(ret->sample[0]));
-}
-
-void dns_survey_last_round(const struct dns_survey *s, unsigned int i, struct dns_source *ret)
-{
-	const struct survey_round *r = &s->own->round[i];
-	uint64_t since = r->open && r->before ? r->before : r->began;
-
-	copy_since(&s->source[i], since ? since : UINT64_MAX, ret);
-}
-
-/* What this process saw itself: an earlier run's answers say nothing about now. */
-static void seen_here(const struct dns_survey *s, unsigned int i, struct dns_source *ret)
-{
-	copy_since(&s->source[i], s->own->made, ret);
-}
-
-static bool newest_serial(const struct dns_survey *s, uint32_t *ret)
-{
-	bool found = false;
-
-	for (unsigned int i = 0; i < s->n; i++) {
-		if (!s->source[i].has_serial)
-			continue;
-		if (!found || dns_serial_behind(*ret, s->source[i].serial))
-			*ret = s->source[i].serial;
-		found = true;
-	}
-	return found;
-}
-
-/* The TTL that the authorities give now, or the configured one. */
-static uint32_t authority_ttl(const struct dns_survey *s)
-{
-	uint32_t ttl = 0;
-
-	for (unsigned int i = 0; i < s->n_authorities; i++) {
-		const struct dns_source *a = &s->source[i];
-
-		for (unsigned int k = a->n_samples; k-- > 0;) {
-			if (!a->sample[k].n_addresses)
-				continue;
-			ttl = a->sample[k].ttl > ttl ? a->sample[k].ttl : ttl;
-			break;
-		}
-	}
-	return ttl ? ttl : s->own->set.wanted->ttl;
-}
-
-/* Old for new and new for old: on the way back the one is predicted as else the other. */
-static void turn(struct dns_source *s, unsigned int n)
-{
-	for (unsigned int i = 0; i < n; i++) {
-		for (unsigned int k = 0; k < s[i].n_samples; k++) {
-			enum dns_value *v = &s[i].sample[k].value;
-
-			if (*v == DNS_VALUE_OLD)
-				*v = DNS_VALUE_NEW;
-			else if (*v == DNS_VALUE_NEW)
-				*v = DNS_VALUE_OLD;
-		}
-	}
-}
-
-static void predict(struct dns_survey *s, uint64_t now)
-{
-	bool back = s->own->set.back;
-
-	if (back)
-		turn(s->source, s->n);
-	dns_predict(s->source, s->n, s->own->set.wanted, now, &s->prediction);
-	if (!back)
-		return;
-	turn(s->source, s->n);
-	if (!s->prediction.known)
-		snprintf(s->prediction.why, sizeof(s->prediction.why),
-			 "not every authority gives the old value again");
-}
-
-bool dns_survey_score(struct dns_survey *s, unsigned int i, uint64_t predicted, double *ret_error_s,
-		      double *ret_blur_s)
-{
-	bool scored;
-
-	if (s->own->set.back)
-		turn(&s->source[i], 1);
-	scored = dns_score(&s->source[i], predicted, ret_error_s, ret_blur_s);
-	if (s->own->set.back)
-		turn(&s->source[i], 1);
-	return scored;
-}
-
-void dns_survey_judge(struct dns_survey *s, uint64_t now, struct dns_judged *ret)
-{
-	struct dns_survey_own *own = s->own;
-	uint32_t newest = 0, ttl = authority_ttl(s);
-	bool serial = newest_serial(s, &newest);
-	uint64_t expired;
-
-	predict(s, now);
-	expired = s->prediction.known && !own->set.back ? s->prediction.late : 0;
-	own->n_view = 0;
-	for (unsigned int i = 0; i < s->n; i++) {
-		struct dns_source *view = &own->view[own->n_view];
-
-		memset(&s->said[i], 0, sizeof(s->said[i]));
-		s->said[i].verdict = DNS_SAYS_UNREACHABLE;
-		s->said[i].share_new = NAN;
-		s->said[i].ttl_left_s = -1;
-		dns_classify(&s->source[i], ttl, &s->cache[i]);
-		seen_here(s, i, view);
-		if (!view->n_samples) {
-			snprintf(s->said[i].why, sizeof(s->said[i].why), "not asked");
-			continue;
-		}
-		dns_judge(view, own->set.wanted, now, serial ? &newest : NULL, expired,
-			  &s->said[i]);
-		own->view_said[own->n_view++] = s->said[i];
-	}
-	dns_judge_all(own->view, own->view_said, own->n_view, ret);
-}
-
-int dns_survey_exit(const struct dns_survey *s, const struct dns_judged *j, bool expect_new)
-{
-	return dns_exit(j, s->own->view_said, s->own->view, s->own->n_view, expect_new);
-}
-
-bool dns_survey_open(const struct dns_survey *s, unsigned int source)
-{
-	return s->own->round[source].open != 0;
-}
-
-bool dns_survey_asked(const struct dns_survey *s, unsigned int source)
-{
-	return s->own->round[source].began != 0;
-}
-
-const struct dns_address *dns_survey_first(const struct dns_survey *s, unsigned int source,
-					   bool *ret_new)
-{
-	const struct survey_round *r = &s->own->round[source];
-
-	*ret_new = r->has_first && r->first_is_new;
-	return r->has_first ? &r->first : NULL;
-}
-
-double dns_survey_weights(const struct dns_survey *s, uint64_t *ret_answers)
-{
-	const struct dns_wanted *w = s->own->set.wanted;
-	double least = NAN;
-	unsigned int tests = 0;
-
-	*ret_answers = 0;
-	for (uint8_t family = 4; has_weights(w) && family <= 6; family += 2) {
-		double weights[DNS_MAX_ADDRESSES], p;
-		uint64_t counts[DNS_MAX_ADDRESSES], sum = 0;
-		unsigned int n = 0;
-
-		for (unsigned int i = 0; i < w->n_fresh; i++) {
-			if (w->fresh[i].family != family)
-				continue;
-			sum += s->alone[i];
-			counts[n] = s->alone[i];
-			weights[n++] = w->weight[i];
-		}
-		*ret_answers += sum;
-		p = n > 1 && sum ? dns_share_test(counts, weights, n) : NAN;
-		if (isnan(p))
-			continue;
-		tests++;
-		if (isnan(least) || p < least)
-			least = p;
-	}
-	return tests > 1 ? fmin(1, least * tests) : least;
 }

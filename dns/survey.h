@@ -28,7 +28,8 @@ struct dns_survey_settings {
 	const struct conf_dns *conf;	 /* authorities, resolvers, samples, time-out, ca_file */
 	const struct dns_wanted *wanted; /* both are kept by the caller */
 	const char *name;		 /* as dns_name makes it */
-	unsigned int samples;		 /* of each resolver in one sweep; 0: the configuration's */
+	unsigned int samples; /* of each resolver in one sweep, 16 at most, and of authorities
+				that have weights; 0: the configuration's */
 	/* Each n-th resolver is the control group: asked with DNS_SWEEP_CONTROL alone. 0: none; it
 	 * is none as well with fewer than n resolvers. */
 	unsigned int control;

@@ -30,6 +30,7 @@ struct dns_survey_own {
 	bool waits; /* the loop is to stop when nobody is busy */
 	dns_survey_changed changed;
 	void *arg;
+	struct survey_batch *batches; /* of discovery, with questions still open */
 	struct dns_target bootstrap[SURVEY_BOOTSTRAPS];
 	unsigned int n_bootstrap;
 	/* What is judged: the last rounds of those that were asked. */
@@ -52,6 +53,9 @@ void survey_note(struct dns_survey *s, const char *format, ...)
 void survey_keep(struct dns_source *s, const struct dns_sample *sample);
 /* The same until no more than that are left. */
 void survey_thin(struct dns_source *s, unsigned int most);
+
+/* Is any of dns.new weighted? */
+bool survey_has_weights(const struct dns_wanted *w);
 
 /* The servers of a resolv.conf's text. How many. */
 unsigned int survey_bootstraps(const char *text, struct dns_target *ret, unsigned int max);
@@ -83,5 +87,8 @@ void survey_ns_address(struct survey_ns *ns, const struct dns_address *a, bool g
  * the glue of them. How many there were; −errno. */
 int survey_take_ns(struct survey_set *set, const uint8_t *wire, size_t size,
 		   enum dns_section section, const char *zone, bool parent);
+/* After the engine is gone: no answer comes any more. */
+void survey_forget_batches(struct dns_survey *s);
+
 /* Makes notes and sources of them. */
 void survey_conclude(struct dns_survey *s, const struct survey_set *set);

@@ -199,6 +199,17 @@ function change_of(id) {
 	return [200, public_of(found)];
 }
 
+function change_list(query) {
+	const order = query.get('sortOrder') ?? 'ascending';
+	if (!['ascending', 'descending'].includes(order) ||
+	    (query.get('sortBy') ?? 'changeSequence') !== 'changeSequence')
+		fail(400, 'invalid', "Invalid value for 'parameters.sortBy' or 'parameters.sortOrder'.");
+	const all = changes.map(public_of);
+	if (order === 'descending') all.reverse();
+	return [200, {kind: 'dns#changesListResponse',
+		changes: all.slice(0, Number(query.get('maxResults') ?? 100))}];
+}
+
 function list(query) {
 	const name = query.get('name');
 	const type = query.get('type');
@@ -221,7 +232,7 @@ function zone_call(request, url, rest) {
 	if (at === 'GET /rrsets') return ['read', () => list(url.searchParams)];
 	if (at === 'POST /changes') return ['change', change];
 	if (at === 'GET /changes')
-		return ['read', () => [200, {kind: 'dns#changesListResponse', changes: changes.map(public_of)}]];
+		return ['changes', () => change_list(url.searchParams)];
 	if (request.method === 'GET' && rest[0] === 'changes' && rest.length === 2)
 		return ['done', () => change_of(rest[1])];
 	return ['unknown', () => fail(404, 'notFound', 'Not Found')];

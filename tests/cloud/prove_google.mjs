@@ -60,6 +60,8 @@ await test('a change is pending, then done', async () => {
 	const states = [change.metadata.status];
 	while (states.at(-1) === 'pending') states.push((await change.getMetadata())[0].status);
 	assert.deepEqual(states, ['pending', 'pending', 'done']);
+	const [changes] = await zone.getChanges({sort: 'desc', maxResults: 1, autoPaginate: false});
+	assert.deepEqual(changes.map((one) => one.id), [change.id]);
 	const [records] = await zone.getRecords({name, type: 'A'});
 	assert.deepEqual(records[0].data, ['203.0.113.10', '203.0.113.11']);
 });

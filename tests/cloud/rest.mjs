@@ -13,7 +13,7 @@
 //                   (all tokens end just before), blind (lost, and every later reading is 500)
 //   POST /_test/expire  every token that was given out ends now
 //   POST /_test/seed    what shall be there (each double's own)        GET /_test/state   what is there
-//   GET  /_test/log     [{"on", "method", "url", "status", "body"}]    DELETE /_test/log
+//   GET  /_test/log     [{"on", "method", "url", "headers", "body", "status"}]    DELETE /_test/log
 import {execFileSync} from 'node:child_process';
 import {randomBytes} from 'node:crypto';
 import {readFileSync, writeFileSync} from 'node:fs';
@@ -138,7 +138,8 @@ export async function serve({route, control, tokens, zone, records}) {
 		if (lost?.kind === 'blind')
 			faults.push({on: 'read', kind: 'status', status: 500, times: Infinity});
 		const entry = {on: found.on, method: request.method, url: request.url,
-			body: found.on === 'token' ? '***' : body};
+			body: found.on === 'token' ? '***' : body,
+			headers: {...request.headers, authorization: '***'}};
 		log.push(entry);
 		if (early) {
 			entry.status = early.status;

@@ -1,7 +1,7 @@
 # cloud.sh - a double of tests/cloud and the provider's driver; sourced after lib.sh
 # shellcheck shell=bash disable=SC2034,SC2154 # what is set here is for the tests, or is of lib.sh
 
-drive=$here/build/tests/dns_drive
+drive=${DRIVE:-$here/build/tests/dns_drive}
 double=$work/double # its folder
 all=$work/all       # all that was ever printed
 
@@ -59,6 +59,22 @@ ends() { # OUTCOME PATTERN NAME VERB...: PATTERN of the words; "": any
 	fi
 }
 
+# The change that came, as the dry run would show it, but for the headers that it did not show.
+came_as() { # SHOWN
+	local came line key
+	came=$(sent '[.[] | select(.on == "change")][0]')
+	jq -r '"\(.method) \(.url) HTTP/1.1"' <<<"$came"
+	while IFS= read -r line; do
+		[[ -n $line ]] || break
+		key=${line%%: *}
+		case $key in
+		Authorization) echo "$line" ;;
+		*) echo "$key: $(jq -r --arg k "${key,,}" '.headers[$k]' <<<"$came")" ;;
+		esac
+	done < <(tail -n +2 <<<"$1")
+	printf '\n%s\n' "$(jq -r .body <<<"$came")"
+}
+
 ctl() { # as the operator
 	SHIFT_STATE=$work/state timeout 60 "$shiftctl" -c "$config" "$@" | tee -a "$all"
 	return "${PIPESTATUS[0]}"
@@ -95,4 +111,23 @@ by_command() { # NAME OLD NEW: as `there` has them
 	faults '[]'
 	exits 0 "and can be made again" ctl dns rollback --yes
 	is "as before" "$(there)" "$was"
+}
+
+# The provider's own client against a double of its own: each of its tests is one of ours.
+proof() { # FILE
+	local line seen=0 said
+	if [[ ! -d $here/tests/cloud/node_modules ]]; then
+		echo "skip - $name: the provider's own client: not installed (npm ci in tests/cloud)"
+		return
+	fi
+	said=$(timeout 120 node "$here/tests/cloud/$1" 2>&1)
+	while IFS= read -r line; do
+		case $line in
+		"ok - "*) ok "the provider's own client: ${line#ok - }" ;;
+		"not ok - "*) not_ok "the provider's own client: ${line#not ok - }" "$said" ;;
+		*) continue ;;
+		esac
+		((++seen))
+	done <<<"$said"
+	((seen)) || not_ok "the provider's own client ran" "$said"
 }

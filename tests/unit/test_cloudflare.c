@@ -217,6 +217,32 @@ static void ttls_that_differ_are_the_same_only_by_their_digest(void **state)
 	assert_false(cloudflare_same(&l, &set));
 }
 
+static void between_two_sets_is_what_has_records_of_them_alone(void **state)
+{
+	static const struct {
+		const char *there, *old, *fresh;
+		bool between;
+	} rows[] = {
+		{"192.0.2.1 203.0.113.2", "192.0.2.1 192.0.2.2", "203.0.113.1 203.0.113.2", true},
+		{"192.0.2.1", "192.0.2.1 192.0.2.2", "203.0.113.1", true},
+		{"203.0.113.1!", "192.0.2.1", "203.0.113.1 203.0.113.2", true},
+		{"192.0.2.1 198.51.100.9", "192.0.2.1 192.0.2.2", "203.0.113.1", false},
+		{"198.51.100.9", "192.0.2.1", "203.0.113.1", false},
+		{"", "192.0.2.1", "203.0.113.1", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct dns_rrset there, old, fresh;
+
+		rig_set(rows[i].there, 60, &there);
+		rig_set(rows[i].old, 300, &old);
+		rig_set(rows[i].fresh, 60, &fresh);
+		if (dns_rrset_between(&there, &old, &fresh) != rows[i].between)
+			fail_msg("row %zu", i);
+	}
+}
+
 /* ---- against answers of any kind ---- */
 
 #define RECORD(n, ip) /* of www.example.com, with an id */                                         \
@@ -359,7 +385,7 @@ static void what_is_there_after_the_batch_decides(void **state)
 		 "203.0.113.1 (TTL 60)",
 		 3},
 		{{{200, before}, {400, refusal}, {200, other}},
-		 DNS_HALF,
+		 DNS_STALE,
 		 "198.51.100.9 (TTL 60)",
 		 3},
 		/* The connection ends without an answer. */
@@ -452,6 +478,7 @@ int main(void)
 		cmocka_unit_test(any_set_becomes_any_other_and_back_with_no_address_there_twice),
 		cmocka_unit_test(what_is_there_is_compared_record_by_record),
 		cmocka_unit_test(ttls_that_differ_are_the_same_only_by_their_digest),
+		cmocka_unit_test(between_two_sets_is_what_has_records_of_them_alone),
 		cmocka_unit_test(a_list_that_is_none_is_not_taken_for_an_empty_set),
 		cmocka_unit_test(sixty_five_records_are_too_many),
 		cmocka_unit_test(what_is_there_after_the_batch_decides),

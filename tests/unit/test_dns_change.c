@@ -132,14 +132,12 @@ static void the_configuration_is_split_by_family(void **state)
 		r->weighted = r->address.family == 4;
 		r->weight = (uint16_t)(10 * i);
 	}
-	dns_change_wanted(dns, "www.example.", DNS_A, true, &a, &b);
+	dns_change_wanted(dns, "www.example.", DNS_A, &a, &b);
 	assert_string_equal(dns_rrset_text(&a, text, sizeof(text)), "203.0.113.10 (TTL 60)");
 	assert_string_equal(dns_rrset_text(&b, text, sizeof(text)),
 			    "198.51.100.10=20 198.51.100.9=0 (TTL 60)");
-	assert_string_equal(b.member[0].set_id, "198.51.100.10");
-	dns_change_wanted(dns, "www.example.", DNS_A, false, &a, &b);
 	assert_string_equal(b.member[0].set_id, "");
-	dns_change_wanted(dns, "www.example.", DNS_AAAA, true, &a, &b);
+	dns_change_wanted(dns, "www.example.", DNS_AAAA, &a, &b);
 	assert_int_equal(a.n, 0);
 	assert_string_equal(dns_rrset_text(&b, text, sizeof(text)), "2001:db8::1 (TTL 60)");
 	assert_string_equal(b.member[0].set_id, "");

@@ -340,6 +340,7 @@ static void weights_are_told_with_their_test(void **state)
 	json_decref(j);
 	r.s->alone[0] = 900;
 	r.s->alone[1] = 100;
+	assert_false(dns_report_off_weight(&r.r));
 	j = dns_report_json(&r.r);
 	w = json_object_get(j, "weights");
 	assert_true(json_is_true(json_object_get(w, "as_configured")));
@@ -347,6 +348,7 @@ static void weights_are_told_with_their_test(void **state)
 	json_decref(j);
 	r.s->alone[0] = 500;
 	r.s->alone[1] = 500;
+	assert_true(dns_report_off_weight(&r.r));
 	j = dns_report_json(&r.r);
 	assert_true(json_is_false(json_object_get(json_object_get(j, "weights"), "as_configured")));
 	json_decref(j);
@@ -373,6 +375,13 @@ static void the_textfile_has_a_value_for_each_source(void **state)
 	assert_non_null(strstr(text, "shift_dns_share_new{name=\"api.example.test\"} 0\n"));
 	/* Sources that were not asked have none. */
 	assert_null(strstr(text, "192.0.2.2\""));
+	assert_null(strstr(text, "shift_dns_retire{"));
+	free(text);
+	r.r.retire = true;
+	r.r.retire_code = 2;
+	assert_int_equal(dns_report_textfile(&r.r, path), 0);
+	assert_int_equal(whole_read(path, 65536, &text, NULL), 0);
+	assert_non_null(strstr(text, "shift_dns_retire{name=\"api.example.test\"} 2\n"));
 	free(text);
 	unlink(path);
 	finish(&r);

@@ -195,6 +195,11 @@ static void what_is_there_after_the_change_decides(void **state)
 		 DNS_REJECTED,
 		 "192.0.2.1 (TTL 60)",
 		 4},
+		/* Refused for what another writer did between. */
+		{{{200, before}, {200, "[]"}, {422, refusal}, {200, other}},
+		 DNS_STALE,
+		 "198.51.100.9 (TTL 60)",
+		 4},
 		{{{200, before}, {200, "[]"}, {RIG_CUT, ""}, {200, after}},
 		 DNS_CHANGED,
 		 "203.0.113.1 (TTL 60)",

@@ -146,10 +146,13 @@ static int look(struct check *k)
 
 	dns_survey_judge(k->s, r.now, &j);
 	r.code = dns_survey_exit(k->s, &j, k->expect_new);
+	if (!r.code && k->expect_new && dns_report_off_weight(&r))
+		r.code = 1;
 	code = r.code;
 	if (k->retire) {
 		dns_retire_judge(&r, k->store, &k->rules, &t);
-		code = t.code;
+		code = r.retire_code = t.code;
+		r.retire = true;
 	} else {
 		dns_retire_note(&r, k->store, KEEP_S);
 	}

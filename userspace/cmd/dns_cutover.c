@@ -16,7 +16,6 @@
 /* What is to be done with each type. EXIT_OK, or why nothing may be, said. */
 static int decide(struct change *c, unsigned int *ret_apply)
 {
-	bool set_ids = change_set_ids(c);
 	struct dns_rrset *old = malloc(sizeof(*old));
 	int code = old ? EXIT_OK : EXIT_FAILED;
 	char there[1024], want[1024];
@@ -27,8 +26,13 @@ static int decide(struct change *c, unsigned int *ret_apply)
 
 		if (!t->asked)
 			continue;
-		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, set_ids, old, &t->to);
+		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, old, &t->to);
 		t->todo = dns_plan_flip(&t->there, old, &t->to);
+		/* The last one ended half-way: on from what it left. */
+		t->resumed = t->todo == DNS_TODO_OTHER && change_is_half(c, i) &&
+			     dns_rrset_same_data(&c->snap.type[i].fresh, &t->to);
+		if (t->resumed)
+			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo != DNS_TODO_OTHER)
 			continue;
@@ -83,8 +87,6 @@ static int confirm(const struct change *c)
 {
 	char text[DNS_NAME + 2200], typed[DNS_NAME + 2] = "";
 
-	if (c->yes)
-		return EXIT_OK;
 	if (!isatty(STDIN_FILENO)) {
 		say("refused: there is no terminal to ask; --yes overrides this");
 		return EXIT_REFUSED;
@@ -100,6 +102,28 @@ static int confirm(const struct change *c)
 	return EXIT_REFUSED;
 }
 
+/* A snapshot that is still a way back to somewhere is not lost when another takes its place. */
+static void put_aside(const struct change *c)
+{
+	char path[512], aside[560];
+	bool needed = false;
+	time_t began = (time_t)c->snap.began;
+	struct tm tm;
+
+	for (int i = 0; c->has_snap && i < 2; i++)
+		needed |= c->type[i].todo == DNS_TODO_APPLY &&
+			  c->snap.type[i].step == DNS_STEP_DONE &&
+			  !dns_rrset_same_data(&c->snap.type[i].old, &c->type[i].there);
+	if (!needed)
+		return;
+	dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path));
+	snprintf(aside, sizeof(aside), "%s.", path);
+	strftime(aside + strlen(aside), 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&began, &tm));
+	if (link(path, aside) && errno != EEXIST)
+		say("%s: what an earlier cutover saved could not be put aside: %s", path,
+		    strerror(errno));
+}
+
 /* What was there is kept for each type that changes. One that is changed already keeps what an
  * earlier command saved of it: that is the way back from here, too. */
 static int keep(struct change *c)
@@ -107,6 +131,7 @@ static int keep(struct change *c)
 	struct dns_snapshot *s = &c->snap;
 	int err;
 
+	put_aside(c);
 	snprintf(s->name, sizeof(s->name), "%s", c->d.name);
 	snprintf(s->provider, sizeof(s->provider), "%s", c->class->name);
 	snprintf(s->verb, sizeof(s->verb), "cutover");
@@ -118,9 +143,9 @@ static int keep(struct change *c)
 		struct dns_snapshot_type *k = &s->type[i];
 
 		if (t->todo == DNS_TODO_APPLY) {
-			memset(k, 0, sizeof(*k));
-			k->step = DNS_STEP_BEGUN;
-			k->old = t->there;
+			const struct dns_rrset *old = t->resumed ? &k->old : &t->there;
+
+			*k = (struct dns_snapshot_type){.step = DNS_STEP_BEGUN, .old = *old};
 			k->fresh = t->to;
 			k->at = s->began;
 		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {
@@ -147,14 +172,6 @@ static void finish_snapshot(struct change *c)
 		    strerror(-err));
 }
 
-static void purge(struct change *c)
-{
-	char why[DNS_WHY] = "";
-
-	if (dns_provider_purge(c->p, why))
-		say("%s: the HTTP cache was not emptied: %s", c->class->title, why);
-}
-
 static void tell_left(const struct change *c)
 {
 	char text[1024];
@@ -177,9 +194,13 @@ static void tell_seen(const struct change *c, int code)
 	const struct change_seen *s = &c->seen;
 
 	if (s->looked && s->settled) {
-		if (!c->o.json)
-			printf("%u of %u authorities%s answer it\n", s->authorities_right,
-			       s->authorities, c->wait ? " and every resolver asked" : "");
+		if (!c->o.json && c->wait)
+			printf("%u of %u authorities and %u of %u resolvers that answer say it\n",
+			       s->authorities_right, s->authorities, s->resolvers_right,
+			       s->resolvers);
+		else if (!c->o.json)
+			printf("%u of %u authorities answer it\n", s->authorities_right,
+			       s->authorities);
 	} else if (code != EXIT_OVERTAKEN) {
 		say("%s%s; shiftctl dns watch shows how it goes on",
 		    code == EXIT_TIMEOUT
@@ -226,9 +247,53 @@ static int flip(struct change *c)
 	code = change_apply(c);
 	finish_snapshot(c);
 	if (!code)
-		purge(c);
+		change_purge(c);
 	change_record(c);
 	return code;
+}
+
+/* Is what was shown still there? EXIT_OK, or why not, said. */
+static int look_again(struct change *c)
+{
+	struct dns_rrset *now = malloc(sizeof(*now));
+	int code = now ? EXIT_OK : EXIT_FAILED;
+	char why[DNS_WHY], text[1024];
+
+	for (int i = 0; !code && i < 2; i++) {
+		const struct change_type *t = &c->type[i];
+		enum dns_changed got;
+
+		if (t->todo != DNS_TODO_APPLY)
+			continue;
+		got = dns_provider_read(c->p, t->type, now, why);
+		if (got) {
+			say("%s %s could not be read (%s, %s): %s; nothing was changed", c->d.name,
+			    t->word, c->class->title, dns_changes[got], why);
+			code = EXIT_FAILED;
+		} else if (!dns_rrset_same(now, &t->there)) {
+			say("refused: %s %s is now %s: nothing was changed", c->d.name, t->word,
+			    dns_rrset_text(now, text, sizeof(text)));
+			code = EXIT_REFUSED;
+		}
+	}
+	free(now);
+	return code;
+}
+
+/* Nobody is kept out while an operator thinks: afterwards everything is looked at again. */
+static int ask(struct change *c)
+{
+	int code;
+
+	if (c->yes)
+		return EXIT_OK;
+	change_unlock(c);
+	code = confirm(c);
+	if (!code)
+		code = change_lock(c);
+	if (!code)
+		code = change_recall(c);
+	return code ? code : look_again(c);
 }
 
 static int cutover(struct change *c)
@@ -254,7 +319,7 @@ static int cutover(struct change *c)
 		if (!code)
 			code = check_way_back(c);
 		if (!code)
-			code = confirm(c);
+			code = ask(c);
 		if (code)
 			return code;
 		code = flip(c);

@@ -23,8 +23,6 @@
 #include "userspace/cmd/dns_verbs.h"
 #include "userspace/plane/control.h"
 
-#include "bpf/compute.h"
-
 #define S	UINT64_C(1000000000)
 #define LASTING (12 * 3600) /* s that signatures must last */
 #define TRIES	2
@@ -87,8 +85,7 @@ static void gate_provider_type(struct preflight *p, struct dns_provider *provide
 		free(set);
 		return;
 	}
-	dns_change_wanted(&p->d.config->dns, p->d.name, type,
-			  p->d.config->dns.provider.kind == CONF_ROUTE53, old, fresh);
+	dns_change_wanted(&p->d.config->dns, p->d.name, type, old, fresh);
 	dns_rrset_text(is, text, sizeof(text));
 	switch (dns_plan_flip(is, old, fresh)) {
 	case DNS_TODO_OTHER:
@@ -107,6 +104,34 @@ static void gate_provider_type(struct preflight *p, struct dns_provider *provide
 		++*there;
 	}
 	free(set);
+}
+
+/* A weight that the provider cannot answer by is refused by the cutover. */
+static bool weights_fit(struct preflight *p, const struct dns_provider_class *class)
+{
+	const struct conf_dns *dns = &p->d.config->dns;
+	bool weighted = false;
+
+	for (unsigned int i = 0; i < dns->n_fresh; i++)
+		weighted |= dns->fresh[i].weighted;
+	if (!weighted || class->weights)
+		return true;
+	dns_gate(&p->gates, "provider", DNS_GATE_FAILED,
+		 "dns.new has weights, and %s does not answer by weight", class->title);
+	dns_gate_fix(&p->gates, "take the weights out of dns.new");
+	return false;
+}
+
+/* What the cutover asks of this host and of who else is at work. */
+static void gate_role(struct preflight *p)
+{
+	if (p->d.config->leader) {
+		dns_gate(&p->gates, "role", DNS_GATE_OK, "this host has role: leader");
+		return;
+	}
+	dns_gate(&p->gates, "role", DNS_GATE_FAILED,
+		 "this host does not have role: leader, and only that one changes DNS");
+	dns_gate_fix(&p->gates, "run the cutover on the leader, or give this host role: leader");
 }
 
 static void gate_provider(struct preflight *p)
@@ -128,6 +153,10 @@ static void gate_provider(struct preflight *p)
 		dns_gate(&p->gates, "provider", DNS_GATE_FAILED, "%.350s",
 			 why[0] ? why : strerror(-err));
 		dns_gate_fix(&p->gates, "mend dns.provider and its credentials");
+		return;
+	}
+	if (!weights_fit(p, dns_provider_of(provider))) {
+		dns_provider_close(provider);
 		return;
 	}
 	if (p->d.wanted.ask_a)
@@ -310,6 +339,7 @@ static void judge(struct preflight *p)
 		dns_gate_dnssec(&p->gates, p->look, v, dns_verify_all(p->look, p->d.name, now_s, v),
 				now_s, p->lasting_s);
 	dns_gate_resolvers(&p->gates, p->look);
+	gate_role(p);
 	gate_provider(p);
 	gate_snapshot(p, saved);
 	gate_way_back(p);
@@ -390,8 +420,7 @@ static int run(struct preflight *p)
 
 int dns_preflight(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--before=", "--signatures=", "--no-way-back", "--help",
-					    NULL};
+	static const char *const flags[] = {"--before=", "--signatures=", "--no-way-back", NULL};
 	struct preflight *p = calloc(1, sizeof(*p));
 	const char *value;
 	uint64_t ns;
@@ -402,6 +431,10 @@ int dns_preflight(const struct options *o, int argc, char **argv)
 	p->o = o;
 	p->lasting_s = LASTING;
 	while (!code && (what = next_option(argc, argv, &at, flags, &value)) != -2) {
+		if (what == -1 && !strcmp(value, "help")) {
+			free(p);
+			return usage();
+		}
 		if (what == -1)
 			code = usage_error("dns preflight takes no argument, not '%s'", value);
 		if (what == -3)
@@ -414,10 +447,6 @@ int dns_preflight(const struct options *o, int argc, char **argv)
 		else if (what == 1)
 			p->lasting_s = ns / S;
 		p->no_way_back |= what == 2;
-		if (what == 3) {
-			free(p);
-			return usage();
-		}
 	}
 	if (!code)
 		code = run(p);

@@ -16,9 +16,10 @@
 #include "userspace/base/screen.h"
 #include "userspace/base/text.h"
 
-#define SECOND	  1000000000.0
-#define TROUBLES  3 /* told by name on the line */
-#define ADDRESSES 3 /* shown of a source in the table */
+#define SECOND	   1000000000.0
+#define TROUBLES   3 /* told by name on the line */
+#define ADDRESSES  3 /* shown of a source in the table */
+#define IMPROBABLE 0.001
 
 static const char *const levels[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
 static const char *const transports[] = {"udp", "tcp", "tls", "https"};
@@ -65,6 +66,22 @@ static bool counted(const struct dns_report *r, unsigned int i)
 static bool as_wanted(const struct dns_report *r, unsigned int i)
 {
 	return r->s->said[i].verdict == (r->expect_new ? DNS_SAYS_NEW : DNS_SAYS_OLD);
+}
+
+static bool weighted(const struct dns_report *r)
+{
+	for (unsigned int i = 0; i < r->d->wanted.n_fresh; i++)
+		if (r->d->wanted.weight[i])
+			return true;
+	return false;
+}
+
+bool dns_report_off_weight(const struct dns_report *r)
+{
+	uint64_t answers;
+	double p = weighted(r) ? dns_survey_weights(r->s, &answers) : NAN;
+
+	return p < IMPROBABLE; /* NAN is not */
 }
 
 /* ---- the line ---- */
@@ -136,6 +153,8 @@ void dns_report_line(const struct dns_report *r, FILE *to)
 		fprintf(to, ", %.0f%% of the caches new", r->j->share_new * 100);
 	if (!r->j->authorities_agree)
 		fprintf(to, "; the authorities disagree");
+	if (dns_report_off_weight(r))
+		fprintf(to, "; the answers do not follow the weights");
 	tell_troubles(r, to);
 	tell_time(r, to);
 	perfdata(r, data, sizeof(data));
@@ -262,14 +281,6 @@ void dns_report_table(const struct dns_report *r, bool colour, FILE *to)
 	table_free(&t);
 }
 
-static bool weighted(const struct dns_report *r)
-{
-	for (unsigned int i = 0; i < r->d->wanted.n_fresh; i++)
-		if (r->d->wanted.weight[i])
-			return true;
-	return false;
-}
-
 static void tell_weights(const struct dns_report *r, FILE *to)
 {
 	const struct dns_wanted *w = &r->d->wanted;
@@ -291,7 +302,8 @@ static void tell_weights(const struct dns_report *r, FILE *to)
 		fprintf(to, "; too few to judge: --samples with a larger number\n");
 	else
 		fprintf(to, "; %s (p %.3g)\n",
-			p < 0.001 ? "they do not follow the weights" : "as the weights say", p);
+			p < IMPROBABLE ? "they do not follow the weights" : "as the weights say",
+			p);
 }
 
 void dns_report_notes(const struct dns_report *r, FILE *to)
@@ -393,7 +405,7 @@ static json_t *weights_json(const struct dns_report *r)
 	return json_pack("{s:o, s:I, s:I, s:o, s:o}", "addresses", list, "answers",
 			 (json_int_t)answers, "answers_with_several", (json_int_t)r->s->together,
 			 "p", number(p), "as_configured",
-			 isnan(p) ? json_null() : json_boolean(p >= 0.001));
+			 isnan(p) ? json_null() : json_boolean(p >= IMPROBABLE));
 }
 
 json_t *dns_report_json(const struct dns_report *r)
@@ -490,6 +502,10 @@ int dns_report_textfile(const struct dns_report *r, const char *path)
 	metrics_family(&m, "shift_dns_authorities_agree", METRICS_GAUGE,
 		       "1 when all authorities that answer give the same.");
 	metrics_value(&m, r->j->authorities_agree, "name", name, NULL);
+	metrics_family(&m, "shift_dns_retire", METRICS_GAUGE,
+		       "0 the old address may be retired, 2 it may not, 3 not known.");
+	if (r->retire)
+		metrics_value(&m, r->retire_code, "name", name, NULL);
 	source_values(&m, r);
 	return metrics_write(&m, path);
 }

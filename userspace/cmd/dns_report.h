@@ -16,6 +16,8 @@ struct dns_report {
 	bool expect_new;
 	uint64_t now; /* loop_now() at which it was judged */
 	int code;     /* 0, 1, 2, 3 as for monitoring */
+	bool retire;  /* --retire was asked, and answered with: */
+	int retire_code;
 };
 
 /* The name without its final dot. */
@@ -23,6 +25,9 @@ const char *dns_report_name(const struct dns_report *r, char ret[DNS_NAME]);
 /* Seconds until the last expiry, 0 once it has passed or all are new; NAN: not known. Bounds too,
  * where they are wanted (may be NULL). */
 double dns_report_eta(const struct dns_report *r, double *ret_low, double *ret_high);
+
+/* The authorities' answers do not come with the weights of dns.new: p below 0.001. */
+bool dns_report_off_weight(const struct dns_report *r);
 
 /* "SHIFT DNS OK - api.example.com 12 of 12 sources new | share_new=1;;;0;1 …" and a line's end. */
 void dns_report_line(const struct dns_report *r, FILE *to);

@@ -11,8 +11,6 @@
  * forgotten, and tells how good the prediction was where nobody polled. One that still has the old
  * value then is watched like the others.
  */
-#include "userspace/cmd/dns_watch.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,6 +38,7 @@ struct watch {
 	struct dns_store *store;
 	struct dns_screen screen;
 	struct loop_timer ask, tick, deadline;
+	bool asked, shown; /* questions were put; shown since the last of them */
 };
 
 /* ---- what ends it ---- */
@@ -116,9 +115,7 @@ static void show(struct watch *w)
 {
 	struct dns_watching *k = &w->show;
 
-	if (k->rules->quiet) {
-		dns_watch_lines(k, stderr);
-	} else if (k->o->json) {
+	if (k->o->json) {
 		dns_watch_json(k, stdout);
 		fflush(stdout);
 	} else if (w->screen.on) {
@@ -144,6 +141,7 @@ static void look(struct watch *w, bool draw)
 	struct dns_watching *k = &w->show;
 	bool counted = k->control_n > 0;
 
+	w->shown |= draw;
 	k->now = loop_now();
 	dns_survey_judge(k->s, k->now, &k->j);
 	dns_watch_remember(k);
@@ -162,7 +160,6 @@ static void on_changed(void *arg, struct dns_survey *s, unsigned int source)
 	struct watch *w = arg;
 
 	(void)source;
-	/* With JSON one object a round; else at the next tick, which is near. */
 	if (!dns_survey_busy(s))
 		look(w, !w->screen.on);
 }
@@ -170,10 +167,13 @@ static void on_changed(void *arg, struct dns_survey *s, unsigned int source)
 static void on_ask(void *arg, uint64_t now)
 {
 	struct watch *w = arg;
-	unsigned int what = DNS_SWEEP_AUTHORITIES;
+	unsigned int what = DNS_SWEEP_ALL;
 
-	if (!w->show.rules->only_authorities)
-		what |= DNS_SWEEP_RESOLVERS;
+	/* A source that is still waited for must not hold back what the others said. */
+	if (!w->shown && w->asked)
+		look(w, true);
+	w->shown = false;
+	w->asked = true;
 	if (w->show.control_asked)
 		what |= DNS_SWEEP_CONTROL;
 	if (dns_survey_ask(w->show.s, what, on_changed, w) < 0)
@@ -186,7 +186,7 @@ static void on_tick(void *arg, uint64_t now)
 {
 	struct watch *w = arg;
 
-	look(w, !w->show.o->json || w->show.rules->quiet);
+	look(w, !w->show.o->json);
 	loop_timer_set(w->loop, &w->tick, now + S, on_tick, w);
 }
 
@@ -235,7 +235,6 @@ static int prepare(struct watch *w, char why[256])
 		.name = k->d->name,
 		.samples = r->samples ? r->samples : 1,
 		.control = r->control,
-		.only_authorities = r->only_authorities,
 		.tries = TRIES,
 		.back = !r->expect_new,
 		.subnet_family = r->subnet_family,
@@ -282,8 +281,7 @@ static int begin(struct watch *w)
 	if (!err && k->rules->timeout_ns)
 		err = loop_timer_set(w->loop, &w->deadline, now + k->rules->timeout_ns, on_deadline,
 				     w);
-	if (!err && !k->o->json && !k->rules->quiet && dns_screen_enter(&w->screen) &&
-	    w->screen.raw)
+	if (!err && !k->o->json && dns_screen_enter(&w->screen) && w->screen.raw)
 		err = loop_watch(w->loop, STDIN_FILENO, LOOP_READ, on_key, w);
 	return err;
 }
@@ -291,14 +289,13 @@ static int begin(struct watch *w)
 static int finish(struct watch *w)
 {
 	struct dns_watching *k = &w->show;
-	FILE *to = k->rules->quiet ? stderr : stdout;
 	int err;
 
 	dns_screen_leave(&w->screen);
-	if (k->o->json && !k->rules->quiet)
+	if (k->o->json)
 		dns_watch_json(k, stdout);
 	else
-		dns_watch_farewell(k, to);
+		dns_watch_farewell(k, stdout);
 	err = dns_store_take(w->store, k->s);
 	if (!err)
 		err = dns_store_save(w->store, k->d->dir);
@@ -310,8 +307,8 @@ static int finish(struct watch *w)
 	return k->ended == DNS_TIME_IS_UP || k->rules->until ? EXIT_TIMEOUT : EXIT_OK;
 }
 
-int dns_watch_until(const struct options *o, struct dns_command *d,
-		    const struct dns_watch_rules *rules)
+static int watch(const struct options *o, struct dns_command *d,
+		 const struct dns_watch_rules *rules)
 {
 	struct watch *w = calloc(1, sizeof(*w));
 	char why[256] = "";
@@ -401,7 +398,7 @@ int dns_watch(const struct options *o, int argc, char **argv)
 	code = dns_open(o, &d, EXIT_USAGE);
 	if (code)
 		return code;
-	code = dns_watch_until(o, &d, &r);
+	code = watch(o, &d, &r);
 	dns_close(&d);
 	return code;
 }

@@ -466,6 +466,8 @@ static int roll_back(struct rollback *b)
 		err = store(b, &p);
 		if (err == -ENOENT) {
 			b->n_done = saved;
+			if (!b->o->json)
+				fputs(flipped_text(b->flipped, sizeof(b->flipped)), stdout);
 			goto out;
 		}
 	}

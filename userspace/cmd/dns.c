@@ -13,12 +13,9 @@
 #include "userspace/plane/state.h"
 
 static const struct verb verbs[] = {
-	{"check", dns_check, NULL, NULL},
-	{"watch", dns_watch, NULL, NULL},
-	{"preflight", dns_preflight, NULL, NULL},
-	{"cutover", dns_cutover, NULL, NULL},
-	{"rollback", dns_rollback, NULL, NULL},
-	{NULL, NULL, NULL, NULL},
+	{"check", dns_check, NULL, NULL},	  {"watch", dns_watch, NULL, NULL},
+	{"preflight", dns_preflight, NULL, NULL}, {"cutover", dns_cutover, NULL, NULL},
+	{"rollback", dns_rollback, NULL, NULL},	  {NULL, NULL, NULL, NULL},
 };
 
 int cmd_dns(const struct options *o, int argc, char **argv)

@@ -17,8 +17,9 @@
 #   secure     .34  unbound   over TLS, port 853, and HTTPS, port 443; port 53, too
 #   .41 – .59       odd servers of dns_odd.py: what each does is in dns_odd
 #
-# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW, and long.knot.test, TTL 42 s; the three primaries take updates signed
-# with the key `shift.`, in $dns_key as BIND writes it and in $work/tsig.secret in base64 alone.
+# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW; long.knot.test, TTL 42 s; and
+# weighted.knot.test, which is answered by $DNS_WEIGHTS. The three primaries take updates signed with
+# the key `shift.`, in $dns_key as BIND writes it and in $work/tsig.secret in base64 alone.
 # shellcheck shell=bash disable=SC2016,SC2034 # zone files have dollars; what is set here is for the tests
 
 declare -A dns_at=(
@@ -35,6 +36,7 @@ declare -A dns_pid=() # by name
 dns_zones=(example.test knot.test powerdns.test)
 DNS_OLD=(203.0.113.10)
 DNS_NEW=(198.51.100.1 198.51.100.2 198.51.100.3)
+DNS_WEIGHTS=(40 30 30)
 DNS_TTL=6 DNS_LONG=42 DNS_FLOOR=9 DNS_CAP=3
 DNS_PATIENCE=15 # s, until a server answers
 dns_secret=c2hpZnRjdGwncyBsYWIgb25seSwgbm90IGEgc2VjcmV0IQ==
@@ -107,7 +109,8 @@ dns_zone_text() { # ZONE: as a zone file
 		printf 'ns1 AAAA 2001:db8:53::11\n'
 	fi
 	# long enough for a cache that renews in the last tenth to be seen doing so
-	[[ $zone != knot.test ]] || printf 'long %d A %s\n' "$DNS_LONG" "${DNS_OLD[0]}"
+	[[ $zone != knot.test ]] || printf 'long %d A %s\nweighted %d A %s\n' "$DNS_LONG" "${DNS_OLD[0]}" \
+		"$DNS_TTL" "${DNS_NEW[0]}"
 	for address in "${DNS_OLD[@]}"; do printf 'api %d A %s\n' "$DNS_TTL" "$address"; done
 }
 
@@ -218,9 +221,13 @@ dns_bind() {
 }
 
 dns_knot() {
-	local dir=$work/knot
+	local dir=$work/knot i
 	mkdir -p "$dir"
 	dns_zone_text knot.test >"$dir/knot.test.zone"
+	printf 'weighted.knot.test:\n' >"$dir/weights"
+	for ((i = 0; i < ${#DNS_NEW[@]}; i++)); do
+		printf -- '  - weight: %d\n    A: %s\n' "${DNS_WEIGHTS[i]}" "${DNS_NEW[i]}" >>"$dir/weights"
+	done
 	cat >"$dir/conf" <<-END
 		server:
 		  rundir: "$dir"
@@ -242,8 +249,14 @@ dns_knot() {
 		  - id: update
 		    key: shift.
 		    action: update
+		mod-geoip:
+		  - id: weighted
+		    config-file: "$dir/weights"
+		    ttl: $DNS_TTL
+		    mode: weighted
 		zone:
 		  - domain: knot.test
+		    module: mod-geoip/weighted
 		    storage: "$dir"
 		    file: knot.test.zone
 		    acl: update

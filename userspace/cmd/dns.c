@@ -13,9 +13,20 @@
 #include "userspace/plane/state.h"
 
 static const struct verb verbs[] = {
+<<<<<<< HEAD
 	{"check", dns_check, NULL, NULL},	  {"watch", dns_watch, NULL, NULL},
 	{"preflight", dns_preflight, NULL, NULL}, {"cutover", dns_cutover, NULL, NULL},
 	{"rollback", dns_rollback, NULL, NULL},	  {NULL, NULL, NULL, NULL},
+=======
+	{"check", dns_check, NULL, NULL},
+	{"watch", dns_watch, NULL, NULL},
+	{"preflight", dns_preflight,
+	 "dns preflight [--before 1h] [--signatures 12h] [--no-way-back]",
+	 "what a cutover of the records needs, each with its evidence and its fix"},
+	{"cutover", dns_cutover, NULL, NULL},
+	{"rollback", dns_rollback, NULL, NULL},
+	{NULL, NULL, NULL, NULL},
+>>>>>>> 3c5a0fa785f7fd8f306361387426b98844623a26
 };
 
 int cmd_dns(const struct options *o, int argc, char **argv)

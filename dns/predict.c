@@ -123,14 +123,24 @@ static void split(struct history *h)
 	}
 }
 
-/* Do all samples show the same TTL, over more than a second or two? */
+/* Do all samples show the same TTL, some of them over more than a second or two in which a cache
+ * that counts down can not have asked anew? */
 static bool constant(const struct history *h, uint32_t *ret)
 {
-	for (unsigned int i = 1; i < h->n; i++)
-		if (h->sample[i]->ttl != h->sample[0]->ttl)
-			return false;
+	bool proven = false;
+	uint64_t since = 0;
+
 	*ret = h->n ? h->sample[0]->ttl : 0;
-	return h->n >= 3 && h->sample[h->n - 1]->at - h->sample[0]->at > 2 * BLUR;
+	for (unsigned int i = 0; i < h->n; i++) {
+		const struct dns_sample *p = h->sample[i];
+
+		if (p->ttl != *ret)
+			return false;
+		if (!i || (*ret && p->at - h->sample[i - 1]->at + S >= *ret * S))
+			since = p->at;
+		proven |= p->at - since > 2 * BLUR;
+	}
+	return h->n >= 3 && proven;
 }
 
 /* TTL 30 that lives for shorter than 30 s, where another was to be expected, after an end. */

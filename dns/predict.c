@@ -10,7 +10,8 @@
  *   floor, cap    it begins with more, or with less each time
  *   prefetch      it begins before the end of the last
  *   original TTL  every answer is a generation of its own, with the authority's TTL in it
- *   no cache      the same, and the authority's AA bit comes with it, or the TTL is 0
+ *   no cache      the same, and the authority's AA bit comes with it (as through dnsmasq without a
+ *                 cache, and dnsdist), or the TTL is 0
  *   serves stale  an answer that says so (EDE 3, 19), or the TTL 30 of RFC 8767 for a moment
  *                 between two generations
  *
@@ -123,24 +124,24 @@ static void split(struct history *h)
 	}
 }
 
-/* Do all samples show the same TTL, some of them over more than a second or two in which a cache
- * that counts down can not have asked anew? */
+/* Do all samples show the same TTL, over more than a second or two of one life? Looks so far apart
+ * that each finds it loaded anew prove nothing. */
 static bool constant(const struct history *h, uint32_t *ret)
 {
-	bool proven = false;
-	uint64_t since = 0;
+	uint64_t ttl = h->n ? h->sample[0]->ttl * S : 0;
+	bool within = false;
 
-	*ret = h->n ? h->sample[0]->ttl : 0;
-	for (unsigned int i = 0; i < h->n; i++) {
-		const struct dns_sample *p = h->sample[i];
-
-		if (p->ttl != *ret)
+	for (unsigned int i = 1; i < h->n; i++)
+		if (h->sample[i]->ttl != h->sample[0]->ttl)
 			return false;
-		if (!i || (*ret && p->at - h->sample[i - 1]->at + S >= *ret * S))
-			since = p->at;
-		proven |= p->at - since > 2 * BLUR;
-	}
-	return h->n >= 3 && proven;
+	for (unsigned int i = 0; i < h->n; i++)
+		for (unsigned int k = i + 1; k < h->n; k++) {
+			uint64_t later = h->sample[k]->at - h->sample[i]->at;
+
+			within |= later > 2 * BLUR && (!ttl || later + BLUR < ttl);
+		}
+	*ret = h->n ? h->sample[0]->ttl : 0;
+	return h->n >= 3 && within;
 }
 
 /* TTL 30 that lives for shorter than 30 s, where another was to be expected, after an end. */

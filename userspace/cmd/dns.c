@@ -15,7 +15,9 @@
 static const struct verb verbs[] = {
 	{"check", dns_check, NULL, NULL},
 	{"watch", dns_watch, NULL, NULL},
-	{"preflight", dns_preflight, NULL, NULL},
+	{"preflight", dns_preflight,
+	 "dns preflight [--before 1h] [--signatures 12h] [--no-way-back]",
+	 "what a cutover of the records needs, each with its evidence and its fix"},
 	{"cutover", dns_cutover, NULL, NULL},
 	{"rollback", dns_rollback, NULL, NULL},
 	{NULL, NULL, NULL, NULL},

@@ -233,8 +233,10 @@ int change_recall(struct change *c)
 	int err = dns_snapshot_load(c->d.dir, c->d.name, &c->snap);
 
 	c->has_snap = !err;
-	if (c->has_snap && !c->snap.ended)
+	if (c->has_snap && !c->snap.ended && c->snap.began != c->told) {
+		c->told = c->snap.began;
 		tell_cut_off(c);
+	}
 	if (!err || err == -ENOENT || err == -ENOTDIR)
 		return EXIT_OK;
 	dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path));
@@ -250,6 +252,15 @@ int change_recall(struct change *c)
 	else
 		say("%s is damaged: it is %s now, and counts as none", path, aside);
 	return EXIT_OK;
+}
+
+bool change_is_half(const struct change *c, int type)
+{
+	const struct dns_snapshot_type *s = &c->snap.type[type];
+	const struct dns_rrset *there = &c->type[type].there;
+
+	return c->has_snap && dns_step_half(s->step) &&
+	       (!there->n || dns_rrset_between(there, &s->old, &s->fresh));
 }
 
 unsigned int change_read(struct change *c)
@@ -443,6 +454,7 @@ void change_record(const struct change *c)
 {
 	char verb[32], detail[256] = "", old[96], fresh[96];
 	struct shift_record r = {0};
+	struct state_kept kept;
 	struct state s;
 	size_t used = 0;
 
@@ -462,14 +474,16 @@ void change_record(const struct change *c)
 	if (!state_load(c->d.config->service, &s))
 		state_to_record(&s, &r);
 	snprintf(verb, sizeof(verb), "dns %s", c->verb);
-	state_record(&r, &(struct state_event){.verb = verb,
-					       .service = c->d.config->service,
-					       .reason = c->reason,
-					       .detail = detail,
-					       .from = r.weight,
-					       .to = r.weight,
-					       .only_history = true,
-					       .wait_ms = 500});
+	kept = state_record(&r, &(struct state_event){.verb = verb,
+						      .service = c->d.config->service,
+						      .reason = c->reason,
+						      .detail = detail,
+						      .from = r.weight,
+						      .to = r.weight,
+						      .only_history = true,
+						      .wait_ms = 500});
+	if (kept.history)
+		say("the history has no line of it: %s", strerror(-kept.history));
 }
 
 /* ---- JSON ---- */

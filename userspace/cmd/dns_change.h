@@ -13,7 +13,7 @@ struct change_type {
 	bool asked;	/* the configuration wants it looked at */
 	bool unread;	/* it could not be; why has the words */
 	bool from_disk; /* rollback: what it goes back to is the snapshot's */
-	bool resumed;	/* cutover: goes on from records of both, which the last one left */
+	bool resumed;	/* goes on, or back, from what a change left that ended half-way */
 	bool differs;	/* rollback: the old data is there, with another TTL or weights */
 	struct dns_rrset there, to;
 	enum dns_todo todo;
@@ -48,6 +48,7 @@ struct change {
 	struct change_type type[2];
 	struct dns_snapshot snap; /* as it is on disk, or shall be */
 	bool has_snap;
+	uint64_t told;	     /* began: of the one that was said to be cut off */
 	int lock;	     /* −1: none */
 	bool stateless;	     /* rollback: the folder cannot be written */
 	uint64_t changed_at; /* s since 1970 */
@@ -62,6 +63,9 @@ int change_lock(struct change *c);
 void change_unlock(struct change *c);
 /* What an earlier command left on disk; says when that was cut off. EXIT_OK, or why not, said. */
 int change_recall(struct change *c);
+/* Is what is there what an earlier command left of a change that ended half-way: records of both
+ * sets, or nothing? */
+bool change_is_half(const struct change *c, int type);
 /* What is there now, of every type that is asked. The number that could not be read. */
 unsigned int change_read(struct change *c);
 /* "www.example.test. A at dynamic update: 203.0.113.10 (TTL 60) -> …" Returns ret. */

@@ -502,6 +502,10 @@ int dns_report_textfile(const struct dns_report *r, const char *path)
 	metrics_family(&m, "shift_dns_authorities_agree", METRICS_GAUGE,
 		       "1 when all authorities that answer give the same.");
 	metrics_value(&m, r->j->authorities_agree, "name", name, NULL);
+	metrics_family(&m, "shift_dns_retire", METRICS_GAUGE,
+		       "0 the old address may be retired, 2 it may not, 3 not known.");
+	if (r->retire)
+		metrics_value(&m, r->retire_code, "name", name, NULL);
 	source_values(&m, r);
 	return metrics_write(&m, path);
 }

@@ -29,10 +29,6 @@ static void choose(struct change *c, int i, struct dns_rrset *fresh)
 		return;
 	}
 	dns_change_wanted(&c->d.config->dns, c->d.name, t->type, &t->to, fresh);
-	if (t->to.n || fresh->n)
-		say("%s %s: no snapshot of it is on disk: dns.old and dns.ttl say what it goes back "
-		    "to",
-		    c->d.name, t->word);
 }
 
 /* EXIT_OK; or what the whole ends with at best. */
@@ -50,12 +46,14 @@ static int decide(struct change *c, unsigned int *ret_apply)
 			continue;
 		choose(c, i, fresh);
 		t->todo = dns_plan_back(&t->there, &t->to, fresh, &t->differs);
-		/* A change that ended half-way leaves records of both. */
-		if (t->todo == DNS_TODO_OTHER && t->from_disk &&
-		    dns_step_half(c->snap.type[i].step) &&
-		    dns_rrset_between(&t->there, &t->to, fresh))
+		t->resumed = t->todo == DNS_TODO_OTHER && change_is_half(c, i);
+		if (t->resumed)
 			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
+		if (t->todo == DNS_TODO_APPLY && !t->from_disk)
+			say("%s %s: no snapshot of it is on disk: dns.old and dns.ttl say what it "
+			    "goes back to",
+			    c->d.name, t->word);
 		if (t->todo != DNS_TODO_OTHER)
 			continue;
 		say("refused: %s %s is %s, which is neither the new set nor %s: it is left as it is",
@@ -87,7 +85,8 @@ static void keep(struct change *c)
 		if (t->todo == DNS_TODO_APPLY) {
 			k->step = DNS_STEP_BEGUN;
 			k->old = t->to;
-			k->fresh = t->there;
+			if (!t->resumed)
+				k->fresh = t->there;
 			k->at = s->began;
 		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {
 			k->step = DNS_STEP_BACK;
@@ -138,18 +137,18 @@ static void tell_seen(const struct change *c, int code)
 {
 	const struct change_seen *s = &c->seen;
 
-	if (s->looked && s->authorities && s->authorities_right == s->authorities) {
+	if (code != EXIT_TIMEOUT && s->authorities && s->authorities_right == s->authorities) {
 		if (!c->o.json)
 			printf("%u of %u authorities answer it\n", s->authorities_right,
 			       s->authorities);
-	} else {
-		say("%s%s",
-		    s->looked ? "not every authority answers it yet: "
-			      : "who serves it was not seen: ",
-		    s->why);
+		fflush(stdout);
+		return;
 	}
-	if (code == EXIT_TIMEOUT)
-		say("timed out: put back at the provider, but not everywhere: %s", s->why);
+	say("%s%s",
+	    code == EXIT_TIMEOUT ? "timed out: put back at the provider, but not everywhere: "
+	    : s->looked		 ? "not every authority answers it yet: "
+				 : "who serves it was not seen: ",
+	    s->why);
 }
 
 /* Who cannot be reached, and until when. */

@@ -11,8 +11,6 @@
  * forgotten, and tells how good the prediction was where nobody polled. One that still has the old
  * value then is watched like the others.
  */
-#include "userspace/cmd/dns_watch.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,7 +38,7 @@ struct watch {
 	struct dns_store *store;
 	struct dns_screen screen;
 	struct loop_timer ask, tick, deadline;
-	bool shown; /* since the last questions */
+	bool asked, shown; /* questions were put; shown since the last of them */
 };
 
 /* ---- what ends it ---- */
@@ -117,9 +115,7 @@ static void show(struct watch *w)
 {
 	struct dns_watching *k = &w->show;
 
-	if (k->rules->quiet) {
-		dns_watch_lines(k, stderr);
-	} else if (k->o->json) {
+	if (k->o->json) {
 		dns_watch_json(k, stdout);
 		fflush(stdout);
 	} else if (w->screen.on) {
@@ -171,14 +167,13 @@ static void on_changed(void *arg, struct dns_survey *s, unsigned int source)
 static void on_ask(void *arg, uint64_t now)
 {
 	struct watch *w = arg;
-	unsigned int what = DNS_SWEEP_AUTHORITIES;
+	unsigned int what = DNS_SWEEP_ALL;
 
 	/* A source that is still waited for must not hold back what the others said. */
-	if (!w->shown && now > w->show.began)
+	if (!w->shown && w->asked)
 		look(w, true);
 	w->shown = false;
-	if (!w->show.rules->only_authorities)
-		what |= DNS_SWEEP_RESOLVERS;
+	w->asked = true;
 	if (w->show.control_asked)
 		what |= DNS_SWEEP_CONTROL;
 	if (dns_survey_ask(w->show.s, what, on_changed, w) < 0)
@@ -191,7 +186,7 @@ static void on_tick(void *arg, uint64_t now)
 {
 	struct watch *w = arg;
 
-	look(w, !w->show.o->json || w->show.rules->quiet);
+	look(w, !w->show.o->json);
 	loop_timer_set(w->loop, &w->tick, now + S, on_tick, w);
 }
 
@@ -240,7 +235,6 @@ static int prepare(struct watch *w, char why[256])
 		.name = k->d->name,
 		.samples = r->samples ? r->samples : 1,
 		.control = r->control,
-		.only_authorities = r->only_authorities,
 		.tries = TRIES,
 		.back = !r->expect_new,
 		.subnet_family = r->subnet_family,
@@ -287,8 +281,7 @@ static int begin(struct watch *w)
 	if (!err && k->rules->timeout_ns)
 		err = loop_timer_set(w->loop, &w->deadline, now + k->rules->timeout_ns, on_deadline,
 				     w);
-	if (!err && !k->o->json && !k->rules->quiet && dns_screen_enter(&w->screen) &&
-	    w->screen.raw)
+	if (!err && !k->o->json && dns_screen_enter(&w->screen) && w->screen.raw)
 		err = loop_watch(w->loop, STDIN_FILENO, LOOP_READ, on_key, w);
 	return err;
 }
@@ -296,14 +289,13 @@ static int begin(struct watch *w)
 static int finish(struct watch *w)
 {
 	struct dns_watching *k = &w->show;
-	FILE *to = k->rules->quiet ? stderr : stdout;
 	int err;
 
 	dns_screen_leave(&w->screen);
-	if (k->o->json && !k->rules->quiet)
+	if (k->o->json)
 		dns_watch_json(k, stdout);
 	else
-		dns_watch_farewell(k, to);
+		dns_watch_farewell(k, stdout);
 	err = dns_store_take(w->store, k->s);
 	if (!err)
 		err = dns_store_save(w->store, k->d->dir);
@@ -315,8 +307,8 @@ static int finish(struct watch *w)
 	return k->ended == DNS_TIME_IS_UP || k->rules->until ? EXIT_TIMEOUT : EXIT_OK;
 }
 
-int dns_watch_until(const struct options *o, struct dns_command *d,
-		    const struct dns_watch_rules *rules)
+static int watch(const struct options *o, struct dns_command *d,
+		 const struct dns_watch_rules *rules)
 {
 	struct watch *w = calloc(1, sizeof(*w));
 	char why[256] = "";
@@ -406,7 +398,7 @@ int dns_watch(const struct options *o, int argc, char **argv)
 	code = dns_open(o, &d, EXIT_USAGE);
 	if (code)
 		return code;
-	code = dns_watch_until(o, &d, &r);
+	code = watch(o, &d, &r);
 	dns_close(&d);
 	return code;
 }

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * judge_absolute.c - is a share under its limit: the Bernoulli confidence sequence (judge.md 2, 3)
+ *
+ * The prior is centred on the limit and worth 1 / min(limit, 1 − limit) observations, so that the
+ * evidence grows fastest where the question is asked: Beta(1, 1/T − 1) for a small limit T.
+ */
+#include <math.h>
+
+#include "userspace/ctl/judge.h"
+#include "userspace/ctl/judge_math.h"
+
+struct question {
+	double bad, good;
+	double a, b;	/* prior */
+	double p;	/* the limit, where it is not what is sought */
+	double rate;	/* at which more will be bad, where n is sought; < 0: none will */
+	double log_far; /* ln 1/alpha */
+};
+
+static void ask(struct question *q, double bad, double n, double limit, double alpha)
+{
+	double weight = 1 / fmin(limit, 1 - limit);
+
+	*q = (struct question){.bad = bad,
+			       .good = n - bad,
+			       .a = limit * weight,
+			       .b = (1 - limit) * weight,
+			       .p = limit,
+			       .rate = -1,
+			       .log_far = -log(alpha)};
+}
+
+static int is_far(double p, const void *arg)
+{
+	const struct question *q = arg;
+
+	return judge_log_mixture(q->bad, q->good, q->a, q->b, p) >= q->log_far;
+}
+
+static int is_near(double p, const void *arg)
+{
+	return !is_far(p, arg);
+}
+
+/* Towards an end the evidence grows without bound, unless nothing was seen that speaks against it.
+ */
+void judge_sequence(struct judge_counts c, double limit, double alpha, struct judge_interval *ret)
+{
+	double n = (double)c.n, bad = (double)c.bad;
+	struct question q;
+
+	*ret = (struct judge_interval){.low = 0, .at = NAN, .high = 1};
+	if (!c.n || c.bad > c.n || !(limit > 0) || !(limit < 1))
+		return;
+	ret->at = bad / n;
+	ask(&q, bad, n, limit, alpha);
+	if (c.bad)
+		ret->low = judge_bisect(0, ret->at, is_near, &q);
+	if (c.bad < c.n)
+		ret->high = judge_bisect(1, ret->at, is_near, &q);
+}
+
+enum judge_side judge_side(struct judge_counts c, double limit, double alpha)
+{
+	double rate = c.n ? (double)c.bad / (double)c.n : limit;
+	struct question q;
+
+	if (!c.n || c.bad > c.n || !(limit > 0) || !(limit < 1) || rate == limit)
+		return JUDGE_UNKNOWN;
+	ask(&q, (double)c.bad, (double)c.n, limit, alpha);
+	if (!is_far(limit, &q))
+		return JUDGE_UNKNOWN;
+	return rate < limit ? JUDGE_UNDER : JUDGE_OVER;
+}
+
+static int is_under(double n, const void *arg)
+{
+	struct question q = *(const struct question *)arg;
+	double total = q.bad + q.good;
+
+	if (q.rate >= 0 && n > total)
+		q.bad += q.rate * (n - total);
+	q.good = n - q.bad;
+	return q.bad < q.p * n && is_far(q.p, &q);
+}
+
+/* Below bad/limit it is not under at all; from there on the evidence only grows. */
+static uint64_t first_under(const struct question *q)
+{
+	double no = fmax(q->bad / q->p, q->bad + q->good), yes = no * 2 + 64;
+
+	if (is_under(no, q))
+		return (uint64_t)no;
+	while (!is_under(yes, q)) {
+		no = yes;
+		yes *= 2;
+		if (yes > 1e15)
+			return JUDGE_NEVER;
+	}
+	while (yes - no > 0.5) {
+		double middle = no + (yes - no) / 2;
+
+		if (is_under(middle, q))
+			yes = middle;
+		else
+			no = middle;
+	}
+	return (uint64_t)ceil(yes - 1e-9);
+}
+
+uint64_t judge_certify_at(uint64_t bad, double limit, double alpha)
+{
+	struct question q;
+
+	if (!(limit > 0) || !(limit < 1))
+		return JUDGE_NEVER;
+	ask(&q, (double)bad, (double)bad, limit, alpha);
+	return first_under(&q);
+}
+
+uint64_t judge_more(struct judge_counts c, double limit, double alpha)
+{
+	struct question q;
+	uint64_t n;
+
+	if (!(limit > 0) || !(limit < 1) || c.bad > c.n)
+		return JUDGE_NEVER;
+	ask(&q, (double)c.bad, (double)c.n, limit, alpha);
+	q.rate = c.n ? q.bad / (double)c.n : 0;
+	if (q.rate >= limit)
+		return JUDGE_NEVER;
+	n = first_under(&q);
+	return n == JUDGE_NEVER ? n : n > c.n ? n - c.n : 0;
+}
+
+struct judge_counts judge_slower(const uint64_t *bucket, unsigned int edges, unsigned int edge,
+				 uint64_t unanswered)
+{
+	struct judge_counts c = {.n = unanswered, .bad = unanswered};
+
+	for (unsigned int i = 0; i <= edges; i++) {
+		c.n += bucket[i];
+		if (i > edge)
+			c.bad += bucket[i];
+	}
+	return c;
+}

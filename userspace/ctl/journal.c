@@ -71,6 +71,7 @@ static const struct field of_saved[] = {
 	S(early, BOOL, 0),
 	S(backed, BOOL, 0),
 	S(unknown, BOOL, 0),
+	S(failed, BOOL, 0),
 	S(owed, BOOL, 0),
 	S(by_hand, BOOL, 0),
 	S(owed_hooks, U8, 0),

@@ -20,8 +20,6 @@
 #include "userspace/base/whole.h"
 #include "userspace/ctl/journal.h"
 
-#define COUNT(a) (sizeof(a) / sizeof(*(a)))
-
 static char dir[64];
 
 static int begin(void **state)

@@ -37,7 +37,6 @@
  * Weakness: it sees control once a step. A share that was set and set back between two steps is not
  * noticed.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -569,65 +568,4 @@ void ramp_step(struct ramp *r, const struct ramp_view *v, uint64_t now, struct r
 		try_promote(r);
 	if (r->saved.state == RAMP_PROMOTING)
 		ramp_advance(r);
-}
-
-/* ---- words ---- */
-
-static const char *const state_names[] = {"idle",      "holding", "paused",
-					  "promoting", "done",	  "rolled-back"};
-
-const char *ramp_state_name(enum ramp_state state)
-{
-	return (unsigned int)state < RAMP_STATES ? state_names[state] : "idle";
-}
-
-int ramp_state_parse(const char *name)
-{
-	for (int i = 0; name && i < RAMP_STATES; i++) {
-		if (!strcmp(name, state_names[i]))
-			return i;
-	}
-	return -EINVAL;
-}
-
-const char *ramp_reason(const struct ramp *r)
-{
-	return r->waits[0] && r->saved.state != RAMP_PAUSED ? r->waits : r->saved.reason;
-}
-
-const char *ramp_next_text(const struct ramp *r, char ret[RAMP_TEXT])
-{
-	uint16_t above = ramp_stage_above(r);
-	char share[16], left[32];
-
-	text_weight(ramp_stage_weight(r, above), share);
-	switch (r->saved.state) {
-	case RAMP_HOLDING:
-		text_duration(ramp_hold_left(r), left);
-		if (above)
-			ramp_text(ret, "%s%% in %s if all gates are ok", share, left);
-		else
-			ramp_text(ret, "done in %s if all gates are ok", left);
-		break;
-	case RAMP_PROMOTING:
-		if (r->saved.target)
-			ramp_text(ret, "%s%%",
-				  text_weight(ramp_stage_weight(r, r->saved.target), share));
-		else
-			ramp_text(ret, "done");
-		break;
-	case RAMP_PAUSED:
-		ramp_text(ret, "shiftctl ramp resume%s", above ? ", next or back" : " or back");
-		break;
-	case RAMP_DONE:
-		ramp_text(ret, r->saved.authority == SHIFT_AUTHORITY_NEW ? "shiftctl dns cutover"
-									 : "shiftctl commit");
-		break;
-	case RAMP_ROLLED_BACK:
-		ramp_text(ret, "shiftctl ramp start --after-rollback");
-		break;
-	default:
-		ramp_text(ret, "shiftctl ramp start");
-	}
-	return ret;
 }

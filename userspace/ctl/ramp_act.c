@@ -6,38 +6,11 @@
  * outcome gives the entry "done", "failed" or "overtaken". So a journal that ends with an intent
  * means: look at control.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "userspace/base/text.h"
 #include "userspace/ctl/ramp_inner.h"
-
-void ramp_text(char ret[RAMP_TEXT], const char *format, ...)
-{
-	char text[RAMP_TEXT];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	memcpy(ret, text, sizeof(text)); /* ret may be among the arguments */
-}
-
-const char *ramp_when_text(enum conf_when when, uint16_t stage, char ret[32])
-{
-	static const char *const names[] = {
-		[CONF_BEFORE_RAMP] = "before the ramp", [CONF_BEFORE_STAGE] = "before stage",
-		[CONF_AFTER_STAGE] = "after stage",	[CONF_ON_COMMIT] = "on commit",
-		[CONF_ON_ROLLBACK] = "on rollback",	[CONF_AFTER_RAMP] = "after the ramp",
-	};
-
-	if (when == CONF_BEFORE_STAGE || when == CONF_AFTER_STAGE)
-		snprintf(ret, 32, "%s %u", names[when], (unsigned int)stage);
-	else
-		snprintf(ret, 32, "%s", names[when]);
-	return ret;
-}
 
 /* ---- emitting ---- */
 

@@ -212,12 +212,14 @@ static inline void rig_carry_out(struct rig *x, const struct ramp_action *a)
 			snprintf(text, sizeof(text), "%s", whens[a->when]);
 		rig_log(x, text);
 		x->hook_runs++;
+		assert_int_equal(x->running, 0); /* one after the other */
 		x->running = a->id;
 		if (!x->slow_hooks)
 			rig_hooks_end(x, x->hooks);
 		return;
 	case RAMP_STOP_HOOKS:
 		rig_log(x, "stop");
+		assert_int_equal(a->id, x->running);
 		x->running = 0;
 		x->stops++;
 		return;

@@ -129,6 +129,7 @@ static void the_rollback_stands_before_everything_that_waits(void **state)
 	assert_int_equal(out->action[1].what, RAMP_ROLLBACK);
 	assert_false(out->action[1].recorded);
 	rig_says(out->action[1].reason, "rollback (immediate): gate errors: 6% > 5%");
+	assert_string_equal(out->action[1].who, "shiftd");
 	/* Hooks come after it, once. */
 	rig_carry_out_all(&x, out);
 	rig_run(&x, 10);

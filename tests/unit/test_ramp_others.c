@@ -173,6 +173,28 @@ static void a_commit_runs_its_hooks_once(void **state)
 	rig_free(&x);
 }
 
+static void hooks_of_a_rollback_are_over_before_anything_is_raised(void **state)
+{
+	struct ramp_reply reply;
+	struct rig x;
+
+	(void)state;
+	rig_make(&x);
+	x.slow_hooks = true;
+	rig_hook(x.conf, CONF_ON_ROLLBACK, 0);
+	rig_bring(&x, RAMP_ROLLED_BACK);
+	assert_true(x.running);
+	assert_int_equal(rig_say_flags(&x, "alice", RAMP_START, RAMP_AFTER_ROLLBACK, &reply), 0);
+	rig_run(&x, 50);
+	assert_int_equal(x.v.weight, 0);
+	rig_says(ramp_reason(&x.r), "waits for the hooks on rollback");
+	rig_hooks_end(&x, RAMP_FAILED); /* it is said, and holds nothing */
+	assert_int_equal(x.alarms, 1);
+	rig_run(&x, 2);
+	assert_int_equal(x.v.weight, 1000);
+	rig_free(&x);
+}
+
 static void another_role_pauses_and_runs_nothing(void **state)
 {
 	struct rig x;
@@ -312,6 +334,7 @@ int main(void)
 		cmocka_unit_test(a_latch_of_before_the_first_look_is_no_news),
 		cmocka_unit_test(a_rollback_without_a_ramp_runs_its_hooks),
 		cmocka_unit_test(a_commit_runs_its_hooks_once),
+		cmocka_unit_test(hooks_of_a_rollback_are_over_before_anything_is_raised),
 		cmocka_unit_test(another_role_pauses_and_runs_nothing),
 		cmocka_unit_test(a_reload_keeps_the_ramp_and_pauses_it_when_the_plan_changed),
 		cmocka_unit_test(a_failed_hook_pauses_and_a_resume_runs_it_again),

@@ -240,7 +240,8 @@ static void check_action(struct rig *x, const struct ramp_action *a)
 		assert_true(v->leader);
 		assert_int_not_equal(v->authority, SHIFT_AUTHORITY_NEW);
 		assert_true(!v->latched || a->after_rollback);
-		assert_true(!v->locked_at || !strcmp(v->locked_by, "alice") || a->force);
+		assert_true(!v->locked_at || !strcmp(v->locked_by, "alice") ||
+			    x->r.saved.forced_lock == v->locked_at);
 		assert_false(v->frozen || x->r.saved.frozen_at || v->confirm_left);
 		assert_true(v->healthy >= 1 && v->tunnel_up && v->app_gate);
 		for (unsigned int i = 0; i < RIG_GATES; i++) {

@@ -157,6 +157,7 @@ void ramp_enter(struct ramp *r, const struct ramp_view *v, uint64_t now, struct 
 	r->out = out;
 	r->view = v;
 	r->now = now;
+	snprintf(r->signer, sizeof(r->signer), "shiftd");
 	if (!v->attached)
 		return;
 	if (r->restored)
@@ -512,15 +513,21 @@ static void raise_share(struct ramp *r)
 		ramp_text(r->waits, "not raised: %.280s", why.text);
 		return;
 	}
-	ramp_text(text, "ramp stage %u/%u: %s%%", (unsigned int)s->target, r->conf->n_stages,
-		  text_weight(weight, share));
+	ramp_text(text, "ramp stage %u/%u: %s%%, for %s", (unsigned int)s->target,
+		  r->conf->n_stages, text_weight(weight, share), s->who);
 	ramp_do_weight(r, s->target, weight, text);
 }
 
 void ramp_advance(struct ramp *r)
 {
 	struct ramp_saved *s = &r->saved;
+	char when[32];
 
+	if (s->side.id) {
+		ramp_text(r->waits, "waits for the hooks %s",
+			  ramp_when_text(s->side.when, 0, when));
+		return;
+	}
 	while (s->state == RAMP_PROMOTING && !s->pending.id) {
 		if (s->leg == RAMP_LEG_BEFORE_STAGE && !s->target)
 			s->leg = RAMP_LEG_AFTER_RAMP;

@@ -218,7 +218,7 @@ static void another_role_pauses_and_runs_nothing(void **state)
 
 static void a_reload_keeps_the_ramp_and_pauses_it_when_the_plan_changed(void **state)
 {
-	struct config *fresh = rig_conf();
+	struct config *fresh = rig_conf(), *third = rig_conf();
 	struct rig x;
 
 	(void)state;
@@ -228,15 +228,16 @@ static void a_reload_keeps_the_ramp_and_pauses_it_when_the_plan_changed(void **s
 	ramp_use(&x.r, fresh);
 	rig_run(&x, 1);
 	rig_state_is(&x, RAMP_HOLDING);
-	fresh = rig_conf();
-	fresh->stages[1].weight = 3000;
-	ramp_use(&x.r, fresh);
+	third->stages[1].weight = 3000;
+	ramp_use(&x.r, third);
 	rig_run(&x, 1);
 	rig_state_is(&x, RAMP_PAUSED);
 	assert_int_equal(x.r.saved.stage, 1); /* 25 % is above 10 and below 30 */
 	rig_say(&x, RAMP_RESUME);
 	rig_run(&x, 65);
 	assert_int_equal(x.v.weight, 3000);
+	free(fresh);
+	free(third);
 	rig_free(&x);
 }
 

@@ -242,6 +242,7 @@ static inline void rig_carry_out(struct rig *x, const struct ramp_action *a)
 
 static inline void rig_carry_out_all(struct rig *x, const struct ramp_out *out)
 {
+	assert_true(out->n < RAMP_ACTIONS / 2); /* there is room to spare in any case */
 	for (unsigned int i = 0; i < out->n; i++)
 		rig_carry_out(x, &out->action[i]);
 }

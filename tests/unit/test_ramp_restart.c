@@ -50,6 +50,8 @@ static unsigned int live_twice(unsigned int dies_at, unsigned int flag)
 		} else {
 			rig_state_is(&x, RAMP_PAUSED);
 			rig_says(ramp_reason(&x.r), "shiftd was started again");
+			/* It was its own change, and is known as such. */
+			assert_null(strstr(ramp_reason(&x.r), "meanwhile"));
 			assert_int_equal(x.r.saved.stage, stage_of(weight));
 		}
 		if (was == RAMP_IDLE) {

@@ -13,6 +13,7 @@ struct change_type {
 	bool asked;	/* the configuration wants it looked at */
 	bool unread;	/* it could not be; why has the words */
 	bool from_disk; /* rollback: what it goes back to is the snapshot's */
+	bool earlier;	/* rollback: dns.old is there, and the snapshot is of another cutover */
 	bool resumed;	/* goes on, or back, from what a change left that ended half-way */
 	bool differs;	/* rollback: the old data is there, with another TTL or weights */
 	struct dns_rrset there, to;
@@ -81,7 +82,9 @@ int change_apply(struct change *c);
 void change_purge(const struct change *c);
 /* The line of the audit trail. */
 void change_record(const struct change *c);
-/* JSON document or the end's words. */
+/* For how long (s) who has the new answer keeps it, of the types that were changed; 0: none was. */
+uint32_t change_ttl(const struct change *c);
+/* With --json: the document. */
 void change_report_json(struct change *c, int code);
 
 /* dns_settle.c: until the provider, the authorities and, with --wait, the resolvers say it.

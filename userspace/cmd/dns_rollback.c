@@ -22,13 +22,44 @@ static void choose(struct change *c, int i, struct dns_rrset *fresh)
 	struct change_type *t = &c->type[i];
 	const struct dns_snapshot_type *s = &c->snap.type[i];
 
-	if (c->has_snap && s->step != DNS_STEP_NONE) {
-		t->from_disk = true;
-		t->to = s->old;
-		*fresh = s->fresh;
-		return;
-	}
 	dns_change_wanted(&c->d.config->dns, c->d.name, t->type, &t->to, fresh);
+	if (!c->has_snap || s->step == DNS_STEP_NONE)
+		return;
+	/* What dns.old names is there: the snapshot is an earlier migration's, and leads to where
+	 * nobody may be any more. */
+	t->earlier = t->to.n && dns_rrset_same_data(&t->there, &t->to) &&
+		     !dns_rrset_same_data(&s->old, &t->to);
+	if (t->earlier)
+		return;
+	t->from_disk = true;
+	t->to = s->old;
+	*fresh = s->fresh;
+}
+
+static void tell_earlier(const struct change *c, int i)
+{
+	char path[512], old[1024];
+
+	say("%s %s: dns.old is there; %s is of an earlier cutover, from %s, and is not gone by",
+	    c->d.name, c->type[i].word, dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path)),
+	    dns_rrset_text(&c->snap.type[i].old, old, sizeof(old)));
+}
+
+/* What the snapshot goes back to is there, and is not what dns.old says. */
+static void tell_other_old(const struct change *c, int i)
+{
+	struct dns_rrset *old = malloc(2 * sizeof(*old));
+	const struct change_type *t = &c->type[i];
+	char want[1024];
+
+	if (!old)
+		return;
+	dns_change_wanted(&c->d.config->dns, c->d.name, t->type, old, old + 1);
+	if (old->n && !dns_rrset_same_data(&t->there, old))
+		say("%s %s: what the last cutover found is there, but dns.old is %s: that is not "
+		    "where it goes back to",
+		    c->d.name, t->word, dns_rrset_text(old, want, sizeof(want)));
+	free(old);
 }
 
 /* EXIT_OK; or what the whole ends with at best. */
@@ -42,10 +73,19 @@ static int decide(struct change *c, unsigned int *ret_apply)
 	for (int i = 0; fresh && i < 2; i++) {
 		struct change_type *t = &c->type[i];
 
+		if (!t->asked && c->has_snap && c->snap.type[i].step != DNS_STEP_NONE &&
+		    c->snap.type[i].step != DNS_STEP_BACK)
+			say("%s %s: the snapshot has it, but dns.types does not: it is left as it is",
+			    c->d.name, t->word);
 		if (!t->asked || t->unread)
 			continue;
 		choose(c, i, fresh);
 		t->todo = dns_plan_back(&t->there, &t->to, fresh, &t->differs);
+		t->differs &= t->from_disk; /* dns.ttl is not what was there */
+		if (t->earlier)
+			tell_earlier(c, i);
+		else if (t->from_disk && t->todo == DNS_TODO_THERE)
+			tell_other_old(c, i);
 		t->resumed = t->todo == DNS_TODO_OTHER && change_is_half(c, i);
 		if (t->resumed)
 			t->todo = DNS_TODO_APPLY;
@@ -88,7 +128,7 @@ static void keep(struct change *c)
 			if (!t->resumed)
 				k->fresh = t->there;
 			k->at = s->began;
-		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {
+		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE && !t->earlier) {
 			k->step = DNS_STEP_BACK;
 		}
 	}
@@ -155,12 +195,9 @@ static void tell_seen(const struct change *c, int code)
 static void tell_reach(const struct change *c)
 {
 	const struct change_seen *s = &c->seen;
-	uint32_t ttl = 0;
+	uint32_t ttl = change_ttl(c);
 	char when[32];
 
-	for (int i = 0; i < 2; i++)
-		if (c->type[i].tried && c->type[i].there.n && c->type[i].there.ttl > ttl)
-			ttl = c->type[i].there.ttl;
 	if (c->o.json)
 		return;
 	if (isnan(s->share))

@@ -54,7 +54,7 @@ static bool never_answered(const struct dns_survey *s, unsigned int i)
 	return true;
 }
 
-static bool all_as_wanted(const struct watch *w)
+static bool all_as_wanted(const struct watch *w, bool control)
 {
 	const struct dns_survey *s = w->show.s;
 	enum dns_verdict wanted = w->show.rules->expect_new ? DNS_SAYS_NEW : DNS_SAYS_OLD;
@@ -63,7 +63,8 @@ static bool all_as_wanted(const struct watch *w)
 	for (unsigned int i = 0; i < s->n; i++) {
 		const struct dns_said *said = &s->said[i];
 
-		if (!dns_survey_asked(s, i) || said->no_family)
+		if (!dns_survey_asked(s, i) || said->no_family ||
+		    (s->source[i].control && !control))
 			continue;
 		if (!said->samples && dns_survey_open(s, i))
 			return false; /* its first answer is still to come */
@@ -138,20 +139,26 @@ static void show(struct watch *w)
 	}
 }
 
-static void look(struct watch *w, bool draw)
+static void see(struct watch *w)
 {
 	struct dns_watching *k = &w->show;
-	bool counted = k->control_n > 0;
 
-	w->shown |= draw;
 	k->now = loop_now();
 	dns_survey_judge(k->s, k->now, &k->j);
 	dns_watch_remember(k);
-	if (k->control_asked && !counted && !dns_survey_busy(k->s))
+	if (k->control_asked && !k->control_n && !dns_survey_busy(k->s))
 		count_control(w);
+}
+
+static void look(struct watch *w, bool draw)
+{
+	struct dns_watching *k = &w->show;
+
+	w->shown |= draw;
+	see(w);
 	if (draw)
 		show(w);
-	if (k->ended || !k->rules->until || !all_as_wanted(w) || !control_is_done(w, k->now))
+	if (k->ended || !k->rules->until || !all_as_wanted(w, true) || !control_is_done(w, k->now))
 		return;
 	if (!dns_survey_busy(k->s) || !k->control_asked)
 		end(w, DNS_ALL_AS_WANTED);
@@ -207,10 +214,10 @@ static void on_deadline(void *arg, uint64_t now)
 	struct watch *w = arg;
 
 	(void)now;
-	look(w, false);
-	if (!w->show.ended) /* perhaps only the control group was waited for */
-		end(w,
-		    w->show.rules->until && all_as_wanted(w) ? DNS_ALL_AS_WANTED : DNS_TIME_IS_UP);
+	see(w);
+	/* Perhaps only the control group was waited for: it counts if it has answered. */
+	end(w, w->show.rules->until && all_as_wanted(w, w->show.control_n > 0) ? DNS_ALL_AS_WANTED
+									       : DNS_TIME_IS_UP);
 }
 
 static void on_signal(void *arg, int number)

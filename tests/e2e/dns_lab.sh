@@ -77,11 +77,6 @@ dns_start() { # NAME COMMAND...: in the lab, ended with the test
 	dns_pid[$server]=$!
 }
 
-dns_stop() { # NAME
-	kill -TERM "${dns_pid[$1]}" && wait "${dns_pid[$1]}" 2>/dev/null
-	unset "dns_pid[$1]"
-}
-
 dns_namespace() {
 	printf 'nameserver %s\n' "${dns_resolv_conf:-192.0.2.1}" >"$work/resolv.conf"
 	setpriv --pdeathsig KILL unshare --net --mount --propagation private -- sleep infinity &

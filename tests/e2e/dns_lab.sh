@@ -502,11 +502,6 @@ dns_ask() { # SERVER NAME [TYPE]: the answer's addresses, one a line, sorted
 	in_dns dig +short +tries=1 +time=2 "@${dns_at[$1]:-$1}" "$2" "${3:-A}" | sort
 }
 
-dns_ttl() { # SERVER NAME [TYPE]
-	in_dns dig +noall +answer +tries=1 +time=2 "@${dns_at[$1]:-$1}" "$2" "${3:-A}" |
-		awk 'NR == 1 { print $2 }'
-}
-
 dns_ttls() { # NAME SERVER...: "SERVER TTL" lines, by one dig, which is over in a moment
 	local name=$1 server questions=()
 	shift

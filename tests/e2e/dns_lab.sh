@@ -14,7 +14,8 @@
 #   dnsmasq    .27  dnsmasq   forwards to `default`
 #   kresd      .28  Knot Resolver
 #   pool       .29  dnsdist   in front of pool1 – pool3, unbounds of .31 – .33 that say their NSID
-#   secure     .34  unbound   over TLS, port 853, and HTTPS, port 443; port 53, too
+#   secure     .34  unbound   over TLS, port 853, and HTTPS, port 443; port 53, too; the same of
+#                             2001:db8:53::34, the namespace's only IPv6 address
 #   .41 – .59       odd servers of dns_odd.py: what each does is in dns_odd
 #
 # Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW; long.knot.test, TTL 42 s; and
@@ -30,6 +31,7 @@ declare -A dns_at=(
 	[pool]=198.18.53.29 [pool1]=198.18.53.31 [pool2]=198.18.53.32 [pool3]=198.18.53.33
 	[secure]=198.18.53.34
 )
+dns_secure6=2001:db8:53::34
 declare -A dns_primary=([example.test]=bind [knot.test]=knot [powerdns.test]=powerdns)
 declare -A dns_odd=() # address → mode and what it is about, for dns_odd.py
 declare -A dns_pid=() # by name
@@ -87,6 +89,7 @@ dns_namespace() {
 	becomes 5 sleep cat "/proc/$dns_holder/comm" || return
 	{
 		echo link set lo up
+		echo "addr add $dns_secure6/128 dev lo nodad"
 		printf '%s\n' "${dns_at[@]}" "${!dns_odd[@]}" | sort -u |
 			sed 's,.*,addr add &/32 dev lo,'
 	} | in_dns ip -batch - &&
@@ -367,7 +370,7 @@ dns_authority_of_trust() { # a CA of the lab, and the secure resolver's certific
 		-addext basicConstraints=critical,CA:TRUE 2>/dev/null &&
 		openssl req -x509 "${options[@]}" -keyout "$work/secure.key" -out "$work/secure.pem" \
 			-CA "$work/ca.pem" -CAkey "$work/ca.key" -subj '/CN=secure' \
-			-addext "subjectAltName=IP:${dns_at[secure]},DNS:secure.test" \
+			-addext "subjectAltName=IP:${dns_at[secure]},IP:$dns_secure6,DNS:secure.test" \
 			-addext basicConstraints=critical,CA:FALSE 2>/dev/null
 }
 
@@ -376,6 +379,11 @@ dns_secure() {
 	dns_unbound secure <<-END
 		interface: ${dns_at[secure]}@853
 		interface: ${dns_at[secure]}@443
+		interface: $dns_secure6@53
+		interface: $dns_secure6@853
+		interface: $dns_secure6@443
+		access-control: 2001:db8:53::/48 allow
+		do-ip6: yes
 		tls-service-key: "$work/secure.key"
 		tls-service-pem: "$work/secure.pem"
 	END

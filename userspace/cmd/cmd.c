@@ -232,6 +232,23 @@ void parse_options(int *argc, char **argv, struct options *ret)
 	*ret = o;
 }
 
+int started_by_shiftctl(int argc, char **argv, const struct verb *verbs)
+{
+	struct options o;
+	int code;
+
+	parse_options(&argc, argv, &o);
+	if (o.slip[0])
+		return json_failure(&o, usage_error("%s", o.slip));
+	for (; argc && verbs->name; verbs++) {
+		if (strcmp(verbs->name, argv[0]) != 0)
+			continue;
+		code = json_failure(&o, verbs->run(&o, argc, argv));
+		return fflush(stdout) || ferror(stdout) ? EXIT_FAILED : code;
+	}
+	return usage_error("this is started by shiftctl");
+}
+
 bool use_colour(const struct options *o)
 {
 	const char *no = getenv("NO_COLOR"); /* empty: as if it were not there (no-color.org) */

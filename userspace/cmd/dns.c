@@ -13,8 +13,12 @@
 #include "userspace/plane/state.h"
 
 static const struct verb verbs[] = {
-	{"check", dns_check, NULL, NULL},
-	{"watch", dns_watch, NULL, NULL},
+	{"check", dns_check,
+	 "dns check [--expect old|new] [--samples N] [--subnet CIDR] [--textfile PATH] [--retire ...]",
+	 "who has the new records, for cron; whether the old address may go"},
+	{"watch", dns_watch,
+	 "dns watch [--until old|new] [--timeout D] [--interval D] [--control N] [--samples N] ...",
+	 "a change spreading, live, with the predicted end and its score"},
 	{"preflight", dns_preflight,
 	 "dns preflight [--before 1h] [--signatures 12h] [--no-way-back]",
 	 "what a cutover of the records needs, each with its evidence and its fix"},

@@ -82,7 +82,9 @@ int change_apply(struct change *c);
 void change_purge(const struct change *c);
 /* The line of the audit trail. */
 void change_record(const struct change *c);
-/* JSON document or the end's words. */
+/* For how long (s) who has the new answer keeps it, of the types that were changed; 0: none was. */
+uint32_t change_ttl(const struct change *c);
+/* With --json: the document. */
 void change_report_json(struct change *c, int code);
 
 /* dns_settle.c: until the provider, the authorities and, with --wait, the resolvers say it.

@@ -234,16 +234,12 @@ static void tell_seen(const struct change *c, int code)
 static void tell_way_back(const struct change *c)
 {
 	char path[512];
-	uint32_t ttl = 0;
 
-	for (int i = 0; i < 2; i++)
-		if (c->type[i].tried && c->type[i].to.n && c->type[i].to.ttl > ttl)
-			ttl = c->type[i].to.ttl;
 	printf("what was there is kept in %s\n",
 	       dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path)));
 	printf("way back: shiftctl dns rollback; it cannot reach who has the new answer for up to "
 	       "%u s\n",
-	       ttl);
+	       change_ttl(c));
 	fflush(stdout);
 }
 

@@ -113,7 +113,9 @@ static void tell_time(const struct dns_report *r, FILE *to)
 
 	if (r->j->state == (r->expect_new ? DNS_STATE_NEW : DNS_STATE_OLD))
 		return;
-	if (isnan(eta) && r->s->prediction.why[0])
+	if (!r->s->n_authorities)
+		fprintf(to, "; no authority is known");
+	else if (isnan(eta) && r->s->prediction.why[0])
 		fprintf(to, "; no end in sight: %s", r->s->prediction.why);
 	else if (!isnan(eta) && high > 0)
 		fprintf(to, "; the last cache forgets in %.0f s (%.0f..%.0f)", eta, low, high);
@@ -201,6 +203,18 @@ static double rtt_ms(const struct dns_survey *s, unsigned int i)
 			least = fmin(isnan(least) ? INFINITY : least,
 				     (double)round.sample[k].rtt / 1e6);
 	return least;
+}
+
+/* Answers that came in the last round and were not for its questions. */
+static unsigned int rejected(const struct dns_survey *s, unsigned int i)
+{
+	static struct dns_source round;
+	unsigned int n = 0;
+
+	dns_survey_last_round(s, i, &round);
+	for (unsigned int k = 0; k < round.n_samples; k++)
+		n += round.sample[k].rejected;
+	return n;
 }
 
 static const char *short_list(const struct dns_survey *s, unsigned int i, char ret[256])
@@ -373,6 +387,7 @@ static json_t *source_json(const struct dns_report *r, unsigned int i)
 	json_object_set_new(j, "samples", json_integer(said->samples));
 	json_object_set_new(j, "caches", json_integer(said->caches));
 	json_object_set_new(j, "rtt_ms", number(rtt_ms(r->s, i)));
+	json_object_set_new(j, "rejected", json_integer(rejected(r->s, i)));
 	if (resolver) {
 		json_object_set_new(j, "cache",
 				    c->kind == DNS_CACHE_UNKNOWN

@@ -195,12 +195,9 @@ static void tell_seen(const struct change *c, int code)
 static void tell_reach(const struct change *c)
 {
 	const struct change_seen *s = &c->seen;
-	uint32_t ttl = 0;
+	uint32_t ttl = change_ttl(c);
 	char when[32];
 
-	for (int i = 0; i < 2; i++)
-		if (c->type[i].tried && c->type[i].there.n && c->type[i].there.ttl > ttl)
-			ttl = c->type[i].there.ttl;
 	if (c->o.json)
 		return;
 	if (isnan(s->share))

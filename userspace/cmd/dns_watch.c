@@ -29,6 +29,7 @@
 #define S		 1000000000ull
 #define DEFAULT_INTERVAL (5 * S)
 #define LEAST_INTERVAL	 S /* nobody's resolver is asked faster */
+#define KEEP_EVERY	 (60 * S)
 #define CONTROL		 4 /* one in so many is held back */
 #define TRIES		 2
 
@@ -38,6 +39,7 @@ struct watch {
 	struct dns_store *store;
 	struct dns_screen screen;
 	struct loop_timer ask, tick, deadline;
+	uint64_t kept;	   /* when what was seen was put on disk */
 	bool asked, shown; /* questions were put; shown since the last of them */
 };
 
@@ -181,12 +183,22 @@ static void on_ask(void *arg, uint64_t now)
 	loop_timer_set(w->loop, &w->ask, now + w->show.interval_ns, on_ask, w);
 }
 
+static int keep(struct watch *w)
+{
+	int err = dns_store_take(w->store, w->show.s);
+
+	w->kept = loop_now();
+	return err ? err : dns_store_save(w->store, w->show.d->dir);
+}
+
 /* The screen counts seconds; where lines are written a dead source must not hold up the others. */
 static void on_tick(void *arg, uint64_t now)
 {
 	struct watch *w = arg;
 
 	look(w, !w->show.o->json);
+	if (now > w->kept + KEEP_EVERY)
+		keep(w); /* the end says whether it can be done at all */
 	loop_timer_set(w->loop, &w->tick, now + S, on_tick, w);
 }
 
@@ -271,7 +283,7 @@ static int begin(struct watch *w)
 	uint64_t now = loop_now();
 	int err = 0;
 
-	k->began = k->now = now;
+	k->began = k->now = w->kept = now;
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals) && !err; i++)
 		err = loop_signal(w->loop, signals[i], on_signal, w);
 	if (!err)
@@ -296,9 +308,7 @@ static int finish(struct watch *w)
 		dns_watch_json(k, stdout);
 	else
 		dns_watch_farewell(k, stdout);
-	err = dns_store_take(w->store, k->s);
-	if (!err)
-		err = dns_store_save(w->store, k->d->dir);
+	err = keep(w);
 	if (err)
 		say("%s/seen.json: %s: predictions begin anew with the next look", k->d->dir,
 		    strerror(-err));

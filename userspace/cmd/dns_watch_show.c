@@ -355,8 +355,8 @@ void dns_watch_farewell(const struct dns_watching *w, FILE *to)
 		text_duration(w->now - w->began, age));
 	if (score.has_last)
 		fprintf(to,
-			"prediction: the last change of a cache was seen %+.1f s from what was "
-			"predicted\n",
+			"prediction: the last change of a cache was seen %+.1f s from the end that was "
+			"predicted for all\n",
 			score.last_error_s);
 	for (unsigned int i = 0; i < w->s->n; i++) {
 		double error, blur;

@@ -22,7 +22,7 @@
 #include "dns/survey.h"
 #include "userspace/base/loop.h"
 #include "userspace/base/text.h"
-#include "userspace/cmd/dns_screen.h"
+#include "userspace/base/fullscreen.h"
 #include "userspace/cmd/dns_verbs.h"
 #include "userspace/cmd/dns_watch_show.h"
 
@@ -37,7 +37,7 @@ struct watch {
 	struct dns_watching show;
 	struct loop *loop;
 	struct dns_store *store;
-	struct dns_screen screen;
+	struct fullscreen screen;
 	struct loop_timer ask, tick, deadline;
 	uint64_t kept;	   /* when what was seen was put on disk */
 	bool asked, shown; /* questions were put; shown since the last of them */
@@ -130,7 +130,7 @@ static void show(struct watch *w)
 			return;
 		dns_watch_frame(k, to);
 		fclose(to);
-		if (!dns_screen_draw(text))
+		if (!fullscreen_draw(text))
 			end(w, DNS_USER_ENDED);
 		free(text);
 	} else {
@@ -300,7 +300,7 @@ static int begin(struct watch *w)
 	if (!err && k->rules->timeout_ns)
 		err = loop_timer_set(w->loop, &w->deadline, now + k->rules->timeout_ns, on_deadline,
 				     w);
-	if (!err && !k->o->json && dns_screen_enter(&w->screen) && w->screen.raw)
+	if (!err && !k->o->json && fullscreen_enter(&w->screen) && w->screen.raw)
 		err = loop_watch(w->loop, STDIN_FILENO, LOOP_READ, on_key, w);
 	return err;
 }
@@ -310,7 +310,7 @@ static int finish(struct watch *w)
 	struct dns_watching *k = &w->show;
 	int err;
 
-	dns_screen_leave(&w->screen);
+	fullscreen_leave(&w->screen);
 	if (k->o->json)
 		dns_watch_json(k, stdout);
 	else
@@ -343,7 +343,7 @@ static int watch(const struct options *o, struct dns_command *d,
 	if (!err)
 		err = loop_run(w->loop);
 	if (w)
-		dns_screen_leave(&w->screen);
+		fullscreen_leave(&w->screen);
 	if (err)
 		say("dns watch: %s", why[0] ? why : strerror(-err));
 	else

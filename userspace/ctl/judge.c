@@ -44,6 +44,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Decibans from which evidence that new is worse is "substantial" (Jeffreys: 10^1/2) and holds. */
+#define SUSPICION 5.0
+
 const struct judge_rules judge_usual = {
 	.alpha = 0.05,
 	.least = 200,
@@ -252,7 +255,7 @@ static void quiet(const struct judge_test *t, double alpha, uint64_t begun, doub
 
 	judge_ratio(t, alpha, &i);
 	ret->value = i.at;
-	if (t->log_e <= 0) {
+	if (judge_decibans(t->log_e) < SUSPICION) {
 		find(ret, JUDGE_OK,
 		     "no sign that new is worse: %.0f against %.0f of old, ratio %.2g..%.2g "
 		     "(%+.0f dB)",
@@ -311,7 +314,7 @@ static void weigh(const struct judge_input *in, struct judge_decision *d)
 {
 	const struct judge_finding *f[2 + JUDGE_TESTS + JUDGE_GATES];
 	const char *name[2 + JUDGE_TESTS + JUDGE_GATES];
-	int most = -1, holds = -1, fine = -1, silent = -1;
+	int most = -1, holds = -1, fine = -1, silent = -1, gates = 2 + (int)in->tests;
 	int n = 0;
 
 	name[n] = "trip-wire";
@@ -333,8 +336,7 @@ static void weigh(const struct judge_input *in, struct judge_decision *d)
 		} else if (i < 2) {
 			continue; /* it only ever alarms */
 		} else if (f[i]->verdict == JUDGE_OK) {
-			if (fine < 0 || i >= 2 + (int)in->tests) /* a gate says more */
-				fine = i;
+			fine = i;
 		} else if (!f[i]->silent && holds < 0) {
 			holds = i;
 		} else if (f[i]->silent) {
@@ -342,7 +344,7 @@ static void weigh(const struct judge_input *in, struct judge_decision *d)
 		}
 	}
 	if (most < 0)
-		most = holds >= 0 ? holds : fine >= 0 ? fine : silent;
+		most = holds >= 0 ? holds : silent >= 0 && fine < gates ? silent : fine;
 	if (most >= 0)
 		take(d, name[most], f[most]);
 	else

@@ -23,7 +23,7 @@
  *	in.stage_begun = since_stage.begun;
  *	judge_decide(&judge_usual, &in, &d);
  *	d.verdict == JUDGE_INCONCLUSIVE, d.name "errors",
- *	d.why "1 of 1800 connections: need ~16k more connections at this rate to be sure of < 0.1%"
+ *	d.why "1 of 1800 connections: need ~38k more at this rate to be sure of < 0.1%"
  *
  * Shares and probabilities are 0..1. Strings that are given are not copied and must live.
  */
@@ -67,8 +67,8 @@ struct judge_counts {
 
 enum judge_side { JUDGE_UNKNOWN = 0, JUDGE_UNDER, JUDGE_OVER };
 
-/* The confidence sequence whose prior is centred on `limit`: with a chance of `alpha` at most it
- * ever leaves out the truth. */
+/* The confidence sequence, sharpest around `limit`. Each end for itself is ever beyond the truth
+ * with a chance of `alpha` at most. */
 void judge_sequence(struct judge_counts c, double limit, double alpha, struct judge_interval *ret);
 
 /* The same, only whether the limit lies outside: cheap. */

@@ -35,6 +35,7 @@
 #define JUDGE_PRIOR  20.0 /* what the relative test's prior is worth, in failures */
 #define JUDGE_EPOCHS 64	  /* kept apart; of older ones only the evidence */
 #define JUDGE_WORSE  3	  /* worsenings that the forgetting statistic bets on */
+#define JUDGE_LATELY 0.2  /* its part of a one-sided test's alpha */
 #define JUDGE_WHY    160  /* with its NUL */
 #define JUDGE_TESTS  8
 #define JUDGE_GATES  32
@@ -124,8 +125,10 @@ double judge_share(double weight, double seen_old, double seen_new);
 /*
  * What has been counted of an epoch so far; the epochs in any order. Failures count to the epoch
  * that their connection began in. With a share of 0 or 1 there is nothing to compare. Feed it
- * failures of a few seconds at a time or less: the forgetting statistic counts feeds. 0, or
- * -EINVAL: no share, not the epoch's share, or an epoch put away.
+ * failures of a few seconds at a time or less: the forgetting statistic counts feeds. Clients are
+ * in the same arm in every epoch of a ramp that does not cross them: count each once in the ramp,
+ * in the epoch it was first seen in, or epochs do not multiply. 0, or -EINVAL: no share, not the
+ * epoch's share, or an epoch put away.
  */
 int judge_feed(struct judge_test *t, uint64_t epoch, double share, uint64_t old, uint64_t new);
 

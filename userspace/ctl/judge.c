@@ -13,11 +13,11 @@
  *   long a share must be over its limit ("for 5m") is the ramp's to know.
  * - Every finding says why in words, and how many connections are wanting.
  *
- * What serves what (judge.md 7): gates and trip-wire get raw counts, the relative test those once
- * per client; `ok` what the stage has seen, the other limits their window, the trip-wire the
- * connections begun in the last 10 s.
+ * What serves what (the design's section 7): gates and trip-wire get raw counts, the relative test
+ * those once per client; `ok` what the stage has seen, the other limits their window, the trip-wire
+ * the connections begun in the last 10 s.
  *
- * It follows judge.md: section 1 (Lindon & Malek, arXiv 2011.03567) in judge_relative.c, 2 and 3
+ * It follows its design: section 1 (Lindon & Malek, arXiv 2011.03567) in judge_relative.c, 2 and 3
  * (Robbins' mixture; Howard et al. 2021) in judge_absolute.c, 4 (Howard & Ramdas, arXiv 1906.09712)
  * in judge_quantile.c, 5 and 7 here. It differs in these: mSPRT is left out (weak below 20
  * failures); the forgetting statistic is the Shiryaev-Roberts form with growing limits, so that its
@@ -201,7 +201,7 @@ static void trip(const struct judge_rules *r, const struct judge_input *in,
 		find(ret, JUDGE_ROLLBACK, "every backend is down");
 	else if (c.n >= r->trip_begun && c.bad >= r->trip_failed && ret->value > r->trip_rate)
 		find(ret, JUDGE_ROLLBACK,
-		     "%llu of %llu connections begun in the last 10 s failed (%.2g%%), over %.3g%%",
+		     "%llu of %llu connections begun in the last 10 s failed (%.3g%%), over %.3g%%",
 		     (unsigned long long)c.bad, (unsigned long long)c.n, 100 * ret->value,
 		     100 * r->trip_rate);
 	else if (c.n < r->trip_begun)

@@ -9,8 +9,8 @@
  *	struct judge_test split = {.name = "split", .two_sided = true, .tolerance = 0.02};
  *	const struct judge_test *tests[] = {&failures};
  *	struct judge_gate errors = {.name = "errors", .of = "connections"};
- *	struct judge_input in = {.split = &split, .split_of = "clients", .test = tests, .tests = 1,
- *				 .gate = &errors, .gates = 1};
+ *	struct judge_input in = {.split = &split, .split_of = "clients",
+ *				 .test = tests, .tests = 1, .gate = &errors, .gates = 1};
  *	struct judge_decision d;
  *
  *	every second, of each epoch, a = the old arm's and b = the new arm's answers in it:
@@ -103,9 +103,9 @@ struct judge_epoch {
 struct judge_test {
 	const char *name;
 	double tolerance; /* 0.25: the new arm may be up to 25 % worse */
-	double effect;	  /* counts are divided by it: how many make one (design effect); 0: 1 */
+	double effect;	  /* design effect: so many make one; 0: 1 */
 	bool two_sided;	  /* of shares that should be exact: the split */
-	bool by_client;	  /* counted once per client: void while one source has too many flows */
+	bool by_client;	  /* counted so: void while one source has too many flows */
 	/* ---- */
 	unsigned int n;
 	struct judge_epoch epoch[JUDGE_EPOCHS];
@@ -201,8 +201,8 @@ struct judge_finding {
 };
 
 struct judge_input {
-	bool all_down;			/* health checks of all backends, or breakers of all open */
-	struct judge_counts last_10s;	/* of the new arm: begun in the last 10 s; failed, raw */
+	bool all_down;			/* all backends' checks fail, or breakers are open */
+	struct judge_counts last_10s;	/* new arm: begun in 10 s, failed, raw */
 	uint64_t stage_begun;		/* connections of the new arm in this stage */
 	const char *source;		/* the one with most flows; NULL: not known */
 	double source_share;		/* of the flows */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * judge_absolute.c - is a share under its limit: the Bernoulli confidence sequence (judge.md 2, 3)
+ * judge_absolute.c - is a share under its limit: the Bernoulli confidence sequence, sections 2 and
+ * 3 of the design
  *
  * Each end has the prior that finds it fastest. "Over the limit T" is asked with a prior centred on
  * T that is worth 1/T observations: Beta(1, 1/T − 1). "Under T", which is asked of arms that are
  * much better, with one centred on half of it: Beta(1, 2/T − 1). Against the centre T that takes 13
  * % fewer connections when none is bad, whatever the limit: 4,111 instead of 4,742 at 0.1 %, 821
- * instead of 947 at 0.5 %. (The table of judge.md 2 was made with Beta(1, 500) for both: 5,474 and
+ * instead of 947 at 0.5 %. (The design's table was made with Beta(1, 500) for both: 5,474 and
  * 787.) Its price: alpha is used up; a share a tenth over the limit is called under in 2 % of runs,
  * not in 0.5 %.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * judge_relative.c - which arm did each failure land in (judge.md 1), and lately (judge.md 5)
+ * judge_relative.c - which arm did each failure land in, in all and lately; sections 1 and 5 of the
+ * design
  *
  * If both arms are alike, the next failure is the new arm's with the probability `share`, whatever
  * the rate does meanwhile. The evidence E is what a bettor has made of 1 who bets against that:

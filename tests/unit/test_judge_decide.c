@@ -124,6 +124,23 @@ static void a_silent_comparison_needs_a_certified_gate(void **state)
 	assert_string_equal(b.d.test[0].why, "3 in both arms, of 5 needed to compare");
 	b.in.gates = 0;
 	decides(&b, JUDGE_INCONCLUSIVE, "failures", "3 in both arms, of 5 needed to compare");
+	{ /* another comparison that is content is no certificate */
+		struct judge_test slow = {.name = "slow"};
+		const struct judge_test *both[] = {&b.failures, &slow};
+
+		judge_feed(&slow, 3, 0.25, 30, 8);
+		b.in.test = both;
+		b.in.tests = 2;
+		decides(&b, JUDGE_INCONCLUSIVE, "failures",
+			"3 in both arms, of 5 needed to compare");
+		assert_int_equal(b.d.test[1].verdict, JUDGE_OK);
+		b.in.gates = 1;
+		decides(&b, JUDGE_OK, "errors",
+			"6 of 40000 connections: surely < 0.1%, at most 0.0415%");
+		b.in.gates = 0;
+		b.in.test = b.tests;
+		b.in.tests = 1;
+	}
 	judge_feed(&b.failures, 4, 1, 0, 2);
 	decides(&b, JUDGE_INCONCLUSIVE, "failures", "one arm has it all: nothing to compare with");
 }

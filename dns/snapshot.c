@@ -2,6 +2,7 @@
 #include "dns/snapshot.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -273,6 +274,19 @@ static void write_holder(int fd, const char *verb, const char *who)
 		(void)!ftruncate(fd, 0);
 }
 
+/* What those who were killed while they wrote left behind: whoever writes here has the lock. */
+static void sweep(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (!strncmp(e->d_name, ".change-", 8))
+			unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+}
+
 int dns_change_lock(const char *dir, const char *verb, const char *who, int *ret_fd,
 		    struct dns_lock_holder *holder)
 {
@@ -293,6 +307,7 @@ int dns_change_lock(const char *dir, const char *verb, const char *who, int *ret
 		close(fd);
 		return err;
 	}
+	sweep(dir);
 	write_holder(fd, verb, who);
 	*ret_fd = fd;
 	return 0;

@@ -119,8 +119,12 @@ static void keep(const struct check *k)
 static void print(const struct check *k, const struct dns_report *r, const struct dns_retire *t)
 {
 	if (k->o->json) {
-		json_t *j = dns_report_json(r);
+		struct dns_report shown = *r;
+		json_t *j;
 
+		if (t)
+			shown.code = t->code; /* the document and the exit code say the same */
+		j = dns_report_json(&shown);
 		if (t)
 			json_object_set_new(j, "retire", dns_retire_json(t));
 		print_json(j);

@@ -491,13 +491,13 @@ void change_record(const struct change *c)
 	for (int i = 0; i < 2; i++) {
 		const struct change_type *t = &c->type[i];
 
-		if (!t->tried || used >= sizeof(detail))
+		if ((!t->tried && !t->concluded) || used >= sizeof(detail))
 			continue;
-		dns_rrset_text(&t->there, old, sizeof(old));
+		dns_rrset_text(t->concluded ? &c->snap.type[i].old : &t->there, old, sizeof(old));
 		dns_rrset_text(&t->to, fresh, sizeof(fresh));
-		used += (size_t)snprintf(detail + used, sizeof(detail) - used, "%s%s %s: %s -> %s",
-					 used ? "; " : "", t->word, dns_changes[t->got], old,
-					 fresh);
+		used += (size_t)snprintf(
+			detail + used, sizeof(detail) - used, "%s%s %s: %s -> %s", used ? "; " : "",
+			t->word, t->concluded ? "found changed" : dns_changes[t->got], old, fresh);
 	}
 	if (!used)
 		return;

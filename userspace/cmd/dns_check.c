@@ -179,7 +179,7 @@ static int run(struct check *k)
 	int code = UNKNOWN, err;
 
 	if (dns_open(k->o, &k->d, UNKNOWN))
-		return dns_report_unknown(k->o, "the configuration cannot be used");
+		return dns_report_unknown(k->o, NULL);
 	err = prepare(k, why);
 	if (!err) {
 		err = dns_survey_sweep(k->s, DNS_SWEEP_ALL);
@@ -231,11 +231,11 @@ int dns_check(const struct options *o, int argc, char **argv)
 			err = usage_error("--ttls=%s: must be 1..1000", value);
 		k.rules.without_flows |= what == 7;
 		if (err)
-			return UNKNOWN;
+			return dns_report_unknown(o, NULL);
 	}
 	if (k.retire && !k.expect_new) {
 		usage_error("dns check: --retire is about the new value, not --expect old");
-		return UNKNOWN;
+		return dns_report_unknown(o, NULL);
 	}
 	return run(&k);
 }

@@ -40,7 +40,7 @@ struct change {
 	struct options o;
 	const char *verb; /* "cutover" */
 	bool back;
-	bool dry, yes, no_way_back, wait;
+	bool dry, yes, no_way_back, without_weights, wait;
 	uint64_t wait_ns; /* 0: by the TTL */
 	const char *reason;
 	struct dns_command d;

@@ -314,6 +314,7 @@ unsigned int change_read(struct change *c)
 
 		if (!t->asked)
 			continue;
+		t->unread = false; /* a second look may succeed */
 		got = dns_provider_read(c->p, t->type, &t->there, t->why);
 		if (!got)
 			continue;

@@ -48,7 +48,7 @@ objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
-TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson
+TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format

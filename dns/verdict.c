@@ -210,12 +210,12 @@ static bool answered(const struct dns_sample *p)
 }
 
 /* The share of the new side in one answer. */
-static double share_of(const struct dns_wanted *w, const struct dns_sample *p)
+static double share_of(const struct dns_wanted *w, const struct dns_sample *p, enum said said)
 {
 	unsigned int fresh = 0;
 
-	if (p->value != DNS_VALUE_BOTH)
-		return p->value == DNS_VALUE_NEW;
+	if (said != SAID_BOTH)
+		return said == SAID_NEW;
 	for (unsigned int i = 0; i < p->n_addresses; i++)
 		fresh += dns_value(w, &p->address[i], 1) == DNS_VALUE_NEW;
 	return p->n_addresses ? (double)fresh / p->n_addresses : 0.5;
@@ -235,7 +235,7 @@ static void count(struct judging *j, const struct dns_sample *p)
 	j->old |= said == SAID_OLD || said == SAID_STALE;
 	j->fresh |= said == SAID_NEW;
 	if (said >= SAID_OLD && said <= SAID_STALE) {
-		j->share += said == SAID_BOTH ? share_of(j->w, p) : said == SAID_NEW ? 1 : 0;
+		j->share += share_of(j->w, p, said);
 		j->shares++;
 	}
 	if (!p->n_addresses)

@@ -232,6 +232,35 @@ void parse_options(int *argc, char **argv, struct options *ret)
 	*ret = o;
 }
 
+#define EXIT_UNKNOWN 3
+
+/* `dns check`, `tunnel check`: exit codes as Nagios has them. */
+static bool is_monitored(int argc, char **argv)
+{
+	return argc > 1 && !strcmp(argv[1], "check") &&
+	       (!strcmp(argv[0], "dns") || !strcmp(argv[0], "tunnel"));
+}
+
+int started_by_shiftctl(int argc, char **argv, const struct verb *verbs)
+{
+	struct options o;
+	int code;
+
+	parse_options(&argc, argv, &o);
+	if (o.slip[0])
+		return json_failure(&o, usage_error("%s", o.slip));
+	for (; argc && verbs->name; verbs++) {
+		if (strcmp(verbs->name, argv[0]) != 0)
+			continue;
+		code = json_failure(&o, verbs->run(&o, argc, argv));
+		if (!fflush(stdout) && !ferror(stdout))
+			return code;
+		/* To a monitor 1 is a warning, and what it could not be told is unknown. */
+		return is_monitored(argc, argv) ? EXIT_UNKNOWN : EXIT_FAILED;
+	}
+	return usage_error("this is started by shiftctl");
+}
+
 bool use_colour(const struct options *o)
 {
 	const char *no = getenv("NO_COLOR"); /* empty: as if it were not there (no-color.org) */

@@ -151,7 +151,8 @@ static int look(struct check *k)
 	code = r.code;
 	if (k->retire) {
 		dns_retire_judge(&r, k->store, &k->rules, &t);
-		code = t.code;
+		code = r.retire_code = t.code;
+		r.retire = true;
 	} else {
 		dns_retire_note(&r, k->store, KEEP_S);
 	}

@@ -16,6 +16,8 @@ struct dns_report {
 	bool expect_new;
 	uint64_t now; /* loop_now() at which it was judged */
 	int code;     /* 0, 1, 2, 3 as for monitoring */
+	bool retire;  /* --retire was asked, and answered with: */
+	int retire_code;
 };
 
 /* The name without its final dot. */

@@ -89,6 +89,8 @@ static const struct verb verbs[] = {
 	 "round trips and loss to every backend and through every tunnel"},
 	{"dns", dns, "dns check|watch|preflight|cutover|rollback [OPTIONS]",
 	 "what resolvers say; the records, changed and changed back"},
+	{"health", dns, "health [--textfile PATH]",
+	 "both arms asked once, for people and monitoring; exit 0 1 2 3"},
 	{"help", help, "help [COMMAND]", "this"},
 	{"version", version, "version", "the version"},
 };

@@ -87,7 +87,20 @@ static const struct verb verbs[] = {
 	 "WireGuard and IPsec: apply, list, check, restart, failover, down"},
 	{"latency", tunnels, "latency [--watch] [--count N] [--limit 50ms]",
 	 "round trips and loss to every backend and through every tunnel"},
-	{"dns", dns, "dns check|watch|preflight|cutover|rollback [OPTIONS]",
+	{"dns", dns,
+	 "dns check|watch|preflight|cutover|rollback [OPTIONS]\n"
+	 "    check [--expect old|new] [--textfile PATH] [--samples N] [--subnet CIDR]\n"
+	 "          [--retire [--bound 3/m] [--ttls N] [--without-flows]]\n"
+	 "                                         for cron and monitoring; exit 0 1 2 3\n"
+	 "    watch [--until old|new] [--timeout 10m] [--interval 5s] [--samples N]\n"
+	 "          [--subnet CIDR] [--control N]  who says what, live; one resolver in N (4) is\n"
+	 "                                         held back until the end; exit 5: --timeout passed\n"
+	 "    preflight [--before 1h] [--signatures 12h] [--no-way-back]\n"
+	 "                                         is all ready; exit 1: no, 5: not known\n"
+	 "    cutover [--dry-run] [--yes] [--no-way-back] [--wait [10m]] [--reason TEXT]\n"
+	 "                                         the records from dns.old to dns.new\n"
+	 "    rollback [--dry-run] [--wait [10m]] [--reason TEXT]\n"
+	 "                                         and back; never asks",
 	 "what resolvers say; the records, changed and changed back"},
 	{"help", help, "help [COMMAND]", "this"},
 	{"version", version, "version", "the version"},

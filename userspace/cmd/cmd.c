@@ -232,6 +232,15 @@ void parse_options(int *argc, char **argv, struct options *ret)
 	*ret = o;
 }
 
+#define EXIT_UNKNOWN 3
+
+/* `dns check`, `tunnel check`: exit codes as Nagios has them. */
+static bool is_monitored(int argc, char **argv)
+{
+	return argc > 1 && !strcmp(argv[1], "check") &&
+	       (!strcmp(argv[0], "dns") || !strcmp(argv[0], "tunnel"));
+}
+
 int started_by_shiftctl(int argc, char **argv, const struct verb *verbs)
 {
 	struct options o;
@@ -244,7 +253,10 @@ int started_by_shiftctl(int argc, char **argv, const struct verb *verbs)
 		if (strcmp(verbs->name, argv[0]) != 0)
 			continue;
 		code = json_failure(&o, verbs->run(&o, argc, argv));
-		return fflush(stdout) || ferror(stdout) ? EXIT_FAILED : code;
+		if (!fflush(stdout) && !ferror(stdout))
+			return code;
+		/* To a monitor 1 is a warning, and what it could not be told is unknown. */
+		return is_monitored(argc, argv) ? EXIT_UNKNOWN : EXIT_FAILED;
 	}
 	return usage_error("this is started by shiftctl");
 }

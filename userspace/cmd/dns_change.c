@@ -77,6 +77,8 @@ static int check_weights(const struct change *c)
 	const struct conf_dns *dns = &c->d.config->dns;
 	unsigned int given[2] = {0}, of[2] = {0};
 
+	if (c->back) /* it writes the old set, which has none in the configuration */
+		return EXIT_OK;
 	for (unsigned int i = 0; i < dns->n_fresh; i++) {
 		const struct conf_record *r = &dns->fresh[i];
 		bool v6 = r->address.family == 6;
@@ -99,6 +101,34 @@ static int check_weights(const struct change *c)
 			return EXIT_USAGE;
 		}
 	return EXIT_OK;
+}
+
+/* Addresses that dns.types leaves out stay behind, or do not come: not without a word. */
+static int check_families(const struct change *c)
+{
+	const struct conf_dns *dns = &c->d.config->dns;
+	unsigned int of[2] = {0}, n = 0;
+
+	for (unsigned int i = 0; i < dns->n_old; i++)
+		of[dns->old[i].family == 6]++;
+	for (unsigned int i = 0; i < dns->n_fresh; i++)
+		of[dns->fresh[i].address.family == 6]++;
+	for (int i = 0; i < 2; i++) {
+		const struct change_type *t = &c->type[i];
+
+		if (t->asked)
+			n += of[i];
+		else if (of[i])
+			say("dns.types has no %s: its records are left as they are, although dns.old or "
+			    "dns.new has addresses of it",
+			    t->word);
+	}
+	if (n || c->back)
+		return EXIT_OK;
+	say("%s:%u:%u: neither dns.old nor dns.new has an address of dns.types: there is nothing "
+	    "to change",
+	    c->o.config, dns->at.line, dns->at.column);
+	return EXIT_USAGE;
 }
 
 static int open_provider(struct change *c)
@@ -154,7 +184,7 @@ int change_open(struct change *c, const struct options *o, int argc, char **argv
 		c->type[i].type = i ? DNS_AAAA : DNS_A;
 		c->type[i].asked = i ? c->d.wanted.ask_aaaa : c->d.wanted.ask_a;
 	}
-	return EXIT_OK;
+	return check_families(c);
 }
 
 void change_close(struct change *c)
@@ -182,6 +212,9 @@ int change_lock(struct change *c)
 			    h.verb, h.who, text_time(h.since * 1000000000, when), h.pid);
 		else
 			say("another change of these records is under way: nothing was changed");
+		if (c->back && h.verb[0])
+			say("if it hangs: kill -9 %ld, and roll back again: what it had begun is on disk",
+			    h.pid);
 		return EXIT_LOCKED;
 	}
 	if (c->back) {

@@ -69,7 +69,7 @@ int change_recall(struct change *c);
 bool change_is_half(const struct change *c, int type);
 /* What is there now, of every type that is asked. The number that could not be read. */
 unsigned int change_read(struct change *c);
-/* "www.example.test. A at dynamic update: 203.0.113.10 (TTL 60) -> …" Returns ret. */
+/* "www.example.test. A at the primary server: 203.0.113.10 (TTL 60) -> …" Returns ret. */
 const char *change_text(const struct change *c, const struct change_type *t, char *ret,
 			size_t size);
 /* Diff and bytes of all that would be done, and of its inverse. */

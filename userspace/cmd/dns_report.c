@@ -279,17 +279,20 @@ void dns_report_table(const struct dns_report *r, bool colour, FILE *to)
 		const struct dns_said *said = &r->s->said[i];
 		char source[256], list[256], cache[64], says[64], left[32] = "-", caches[16] = "-";
 		bool asked = dns_survey_asked(r->s, i);
+		const char *held = is->control ? "held back" : "-";
 
 		if (said->ttl_left_s >= 0)
 			snprintf(left, sizeof(left), "%llds", (long long)said->ttl_left_s);
 		if (said->caches)
 			snprintf(caches, sizeof(caches), "%u", said->caches);
-		screen_paint(colour, colour_of(r, i),
-			     asked ? dns_verdicts[said->verdict] : "held back", says, sizeof(says));
+		screen_paint(colour, colour_of(r, i), asked ? dns_verdicts[said->verdict] : held,
+			     says, sizeof(says));
 		table_row(&t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", source_text(r->s, i, source),
 			  kinds[is->kind], transports[is->target.transport], says, left, caches,
 			  short_list(r->s, i, list), cache_text(r->s, i, cache),
-			  asked ? said->why : "control group: asked once, at the end");
+			  asked		? said->why
+			  : is->control ? "control group: asked once, at the end"
+					: "not asked yet");
 	}
 	table_print(&t, to);
 	table_free(&t);

@@ -334,6 +334,7 @@ static bool one_full(const struct gate *g, const struct conf_bounds *b, const st
 		if (!run_full(&b->bound[i], &run[i]))
 			continue;
 		ret->says = says;
+		ret->sustained = has_tail(&b->bound[i]);
 		say_bound(g, &b->bound[i], &run[i], false, ret->why);
 		return true;
 	}

@@ -37,6 +37,7 @@ struct gate_verdict {
 	enum gate_says says;
 	bool has_value;
 	double value;	    /* in the base unit of the bounds: %, ms, or as the source has it */
+	bool sustained;	    /* the bound that holds has a duration or a number of times */
 	uint64_t at;	    /* when the value was seen */
 	char why[GATE_WHY]; /* "212 > 200 for 35s of 1m"; never empty */
 };

@@ -38,7 +38,7 @@ TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/
 	userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
 DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c) $(addprefix userspace/cmd/,cmd.c complain.c) \
-	userspace/shiftd.c
+	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/shiftd.c
 # shiftctl-dns has the verbs about records and resolvers.
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c)
@@ -49,6 +49,7 @@ objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
+DAEMON_LIBS := -lcurl -ljansson
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
@@ -72,7 +73,7 @@ $(B)/shiftctl-dns: $(call objs,$(DNS) userspace/shiftctl_dns.c)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
 
 $(B)/shiftd: $(call objs,$(DAEMON))
-	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DAEMON_LIBS)
 
 $(B)/traffic: $(call objs,$(TRAFFIC))
 	$(CC) $(LDFLAGS) -o $@ $^

@@ -34,7 +34,7 @@ static void say_failure(const struct source *x, const struct http_reply *r, char
 	char text[SOURCE_WHY];
 
 	if (r->err == -EACCES)
-		snprintf(text, sizeof(text), "%s%s", r->why,
+		snprintf(text, sizeof(text), "%.120s%s", r->why,
 			 x->conf->arm == CONF_ARM_OLD ? ""
 						      : " (a source on this host needs arm: old)");
 	else if (r->tls_failed)

@@ -236,7 +236,7 @@ static void point_now(const struct window *w, struct window_point *ret)
 	arms_now(w, ret->arm);
 	for (int a = 0; a < SHIFT_ARMS; a++)
 		ret->failed[a] = window_failed(&w->last.arm[a].total);
-	ret->service = w->last.service;
+	ret->service = w->service;
 	ret->drops = w->drops;
 }
 
@@ -265,6 +265,11 @@ int window_add(struct window *w, const struct window_look *look)
 		ring_clear(&w->coarse);
 		w->resets++;
 	}
+	if (w->has_last) {
+		add_words(&w->service, &look->service, WORDS(w->service));
+		if (!cleared)
+			subtract_words(&w->service, &was->service, WORDS(w->service));
+	}
 	/* An interface that went away takes its packets along. */
 	if (w->has_last && look->drops > was->drops)
 		w->drops += look->drops - was->drops;
@@ -285,6 +290,7 @@ void window_stage(struct window *w, uint64_t epoch)
 
 	w->stage = epoch;
 	w->stage_at = w->last.at;
+	w->stage_service = w->service;
 	memset(w->older, 0, sizeof(w->older));
 	ring_clear(&w->fine);
 	ring_clear(&w->coarse);
@@ -328,6 +334,8 @@ void window_since_stage(const struct window *w, struct window_sum *ret)
 		return;
 	ret->span = w->stage ? w->last.at - w->stage_at : 0;
 	arms_now(w, ret->arm);
+	ret->service = w->service;
+	subtract_words(&ret->service, &w->stage_service, WORDS(ret->service));
 }
 
 static uint64_t least_of(uint64_t a, uint64_t b)

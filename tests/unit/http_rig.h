@@ -39,6 +39,7 @@ struct rig_seen {
 
 struct rig {
 	int fd;
+	in_addr_t address; /* where it listens */
 	uint16_t port;
 	pid_t pid;
 	SSL_CTX *tls;
@@ -131,11 +132,12 @@ static inline void rig_connection(const struct rig *r, int fd, rig_answer answer
 	_exit(0);
 }
 
-static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
+static inline void rig_start_at(struct rig *r, in_addr_t address, SSL_CTX *tls, rig_answer answer)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = address};
 	socklen_t size = sizeof(a);
 
+	r->address = address;
 	r->tls = tls;
 	r->seen = mmap(NULL, sizeof(*r->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
@@ -166,6 +168,11 @@ static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
 	}
 }
 
+static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
+{
+	rig_start_at(r, htonl(INADDR_LOOPBACK), tls, answer);
+}
+
 static inline void rig_stop(struct rig *r)
 {
 	kill(r->pid, SIGKILL);
@@ -180,8 +187,8 @@ static inline const char *rig_url(const struct rig *r, const char *path)
 	static unsigned int next;
 	char *ret = text[next++ % 4];
 
-	snprintf(ret, sizeof(text[0]), "%s://127.0.0.1:%u%s", r->tls ? "https" : "http", r->port,
-		 path);
+	snprintf(ret, sizeof(text[0]), "%s://%s:%u%s", r->tls ? "https" : "http",
+		 inet_ntoa((struct in_addr){r->address}), r->port, path);
 	return ret;
 }
 

@@ -135,6 +135,8 @@ static void on_look_due(void *arg, uint64_t now)
 
 /* ---- asking ---- */
 
+static void on_due(void *arg, uint64_t now);
+
 static void ask(struct source *x)
 {
 	x->asked = loop_now();
@@ -152,18 +154,28 @@ static void ask(struct source *x)
 	}
 }
 
+/* The look before has had its time: it is given up, and the next one begins behind the turn. */
+static void give_up(struct source *x, uint64_t now)
+{
+	char interval[32], why[SOURCE_WHY];
+
+	source_cancel(x);
+	loop_timer_set(x->s->loop, &x->due, now, on_due, x);
+	snprintf(why, sizeof(why), "no answer within its interval of %s",
+		 conf_duration_text(x->conf->interval_ms, interval));
+	missed(x, why, now);
+	tell(x, now);
+}
+
 static void on_due(void *arg, uint64_t now)
 {
 	struct source *x = arg;
-	char interval[32], why[SOURCE_WHY];
 
-	loop_timer_set(x->s->loop, &x->due, now + interval_of(x), on_due, x);
 	if (x->asked) {
-		source_cancel(x);
-		snprintf(why, sizeof(why), "no answer within its interval of %s",
-			 conf_duration_text(x->conf->interval_ms, interval));
-		missed(x, why, loop_now());
+		give_up(x, now);
+		return;
 	}
+	loop_timer_set(x->s->loop, &x->due, now + interval_of(x), on_due, x);
 	ask(x);
 }
 

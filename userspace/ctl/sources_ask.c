@@ -14,6 +14,7 @@
 
 #define MS	    1000000ull
 #define URL_SIZE    (CONF_TEXT + 3 * CONF_TEXT + 64)
+#define TERM_NS	    (300 * MS) /* it has nothing to put in order */
 #define ANSWERED    200
 #define IS_MOVED(s) ((s) >= 300 && (s) < 400)
 
@@ -180,6 +181,7 @@ void source_ask_program(struct source *x)
 	struct run_request q = {.argv = argv,
 				.user = &x->user,
 				.timeout_ns = time_for(x),
+				.term_ns = TERM_NS,
 				.max_output = SOURCE_MAX_OUTPUT};
 	char why[SOURCE_WHY];
 	int err;

@@ -21,8 +21,17 @@
 #define ABORT_MS 2000
 
 static const char *const options[] = {
-	"--reason=",  "--after-rollback", "--l4-only",	       "--force",    "--big-step",
-	"--few-backends", "--without-tunnel", "--unproven", "--again", "--skip-hooks", NULL,
+	"--reason=",
+	"--after-rollback",
+	"--l4-only",
+	"--force",
+	"--big-step",
+	"--few-backends",
+	"--without-tunnel",
+	"--unproven",
+	"--again",
+	"--skip-hooks",
+	NULL,
 };
 
 static const char *text_of(const json_t *j, const char *key)
@@ -56,7 +65,7 @@ static void show_gates(const json_t *gates, bool colour)
 	if (!json_array_size(gates))
 		return;
 	printf("%-16s %10s  %-12s  %s\n", "gate", "value", "verdict", "evidence");
-	json_array_foreach((json_t *)gates, i, g) {
+	json_array_foreach ((json_t *)gates, i, g) {
 		const char *verdict = text_of(g, "verdict");
 		char value[32] = "-", name[64], why[256], padded[32], painted[64];
 
@@ -148,8 +157,9 @@ int ramp_tell(const struct options *o, const char *name, int argc, char **argv)
 	while ((what = next_option(argc, argv, &at, options, &value)) != -2) {
 		if (what < 0) {
 			json_decref(flags);
-			return what == -1 ? usage_error("%s takes no argument, not '%s'", name, value)
-					  : EXIT_USAGE;
+			return what == -1
+				       ? usage_error("%s takes no argument, not '%s'", name, value)
+				       : EXIT_USAGE;
 		}
 		if (!what)
 			reason = value;

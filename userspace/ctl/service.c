@@ -60,8 +60,8 @@ static void turn(void *arg, uint64_t now)
 /* ---- operators ---- */
 
 static const char *const commands[] = {
-	[RAMP_START] = "ramp start", [RAMP_PAUSE] = "ramp pause", [RAMP_RESUME] = "ramp resume",
-	[RAMP_NEXT] = "ramp next",   [RAMP_BACK] = "ramp back",	  [RAMP_ABORT] = "ramp abort",
+	[RAMP_START] = "ramp start", [RAMP_PAUSE] = "ramp pause",  [RAMP_RESUME] = "ramp resume",
+	[RAMP_NEXT] = "ramp next",   [RAMP_BACK] = "ramp back",	   [RAMP_ABORT] = "ramp abort",
 	[RAMP_FREEZE] = "freeze",    [RAMP_UNFREEZE] = "unfreeze",
 };
 
@@ -105,8 +105,7 @@ static void carry_command(struct service *s, const struct ramp_command *c, struc
 	}
 	now = loop_now();
 	ramp_command(&s->ramp, c, &s->view, now, &s->out, ret);
-	if (!ret->code &&
-	    (c->verb == RAMP_START || c->verb == RAMP_RESUME || c->verb == RAMP_NEXT))
+	if (!ret->code && (c->verb == RAMP_START || c->verb == RAMP_RESUME || c->verb == RAMP_NEXT))
 		service_gates_forgive(s);
 	service_act(s, now);
 	now = loop_now();

@@ -6,10 +6,10 @@
  *   service_use(s, config);                   again after each SIGHUP: every state is kept
  *   code = service_ask(s, "ramp start", args, "alice", &answer);
  *
- * Commands are "ramp start", pause, resume, next, back, abort, status, and "freeze", "unfreeze"; the
- * arguments {"flags":["--l4-only"],"reason":"…"}. "ramp status" answers all that `ramp status --json`
- * prints; the others {"text" or "error":"…","flag":"--force","ramp":{…}}: what was done, or the rule that
- * forbids it and the flag that overrides that, and the status after it.
+ * Commands are "ramp start", pause, resume, next, back, abort, status, and "freeze", "unfreeze";
+ * the arguments {"flags":["--l4-only"],"reason":"…"}. "ramp status" answers all that `ramp status
+ * --json` prints; the others {"text" or "error":"…","flag":"--force","ramp":{…}}: what was done, or
+ * the rule that forbids it and the flag that overrides that, and the status after it.
  */
 #pragma once
 

@@ -81,7 +81,7 @@ static void open_journal(struct service *s, uint64_t now)
 
 static int write_journal(struct service *s, const struct ramp_action *a, bool sync, uint64_t now)
 {
-	int err = s->journal ? journal_write(s->journal, a, &s->view, sync)
+	int err = s->journal	     ? journal_write(s->journal, a, &s->view, sync)
 		  : s->journal_error ? s->journal_error
 				     : -ENOENT;
 
@@ -122,19 +122,16 @@ static void begin_change(const struct service *s, struct steer *c, const char *w
 static void record(struct service *s, const struct shift_record *r, const char *verb,
 		   const char *reason, uint16_t from)
 {
-	struct state_event e = {.verb = verb,
-				.service = s->name,
-				.reason = reason,
-				.from = from,
-				.to = r->weight};
+	struct state_event e = {
+		.verb = verb, .service = s->name, .reason = reason, .from = from, .to = r->weight};
 	struct state_kept kept = state_record(r, &e);
 
 	if (kept.copy)
-		service_say(s, true,
-			    "%s: in force, but the change is not recorded on disk (%s)", s->name,
-			    strerror(-kept.copy));
+		service_say(s, true, "%s: in force, but the change is not recorded on disk (%s)",
+			    s->name, strerror(-kept.copy));
 	else if (kept.history)
-		service_say(s, false, "%s: in force and saved, but the history has no line of it (%s)",
+		service_say(s, false,
+			    "%s: in force and saved, but the history has no line of it (%s)",
 			    s->name, strerror(-kept.history));
 }
 
@@ -153,8 +150,8 @@ static void set_weight(struct service *s, const struct ramp_action *a, struct ra
 	c.force = a->force;
 	c.locked_at = a->locked_at;
 	err = s->id < 0 ? -ENOENT
-			: control_change(&s->plane.control[s->id], steer_weight, &c, false,
-					 &before, &after);
+			: control_change(&s->plane.control[s->id], steer_weight, &c, false, &before,
+					 &after);
 	if (err) {
 		o->result = err == STEER_OVERTAKEN || err == STEER_LATCHED ? RAMP_OVERTAKEN
 									   : RAMP_FAILED;
@@ -165,8 +162,7 @@ static void set_weight(struct service *s, const struct ramp_action *a, struct ra
 	o->epoch = after.epoch;
 	s->view.weight = a->weight;
 	service_gates_stage(s, after.epoch);
-	service_say(s, false, "ramp: %s (epoch %llu)", a->reason,
-		    (unsigned long long)after.epoch);
+	service_say(s, false, "ramp: %s (epoch %llu)", a->reason, (unsigned long long)after.epoch);
 	record(s, &after, "ramp", a->reason, c.from);
 }
 
@@ -200,20 +196,23 @@ void service_keep_alive(struct service *s, uint64_t now)
 	bool active = ramp_is_active(&s->ramp) && s->conf->rules.lease_ms;
 	struct shift_record before, after;
 	struct steer c;
+	int err;
 
-	if (!s->view.attached || (active && now < s->lease_at))
+	if (!s->view.attached || (active ? now < s->lease_at : !s->leased))
 		return;
 	begin_change(s, &c, "shiftd", "the keep-alive ran out: its fallback");
 	if (!active)
 		c.lease = 0;
 	s->lease_at = now + s->conf->rules.lease_ms * 1000000 / 3;
-	if (!control_change(&s->plane.control[s->id], steer_settle, &c, false, &before, &after)) {
-		service_say(s, true, "%s: %s%u.%02u%% is in force", s->name,
-			    "the keep-alive ran out: ", after.weight / 100, after.weight % 100);
+	err = control_change(&s->plane.control[s->id], steer_settle, &c, false, &before, &after);
+	if (!err && after.epoch == before.epoch)
+		err = control_change(&s->plane.control[s->id], steer_lease, &c, false, &before,
+				     &after);
+	else if (!err)
 		record(s, &after, "keep-alive", c.reason, c.from);
-		return;
-	}
-	control_change(&s->plane.control[s->id], steer_lease, &c, false, &before, &after);
+	if (err)
+		service_say(s, true, "%s: the keep-alive cannot be renewed: %s", s->name,
+			    strerror(-err));
 }
 
 /* ---- all of it ---- */

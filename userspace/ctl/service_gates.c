@@ -143,7 +143,7 @@ static void decide(struct service *s)
 	/* A client's connections all fall on one side: as a count of clients nobody has them. */
 	if (s->conf->affinity == SHIFT_AFFINITY_CONNECTION) {
 		in.split = &s->test[SERVICE_SPLIT];
-		in.split_of = "connections";
+		in.split_of = "watched connections";
 	}
 	judge_decide(&rules, &in, &s->decision);
 }
@@ -152,8 +152,10 @@ static void own_verdict(struct service *s, unsigned int i, const struct judge_fi
 			uint64_t now)
 {
 	static const enum gate_says says[JUDGE_VERDICTS] = {
-		[JUDGE_INCONCLUSIVE] = GATE_INCONCLUSIVE, [JUDGE_OK] = GATE_OK,
-		[JUDGE_PAUSE] = GATE_PAUSE,		  [JUDGE_BACK] = GATE_BACK,
+		[JUDGE_INCONCLUSIVE] = GATE_INCONCLUSIVE,
+		[JUDGE_OK] = GATE_OK,
+		[JUDGE_PAUSE] = GATE_PAUSE,
+		[JUDGE_BACK] = GATE_BACK,
 		[JUDGE_ROLLBACK] = GATE_ROLLBACK,
 	};
 	struct ramp_gate *g = &s->shown[s->conf->n_gates + i];

@@ -37,15 +37,14 @@ struct service {
 	char name[CONF_NAME];
 	struct loop_timer turn;
 	uint64_t alive;
-	unsigned int turns;
 	/* the kernel */
 	struct plane plane;
-	bool open; /* `plane` is to be closed */
-	int id;	   /* of the service in it; −1: it is not there */
+	bool open;   /* `plane` is to be closed */
+	int id;	     /* of the service in it; −1: it is not there */
 	int missing; /* why nothing is attached, −errno */
 	uint64_t found_at;
-	uint64_t lease_at;    /* when the keep-alive is renewed next */
-	unsigned int healthy, members;
+	bool leased;	   /* the record has a keep-alive */
+	uint64_t lease_at; /* when it is renewed next */
 	/* the ramp */
 	struct ramp ramp;
 	struct ramp_view view;

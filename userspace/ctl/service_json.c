@@ -58,7 +58,8 @@ json_t *service_status(const struct service *s)
 	json_object_set_new(j, "healthy", json_integer(v->healthy));
 	json_object_set_new(j, "backends", json_integer(v->backends));
 	json_object_set_new(j, "frozen", who_froze(r));
-	json_object_set_new(j, "journal", s->journal_error ? json_string(strerror(-s->journal_error))
-							    : json_string("ok"));
+	json_object_set_new(j, "journal",
+			    s->journal_error ? json_string(strerror(-s->journal_error))
+					     : json_string("ok"));
 	return j;
 }

@@ -99,11 +99,11 @@ void service_look(struct service *s, uint64_t now)
 	v->tunnel_up = s->conf->rules.tunnel[0] && s->world.tunnel_up &&
 		       s->world.tunnel_up(s->world.arg, s->conf->rules.tunnel);
 	v->gates = s->shown;
-	v->attached = s->open && s->id >= 0 &&
-		      !control_get(&s->plane.control[s->id], &r, &head);
+	v->attached = s->open && s->id >= 0 && !control_get(&s->plane.control[s->id], &r, &head);
 	if (!v->attached)
 		return;
 	steer_see(&r, now, v);
+	s->leased = r.lease_deadline;
 	look_at_backends(s, now);
 }
 

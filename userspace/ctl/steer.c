@@ -149,8 +149,7 @@ const char *steer_error(int err, const struct shift_record *seen, char *ret, siz
 		break;
 	case STEER_LOCKED:
 		copy(who, seen->locked_by, sizeof(who));
-		snprintf(ret, size, "locked by %s since %s", who,
-			 text_time(seen->locked_at, when));
+		snprintf(ret, size, "locked by %s since %s", who, text_time(seen->locked_at, when));
 		break;
 	default:
 		snprintf(ret, size, "%s", strerror(-err));

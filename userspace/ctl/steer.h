@@ -30,14 +30,14 @@ struct steer {
 	const char *who;
 	const char *reason;
 	/* Of a weight. */
-	uint64_t epoch; /* that control must have */
+	uint64_t epoch;	 /* that control must have */
 	uint16_t expect; /* the share that must be in force: deadlines pass without an epoch */
 	uint16_t weight;
-	bool after_rollback; /* clears the latch of `latched_at`, and only that one */
-	bool force;	     /* past the lock of `locked_at`, and only that one */
+	bool after_rollback;		/* clears the latch of `latched_at`, and only that one */
+	bool force;			/* past the lock of `locked_at`, and only that one */
 	uint64_t latched_at, locked_at; /* CLOCK_REALTIME ns */
 	/* The keep-alive, of a weight and of steer_lease. */
-	uint64_t lease; /* ns from `boot`; 0: none */
+	uint64_t lease;	  /* ns from `boot`; 0: none */
 	uint8_t on_death; /* enum shift_lease_action */
 	/* Seen on the way. */
 	uint16_t from; /* the share in force before */

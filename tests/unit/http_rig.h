@@ -39,6 +39,7 @@ struct rig_seen {
 
 struct rig {
 	int fd;
+	const char *address; /* IPv4; NULL: 127.0.0.1 */
 	uint16_t port;
 	pid_t pid;
 	SSL_CTX *tls;
@@ -136,6 +137,8 @@ static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(a);
 
+	if (r->address)
+		assert_int_equal(inet_pton(AF_INET, r->address, &a.sin_addr), 1);
 	r->tls = tls;
 	r->seen = mmap(NULL, sizeof(*r->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
@@ -180,8 +183,8 @@ static inline const char *rig_url(const struct rig *r, const char *path)
 	static unsigned int next;
 	char *ret = text[next++ % 4];
 
-	snprintf(ret, sizeof(text[0]), "%s://127.0.0.1:%u%s", r->tls ? "https" : "http", r->port,
-		 path);
+	snprintf(ret, sizeof(text[0]), "%s://%s:%u%s", r->tls ? "https" : "http",
+		 r->address ? r->address : "127.0.0.1", r->port, path);
 	return ret;
 }
 

@@ -24,7 +24,7 @@ COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c conntrack.c nic.c xdp.c) \
 	$(addprefix userspace/plane/,bpfsys.c control.c plane.c state.c telemetry.c flows.c maglev.c \
 	sync.c sync_picture.c sync_backends.c sync_leave.c sync_clients.c attach.c short.c pins.c \
-	hostports.c clients.c clients_saved.c arrivals.c)
+	hostlock.c hostports.c clients.c clients_saved.c arrivals.c)
 WAYS := userspace/plane/ways.c
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
 	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c detach.c pin.c pin_list.c top.c \
@@ -40,9 +40,11 @@ TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
 DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) \
 	$(addprefix userspace/cmd/,cmd.c complain.c daemon.c) \
+	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/plane/sync_follow.c \
 	userspace/shiftd.c
-# shiftctl-dns has the verbs about records and resolvers.
+# shiftctl-dns has the verbs about records and resolvers, and about health.
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
+	$(addprefix userspace/ctl/,health.c ask.c checks_plane.c) userspace/net/dial.c $(wildcard userspace/cmd/health*.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
@@ -74,7 +76,7 @@ $(B)/shiftctl-dns: $(call objs,$(DNS) userspace/shiftctl_dns.c)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
 
 $(B)/shiftd: $(call objs,$(DAEMON))
-	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DNS_LIBS)
 
 $(B)/traffic: $(call objs,$(TRAFFIC))
 	$(CC) $(LDFLAGS) -o $@ $^
@@ -134,13 +136,17 @@ $(B)/tests/hang: $(B)/tests/e2e/hang.o
 $(B)/tests/flood: $(B)/tests/e2e/flood.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
-DRIVERS := $(addprefix $(B)/tests/,ike_drive dns_drive vm_wireguard vm_xfrm)
+DRIVERS := $(addprefix $(B)/tests/,ike_drive dns_drive checks_drive vm_wireguard vm_xfrm)
 
 tests: all $(UNIT) $(DRIVERS) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/bpf/variant.bpf.o
 
 # What the tests of IKE and of the kernels drive our modules with.
 $(B)/tests/ike_drive: $(B)/tests/e2e/ike_drive.o $(B)/tests/parts.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+
+# What the tests of health drive the daemon's part of it with.
+$(B)/tests/checks_drive: $(B)/tests/e2e/checks_drive.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DNS_LIBS)
 
 # What the tests of the providers drive them with.
 $(B)/tests/dns_drive: $(B)/tests/e2e/dns_drive.o $(call objs,$(DNS))

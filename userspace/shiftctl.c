@@ -114,6 +114,8 @@ static const struct verb verbs[] = {
 	 "    rollback [--dry-run] [--wait [10m]] [--reason TEXT]\n"
 	 "                                         and back; never asks",
 	 "what resolvers say; the records, changed and changed back"},
+	{"health", dns, "health [--textfile PATH]",
+	 "both arms asked once, for people and monitoring; exit 0 1 2 3"},
 	{"help", help, "help [COMMAND]", "this"},
 	{"version", version, "version", "the version"},
 };

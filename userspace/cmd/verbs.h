@@ -36,4 +36,5 @@ int cmd_latency(const struct options *o, int argc, char **argv);
 
 /* shiftctl-dns */
 int cmd_dns(const struct options *o, int argc, char **argv);
+int cmd_health(const struct options *o, int argc, char **argv);
 int cmd_overall(const struct options *o, int argc, char **argv); /* weight N --overall */

@@ -53,6 +53,7 @@ objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
+DAEMON_LIBS := -lcurl -ljansson
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
@@ -76,7 +77,7 @@ $(B)/shiftctl-dns: $(call objs,$(DNS) userspace/shiftctl_dns.c)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
 
 $(B)/shiftd: $(call objs,$(DAEMON))
-	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DNS_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DAEMON_LIBS)
 
 $(B)/traffic: $(call objs,$(TRAFFIC))
 	$(CC) $(LDFLAGS) -o $@ $^

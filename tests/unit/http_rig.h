@@ -39,7 +39,7 @@ struct rig_seen {
 
 struct rig {
 	int fd;
-	const char *address; /* IPv4; NULL: 127.0.0.1 */
+	const char *address; /* IPv4, where it listens; NULL: 127.0.0.1 */
 	uint16_t port;
 	pid_t pid;
 	SSL_CTX *tls;
@@ -132,13 +132,12 @@ static inline void rig_connection(const struct rig *r, int fd, rig_answer answer
 	_exit(0);
 }
 
-static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
+static inline void rig_start_at(struct rig *r, in_addr_t address, SSL_CTX *tls, rig_answer answer)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = address};
 	socklen_t size = sizeof(a);
 
-	if (r->address)
-		assert_int_equal(inet_pton(AF_INET, r->address, &a.sin_addr), 1);
+	r->address = strdup(inet_ntoa((struct in_addr){address}));
 	r->tls = tls;
 	r->seen = mmap(NULL, sizeof(*r->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
@@ -167,6 +166,11 @@ static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
 		}
 		close(fd);
 	}
+}
+
+static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
+{
+	rig_start_at(r, r->address ? inet_addr(r->address) : htonl(INADDR_LOOPBACK), tls, answer);
 }
 
 static inline void rig_stop(struct rig *r)

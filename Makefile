@@ -46,6 +46,10 @@ DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c 
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
 	$(addprefix userspace/ctl/,health.c ask.c checks_plane.c) userspace/net/dial.c $(wildcard userspace/cmd/health*.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c)
+# shiftctl-check has drain and preflight.
+CHECK := $(COMMON) $(wildcard userspace/conf/*.c userspace/cmd/drain*.c userspace/cmd/preflight*.c) \
+	userspace/cmd/complain.c \
+	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c sockdiag.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -54,11 +58,13 @@ LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
 DAEMON_LIBS := -lcurl -ljansson
+CHECK_LIBS := -lcurl -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
 
-all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftctl-dns $(B)/shiftd $(B)/traffic
+all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftctl-dns \
+	$(B)/shiftctl-check $(B)/shiftd $(B)/traffic
 
 # Nothing to install is the usual case and costs a few milliseconds.
 deps:
@@ -75,6 +81,9 @@ $(B)/shiftctl-tunnel: $(call objs,$(TUNNELS) userspace/shiftctl_tunnel.c)
 
 $(B)/shiftctl-dns: $(call objs,$(DNS) userspace/shiftctl_dns.c)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
+
+$(B)/shiftctl-check: $(call objs,$(CHECK) userspace/shiftctl_check.c)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS)
 
 $(B)/shiftd: $(call objs,$(DAEMON))
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DAEMON_LIBS)
@@ -115,7 +124,7 @@ $(B)/bpf/object.o: userspace/plane/object.S $(B)/bpf/shift_tc.bpf.o
 
 UNIT := $(patsubst tests/unit/test_%.c,$(B)/tests/unit_%,$(wildcard tests/unit/test_*.c))
 # All of our code but the mains, for whatever a test wants of it.
-PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS) $(DNS) $(DAEMON)))
+PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS) $(DNS) $(CHECK) $(DAEMON)))
 
 $(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
 	@mkdir -p $(@D)
@@ -243,6 +252,7 @@ install: all
 	install -D -m 755 $(B)/shiftctl-apply $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-apply
 	install -D -m 755 $(B)/shiftctl-tunnel $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-tunnel
 	install -D -m 755 $(B)/shiftctl-dns $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-dns
+	install -D -m 755 $(B)/shiftctl-check $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-check
 	install -D -m 755 $(B)/shiftd $(DESTDIR)$(PREFIX)/sbin/shiftd
 	for unit in systemd/*; do \
 		install -D -m 644 $$unit $(DESTDIR)/etc/systemd/system/$${unit##*/} && \

@@ -28,6 +28,7 @@
 static int elsewhere(const struct options *o, int argc, char **argv);
 static int tunnels(const struct options *o, int argc, char **argv);
 static int dns(const struct options *o, int argc, char **argv);
+static int checks(const struct options *o, int argc, char **argv);
 static int help(const struct options *o, int argc, char **argv);
 static int version(const struct options *o, int argc, char **argv);
 
@@ -64,6 +65,15 @@ static const struct verb verbs[] = {
 	{"unfreeze", cmd_freeze, "unfreeze [--reason TEXT]", "it may again"},
 	{"lock", cmd_lock, "lock [--reason TEXT] [--force]", "refuse others' changes"},
 	{"unlock", cmd_unlock, "unlock [--force]", "allow them again"},
+	{"drain", checks,
+	 "drain [--rate 100] [--max N] [--idle 1s] [--owed 30s] [--wait 1m] [--dry-run] [--force]\n"
+	 "           [--reason TEXT]\n"
+	 "    --rate 100    so many a second at most\n"
+	 "    --max N       no more than so many in all\n"
+	 "    --idle 1s     only those on which nothing passed for so long\n"
+	 "    --owed 30s    and those silent for so long after the client spoke last (else never)\n"
+	 "    --wait 1m     for those that do not rest; exit 5 if some are left then",
+	 "close resting local connections of clients that are in the share, at a pace"},
 	{"explain", elsewhere, "explain CLIENT[:PORT] [--to ADDRESS:PORT[/tcp|/udp]]",
 	 "which arm and backend a client gets, and why"},
 	{"conns", cmd_conns,
@@ -200,6 +210,13 @@ static int dns(const struct options *o, int argc, char **argv)
 	(void)o;
 	(void)argc;
 	return become("shiftctl-dns", argv[0]);
+}
+
+static int checks(const struct options *o, int argc, char **argv)
+{
+	(void)o;
+	(void)argc;
+	return become("shiftctl-check", argv[0]);
 }
 
 /* These take a millisecond, on a host where everything may be busy: they go first. */

@@ -156,6 +156,7 @@ bool takes_value(const char *argument)
 		"--state",   "--to",	  "--rate",	"--bandwidth", "--link-speed", "--lifetime",
 		"--measure", "--wait",	  "--textfile", "--lead",      "--spacing",    "--expect",
 		"--samples", "--until",	  "--timeout",	"--interval",  "--subnet",     "--control",
+		"--max",     "--idle",	  "--owed",	"--url",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

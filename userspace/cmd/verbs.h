@@ -38,3 +38,7 @@ int cmd_latency(const struct options *o, int argc, char **argv);
 int cmd_dns(const struct options *o, int argc, char **argv);
 int cmd_health(const struct options *o, int argc, char **argv);
 int cmd_overall(const struct options *o, int argc, char **argv); /* weight N --overall */
+
+/* shiftctl-check */
+int cmd_drain(const struct options *o, int argc, char **argv);
+int cmd_preflight(const struct options *o, int argc, char **argv);

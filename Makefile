@@ -27,7 +27,8 @@ COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	hostlock.c hostports.c clients.c clients_saved.c arrivals.c)
 WAYS := userspace/plane/ways.c
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
-	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c detach.c pin.c pin_list.c top.c)
+	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c detach.c pin.c pin_list.c top.c \
+	ramp.c freeze.c daemon.c) userspace/api/socket_client.c
 HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
@@ -37,7 +38,8 @@ HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c
 TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
 	userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
-DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) $(addprefix userspace/cmd/,cmd.c complain.c) \
+DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) \
+	$(addprefix userspace/cmd/,cmd.c complain.c daemon.c) \
 	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/plane/sync_follow.c \
 	userspace/shiftd.c
 # shiftctl-dns has the verbs about records and resolvers, and about health.

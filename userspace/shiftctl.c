@@ -51,6 +51,18 @@ static const struct verb verbs[] = {
 	{"commit", cmd_commit, "commit [--undo] [--reason TEXT] [--force]",
 	 "the new side holds the true data from here"},
 	{"status", cmd_status, "status [--watch] [--line]", "everything on one screen"},
+	{"ramp", cmd_ramp,
+	 "ramp start|pause|resume|next|back|abort|status [--reason TEXT]\n"
+	 "    start [--after-rollback] [--l4-only]  the plan's stages, from the first above the share\n"
+	 "    pause, resume                        stay at this stage; go on\n"
+	 "    next, back                           one stage up without waiting, one down\n"
+	 "    abort                                = rollback\n"
+	 "    status                               stage, hold, gates with their evidence, what is next\n"
+	 "  each rule has its own override: --force (a foreign lock), --big-step, --few-backends,\n"
+	 "  --without-tunnel, --unproven, --again and --skip-hooks (hooks nobody knows the end of)",
+	 "the plan's stages, run by shiftd"},
+	{"freeze", cmd_freeze, "freeze [--reason TEXT]", "the ramp promotes nothing"},
+	{"unfreeze", cmd_freeze, "unfreeze [--reason TEXT]", "it may again"},
 	{"lock", cmd_lock, "lock [--reason TEXT] [--force]", "refuse others' changes"},
 	{"unlock", cmd_unlock, "unlock [--force]", "allow them again"},
 	{"drain", checks,

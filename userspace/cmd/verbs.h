@@ -20,6 +20,8 @@ int cmd_unpin(const struct options *o, int argc, char **argv);
 int cmd_pins(const struct options *o, int argc, char **argv);
 int cmd_top(const struct options *o, int argc, char **argv);
 int cmd_history(const struct options *o, int argc, char **argv);
+int cmd_ramp(const struct options *o, int argc, char **argv);
+int cmd_freeze(const struct options *o, int argc, char **argv); /* and unfreeze */
 int cmd_detach(const struct options *o, int argc, char **argv);
 
 /* shiftctl-apply */

@@ -77,11 +77,6 @@ dns_start() { # NAME COMMAND...: in the lab, ended with the test
 	dns_pid[$server]=$!
 }
 
-dns_stop() { # NAME
-	kill -TERM "${dns_pid[$1]}" && wait "${dns_pid[$1]}" 2>/dev/null
-	unset "dns_pid[$1]"
-}
-
 dns_namespace() {
 	printf 'nameserver %s\n' "${dns_resolv_conf:-192.0.2.1}" >"$work/resolv.conf"
 	setpriv --pdeathsig KILL unshare --net --mount --propagation private -- sleep infinity &
@@ -505,11 +500,6 @@ dns_no_lab() { # NAME
 
 dns_ask() { # SERVER NAME [TYPE]: the answer's addresses, one a line, sorted
 	in_dns dig +short +tries=1 +time=2 "@${dns_at[$1]:-$1}" "$2" "${3:-A}" | sort
-}
-
-dns_ttl() { # SERVER NAME [TYPE]
-	in_dns dig +noall +answer +tries=1 +time=2 "@${dns_at[$1]:-$1}" "$2" "${3:-A}" |
-		awk 'NR == 1 { print $2 }'
 }
 
 dns_ttls() { # NAME SERVER...: "SERVER TTL" lines, by one dig, which is over in a moment

@@ -99,6 +99,13 @@ int dns_open(const struct options *o, struct dns_command *ret, int wrong)
 	return EXIT_OK;
 }
 
+size_t dns_name_shown(const struct dns_command *d)
+{
+	size_t n = strlen(d->name);
+
+	return n > 1 && d->name[n - 1] == '.' ? n - 1 : n;
+}
+
 void dns_close(struct dns_command *d)
 {
 	conf_errors_free(&d->errors);

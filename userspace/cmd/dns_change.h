@@ -14,6 +14,7 @@ struct change_type {
 	bool unread;	/* it could not be; why has the words */
 	bool from_disk; /* rollback: what it goes back to is the snapshot's */
 	bool earlier;	/* rollback: dns.old is there, and the snapshot is of another cutover */
+	bool concluded; /* cutover: a command that was cut off had changed it */
 	bool resumed;	/* goes on, or back, from what a change left that ended half-way */
 	bool differs;	/* rollback: the old data is there, with another TTL or weights */
 	struct dns_rrset there, to;
@@ -39,7 +40,7 @@ struct change {
 	struct options o;
 	const char *verb; /* "cutover" */
 	bool back;
-	bool dry, yes, no_way_back, wait;
+	bool dry, yes, no_way_back, without_weights, wait;
 	uint64_t wait_ns; /* 0: by the TTL */
 	const char *reason;
 	struct dns_command d;
@@ -69,7 +70,7 @@ int change_recall(struct change *c);
 bool change_is_half(const struct change *c, int type);
 /* What is there now, of every type that is asked. The number that could not be read. */
 unsigned int change_read(struct change *c);
-/* "www.example.test. A at dynamic update: 203.0.113.10 (TTL 60) -> …" Returns ret. */
+/* "www.example.test. A at the primary server: 203.0.113.10 (TTL 60) -> …" Returns ret. */
 const char *change_text(const struct change *c, const struct change_type *t, char *ret,
 			size_t size);
 /* Diff and bytes of all that would be done, and of its inverse. */

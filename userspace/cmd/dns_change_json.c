@@ -86,9 +86,9 @@ void change_report_json(struct change *c, int code)
 
 	if (!c->o.json)
 		return;
-	j = json_pack("{s:i, s:s, s:s, s:s, s:b, s:i, s:o}", "schema", 1, "name", c->d.name, "verb",
-		      c->verb, "provider", c->class->name, "dry_run", c->dry, "code", code, "types",
-		      types_json(c));
+	j = json_pack("{s:i, s:s%, s:s, s:s, s:b, s:i, s:o}", "schema", 1, "name", c->d.name,
+		      dns_name_shown(&c->d), "verb", c->verb, "provider", c->class->name, "dry_run",
+		      c->dry, "code", code, "types", types_json(c));
 	json_object_set_new(j, "snapshot",
 			    c->has_snap ? json_string(dns_snapshot_path(c->d.dir, c->d.name, path,
 									sizeof(path)))

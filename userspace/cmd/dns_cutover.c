@@ -36,7 +36,8 @@ static int decide(struct change *c, unsigned int *ret_apply)
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo != DNS_TODO_OTHER)
 			continue;
-		old->ttl = t->there.ttl;
+		if (t->there.n) /* the TTL of the old set is not dns.old's to say */
+			old->ttl = t->there.ttl;
 		say("refused: %s %s is %s, and dns.old is %s: nothing was changed; make dns.old what "
 		    "is there, if that is right",
 		    c->d.name, t->word, dns_rrset_text(&t->there, there, sizeof(there)),
@@ -170,6 +171,27 @@ static void finish_snapshot(struct change *c)
 	if (err)
 		say("%s: that this change came to its end is not noted: %s", c->d.dir,
 		    strerror(-err));
+}
+
+/* An earlier command was cut off, and all that it wanted is there: that is its end. */
+static void conclude(struct change *c)
+{
+	if (!c->has_snap || c->snap.ended)
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct dns_snapshot_type *k = &c->snap.type[i];
+
+		if (!dns_step_half(k->step))
+			continue;
+		if (!c->type[i].asked || !dns_rrset_same_data(&k->fresh, &c->type[i].there))
+			return;
+		k->step = DNS_STEP_DONE;
+		c->type[i].concluded = true;
+	}
+	snprintf(c->snap.verb, sizeof(c->snap.verb), "cutover");
+	snprintf(c->snap.who, sizeof(c->snap.who), "%s", c->who);
+	finish_snapshot(c);
+	change_record(c);
 }
 
 static void tell_left(const struct change *c)
@@ -319,6 +341,8 @@ static int cutover(struct change *c)
 		if (code)
 			return code;
 		code = flip(c);
+	} else {
+		conclude(c);
 	}
 	tell_left(c);
 	change_unlock(c);

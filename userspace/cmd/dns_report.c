@@ -279,17 +279,20 @@ void dns_report_table(const struct dns_report *r, bool colour, FILE *to)
 		const struct dns_said *said = &r->s->said[i];
 		char source[256], list[256], cache[64], says[64], left[32] = "-", caches[16] = "-";
 		bool asked = dns_survey_asked(r->s, i);
+		const char *held = is->control ? "held back" : "-";
 
 		if (said->ttl_left_s >= 0)
 			snprintf(left, sizeof(left), "%llds", (long long)said->ttl_left_s);
 		if (said->caches)
 			snprintf(caches, sizeof(caches), "%u", said->caches);
-		screen_paint(colour, colour_of(r, i),
-			     asked ? dns_verdicts[said->verdict] : "held back", says, sizeof(says));
+		screen_paint(colour, colour_of(r, i), asked ? dns_verdicts[said->verdict] : held,
+			     says, sizeof(says));
 		table_row(&t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", source_text(r->s, i, source),
 			  kinds[is->kind], transports[is->target.transport], says, left, caches,
 			  short_list(r->s, i, list), cache_text(r->s, i, cache),
-			  asked ? said->why : "control group: asked once, at the end");
+			  asked		? said->why
+			  : is->control ? "control group: asked once, at the end"
+					: "not asked yet");
 	}
 	table_print(&t, to);
 	table_free(&t);
@@ -459,16 +462,20 @@ json_t *dns_report_json(const struct dns_report *r)
 
 int dns_report_unknown(const struct options *o, const char *why)
 {
-	char said[512];
+	char said[512], line[256];
 
+	json_said(said, sizeof(said));
 	if (o->json)
 		print_json(json_pack("{s:i, s:o, s:s, s:o, s:o, s:s, s:s, s:i, s:o}", "schema", 1,
 				     "name", json_null(), "state", "unknown", "share_new",
-				     json_null(), "eta_s", json_null(), "error",
-				     json_said(said, sizeof(said)), "status", levels[3], "code", 3,
-				     "sources", json_array()));
-	else
-		printf("SHIFT DNS UNKNOWN - %s\n", why);
+				     json_null(), "eta_s", json_null(), "error", said, "status",
+				     levels[3], "code", 3, "sources", json_array()));
+	if (o->json)
+		return 3;
+	snprintf(line, sizeof(line), "%.250s", why ? why : said);
+	for (char *bar = line; (bar = strchr(bar, '|'));) /* behind one come figures */
+		*bar = '/';
+	printf("SHIFT DNS UNKNOWN - %s\n", line);
 	return 3;
 }
 

@@ -12,9 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "userspace/base/text.h"
 #include "userspace/cmd/dns_change.h"
+
+#define LATE_S 2 /* a change that was sent is carried out by then */
 
 /* Where a type goes back to, and from what it may. */
 static void choose(struct change *c, int i, struct dns_rrset *fresh)
@@ -152,6 +155,19 @@ static void finish(struct change *c)
 		    strerror(-err));
 }
 
+/* A cutover was cut off before it changed anything: that is its end, and it is half no more. */
+static void conclude(struct change *c)
+{
+	for (int i = 0; i < 2; i++) {
+		struct dns_snapshot_type *k = &c->snap.type[i];
+
+		if (dns_step_half(k->step) && c->type[i].todo == DNS_TODO_THERE &&
+		    c->type[i].from_disk)
+			k->step = DNS_STEP_BACK;
+	}
+	finish(c);
+}
+
 static void tell_left(const struct change *c)
 {
 	char text[1024], to[1024];
@@ -236,6 +252,39 @@ static int dry_run(struct change *c, int code)
 	return code;
 }
 
+/*
+ * A command that was killed may have sent its change a moment ago: the old set is there still, and
+ * the new one comes when the server gets to it. So what is old is looked at once more.
+ */
+static bool may_be_late(const struct change *c, unsigned int *ret_left)
+{
+	time_t now = time(NULL);
+
+	*ret_left = 0;
+	for (int i = 0; c->has_snap && !c->snap.ended && i < 2; i++) {
+		const struct dns_snapshot_type *s = &c->snap.type[i];
+		time_t until = (time_t)s->at + LATE_S;
+
+		if (s->step == DNS_STEP_BEGUN && now < until && now + LATE_S >= until &&
+		    !c->type[i].unread && dns_rrset_same_data(&c->type[i].there, &s->old) &&
+		    (unsigned int)(until - now) > *ret_left)
+			*ret_left = (unsigned int)(until - now);
+	}
+	return *ret_left;
+}
+
+static unsigned int look(struct change *c)
+{
+	unsigned int unread = change_read(c), left;
+
+	if (c->dry || !may_be_late(c, &left))
+		return unread;
+	say("%s: the change that was cut off may still be on its way: looking again in %u s",
+	    c->d.name, left);
+	sleep(left);
+	return change_read(c);
+}
+
 static int rollback(struct change *c)
 {
 	unsigned int apply, unread;
@@ -245,14 +294,14 @@ static int rollback(struct change *c)
 		code = change_recall(c);
 	if (code)
 		return code;
-	unread = change_read(c);
+	unread = look(c);
 	code = decide(c, &apply);
 	if (c->dry)
 		return dry_run(c, code ? code : unread ? EXIT_FAILED : EXIT_OK);
 	if (apply)
 		applied = go_back(c);
 	else if (c->has_snap && !c->snap.ended && !unread && !code)
-		finish(c);
+		conclude(c);
 	tell_left(c);
 	change_unlock(c);
 	if (apply && !applied) {

@@ -22,7 +22,7 @@
 #include "dns/survey.h"
 #include "userspace/base/loop.h"
 #include "userspace/base/text.h"
-#include "userspace/cmd/dns_screen.h"
+#include "userspace/base/fullscreen.h"
 #include "userspace/cmd/dns_verbs.h"
 #include "userspace/cmd/dns_watch_show.h"
 
@@ -37,7 +37,7 @@ struct watch {
 	struct dns_watching show;
 	struct loop *loop;
 	struct dns_store *store;
-	struct dns_screen screen;
+	struct fullscreen screen;
 	struct loop_timer ask, tick, deadline;
 	uint64_t kept;	   /* when what was seen was put on disk */
 	bool asked, shown; /* questions were put; shown since the last of them */
@@ -54,7 +54,7 @@ static bool never_answered(const struct dns_survey *s, unsigned int i)
 	return true;
 }
 
-static bool all_as_wanted(const struct watch *w)
+static bool all_as_wanted(const struct watch *w, bool control)
 {
 	const struct dns_survey *s = w->show.s;
 	enum dns_verdict wanted = w->show.rules->expect_new ? DNS_SAYS_NEW : DNS_SAYS_OLD;
@@ -63,7 +63,8 @@ static bool all_as_wanted(const struct watch *w)
 	for (unsigned int i = 0; i < s->n; i++) {
 		const struct dns_said *said = &s->said[i];
 
-		if (!dns_survey_asked(s, i) || said->no_family)
+		if (!dns_survey_asked(s, i) || said->no_family ||
+		    (s->source[i].control && !control))
 			continue;
 		if (!said->samples && dns_survey_open(s, i))
 			return false; /* its first answer is still to come */
@@ -129,7 +130,7 @@ static void show(struct watch *w)
 			return;
 		dns_watch_frame(k, to);
 		fclose(to);
-		if (!dns_screen_draw(text))
+		if (!fullscreen_draw(text))
 			end(w, DNS_USER_ENDED);
 		free(text);
 	} else {
@@ -138,20 +139,26 @@ static void show(struct watch *w)
 	}
 }
 
-static void look(struct watch *w, bool draw)
+static void see(struct watch *w)
 {
 	struct dns_watching *k = &w->show;
-	bool counted = k->control_n > 0;
 
-	w->shown |= draw;
 	k->now = loop_now();
 	dns_survey_judge(k->s, k->now, &k->j);
 	dns_watch_remember(k);
-	if (k->control_asked && !counted && !dns_survey_busy(k->s))
+	if (k->control_asked && !k->control_n && !dns_survey_busy(k->s))
 		count_control(w);
+}
+
+static void look(struct watch *w, bool draw)
+{
+	struct dns_watching *k = &w->show;
+
+	w->shown |= draw;
+	see(w);
 	if (draw)
 		show(w);
-	if (k->ended || !k->rules->until || !all_as_wanted(w) || !control_is_done(w, k->now))
+	if (k->ended || !k->rules->until || !all_as_wanted(w, true) || !control_is_done(w, k->now))
 		return;
 	if (!dns_survey_busy(k->s) || !k->control_asked)
 		end(w, DNS_ALL_AS_WANTED);
@@ -207,10 +214,10 @@ static void on_deadline(void *arg, uint64_t now)
 	struct watch *w = arg;
 
 	(void)now;
-	look(w, false);
-	if (!w->show.ended) /* perhaps only the control group was waited for */
-		end(w,
-		    w->show.rules->until && all_as_wanted(w) ? DNS_ALL_AS_WANTED : DNS_TIME_IS_UP);
+	see(w);
+	/* Perhaps only the control group was waited for: it counts if it has answered. */
+	end(w, w->show.rules->until && all_as_wanted(w, w->show.control_n > 0) ? DNS_ALL_AS_WANTED
+									       : DNS_TIME_IS_UP);
 }
 
 static void on_signal(void *arg, int number)
@@ -293,7 +300,7 @@ static int begin(struct watch *w)
 	if (!err && k->rules->timeout_ns)
 		err = loop_timer_set(w->loop, &w->deadline, now + k->rules->timeout_ns, on_deadline,
 				     w);
-	if (!err && !k->o->json && dns_screen_enter(&w->screen) && w->screen.raw)
+	if (!err && !k->o->json && fullscreen_enter(&w->screen) && w->screen.raw)
 		err = loop_watch(w->loop, STDIN_FILENO, LOOP_READ, on_key, w);
 	return err;
 }
@@ -303,7 +310,7 @@ static int finish(struct watch *w)
 	struct dns_watching *k = &w->show;
 	int err;
 
-	dns_screen_leave(&w->screen);
+	fullscreen_leave(&w->screen);
 	if (k->o->json)
 		dns_watch_json(k, stdout);
 	else
@@ -336,7 +343,7 @@ static int watch(const struct options *o, struct dns_command *d,
 	if (!err)
 		err = loop_run(w->loop);
 	if (w)
-		dns_screen_leave(&w->screen);
+		fullscreen_leave(&w->screen);
 	if (err)
 		say("dns watch: %s", why[0] ? why : strerror(-err));
 	else

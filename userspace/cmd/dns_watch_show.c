@@ -296,6 +296,8 @@ static void summary(const struct dns_watching *w, FILE *to)
 		good += w->s->said[i].verdict ==
 			(w->rules->expect_new ? DNS_SAYS_NEW : DNS_SAYS_OLD);
 	}
+	if (!n) /* nobody was asked yet */
+		return;
 	fprintf(to, "%s %s: %u of %u sources %s", clock_text(at), dns_states[w->j.state], good, n,
 		w->rules->expect_new ? "new" : "old");
 	if (!isnan(w->j.share_new))

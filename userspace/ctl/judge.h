@@ -9,8 +9,8 @@
  *	struct judge_test split = {.name = "split", .two_sided = true, .tolerance = 0.02};
  *	const struct judge_test *tests[] = {&failures};
  *	struct judge_gate errors = {.name = "errors", .of = "connections"};
- *	struct judge_input in = {.split = &split, .split_of = "clients", .test = tests, .tests = 1,
- *				 .gate = &errors, .gates = 1};
+ *	struct judge_input in = {.split = &split, .split_of = "clients",
+ *				 .test = tests, .tests = 1, .gate = &errors, .gates = 1};
  *	struct judge_decision d;
  *
  *	every second, of each epoch, a = the old arm's and b = the new arm's answers in it:
@@ -23,7 +23,7 @@
  *	in.stage_begun = since_stage.begun;
  *	judge_decide(&judge_usual, &in, &d);
  *	d.verdict == JUDGE_INCONCLUSIVE, d.name "errors",
- *	d.why "1 of 1800 connections: need ~16k more connections at this rate to be sure of < 0.1%"
+ *	d.why "1 of 1800 connections: need ~38k more at this rate to be sure of < 0.1%"
  *
  * Shares and probabilities are 0..1. Strings that are given are not copied and must live.
  */
@@ -35,6 +35,7 @@
 #define JUDGE_PRIOR  20.0 /* what the relative test's prior is worth, in failures */
 #define JUDGE_EPOCHS 64	  /* kept apart; of older ones only the evidence */
 #define JUDGE_WORSE  3	  /* worsenings that the forgetting statistic bets on */
+#define JUDGE_LATELY 0.2  /* its part of a one-sided test's alpha */
 #define JUDGE_WHY    160  /* with its NUL */
 #define JUDGE_TESTS  8
 #define JUDGE_GATES  32
@@ -67,8 +68,8 @@ struct judge_counts {
 
 enum judge_side { JUDGE_UNKNOWN = 0, JUDGE_UNDER, JUDGE_OVER };
 
-/* The confidence sequence whose prior is centred on `limit`: with a chance of `alpha` at most it
- * ever leaves out the truth. */
+/* The confidence sequence, sharpest around `limit`. Each end for itself is ever beyond the truth
+ * with a chance of `alpha` at most. */
 void judge_sequence(struct judge_counts c, double limit, double alpha, struct judge_interval *ret);
 
 /* The same, only whether the limit lies outside: cheap. */
@@ -102,9 +103,9 @@ struct judge_epoch {
 struct judge_test {
 	const char *name;
 	double tolerance; /* 0.25: the new arm may be up to 25 % worse */
-	double effect;	  /* counts are divided by it: how many make one (design effect); 0: 1 */
+	double effect;	  /* design effect: so many make one; 0: 1 */
 	bool two_sided;	  /* of shares that should be exact: the split */
-	bool by_client;	  /* counted once per client: void while one source has too many flows */
+	bool by_client;	  /* counted so: void while one source has too many flows */
 	/* ---- */
 	unsigned int n;
 	struct judge_epoch epoch[JUDGE_EPOCHS];
@@ -124,8 +125,10 @@ double judge_share(double weight, double seen_old, double seen_new);
 /*
  * What has been counted of an epoch so far; the epochs in any order. Failures count to the epoch
  * that their connection began in. With a share of 0 or 1 there is nothing to compare. Feed it
- * failures of a few seconds at a time or less: the forgetting statistic counts feeds. 0, or
- * -EINVAL: no share, not the epoch's share, or an epoch put away.
+ * failures of a few seconds at a time or less: the forgetting statistic counts feeds. Clients are
+ * in the same arm in every epoch of a ramp that does not cross them: count each once in the ramp,
+ * in the epoch it was first seen in, or epochs do not multiply. 0, or -EINVAL: no share, not the
+ * epoch's share, or an epoch put away.
  */
 int judge_feed(struct judge_test *t, uint64_t epoch, double share, uint64_t old, uint64_t new);
 
@@ -198,8 +201,8 @@ struct judge_finding {
 };
 
 struct judge_input {
-	bool all_down;			/* health checks of all backends, or breakers of all open */
-	struct judge_counts last_10s;	/* of the new arm: begun in the last 10 s; failed, raw */
+	bool all_down;			/* all backends' checks fail, or breakers are open */
+	struct judge_counts last_10s;	/* new arm: begun in 10 s, failed, raw */
 	uint64_t stage_begun;		/* connections of the new arm in this stage */
 	const char *source;		/* the one with most flows; NULL: not known */
 	double source_share;		/* of the flows */

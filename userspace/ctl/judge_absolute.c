@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * judge_absolute.c - is a share under its limit: the Bernoulli confidence sequence (judge.md 2, 3)
+ * judge_absolute.c - is a share under its limit: the Bernoulli confidence sequence, sections 2 and
+ * 3 of the design
  *
- * The prior is centred on the limit and worth 1 / min(limit, 1 − limit) observations, so that the
- * evidence grows fastest where the question is asked: Beta(1, 1/T − 1) for a small limit T.
+ * Each end has the prior that finds it fastest. "Over the limit T" is asked with a prior centred on
+ * T that is worth 1/T observations: Beta(1, 1/T − 1). "Under T", which is asked of arms that are
+ * much better, with one centred on half of it: Beta(1, 2/T − 1). Against the centre T that takes 13
+ * % fewer connections when none is bad, whatever the limit: 4,111 instead of 4,742 at 0.1 %, 821
+ * instead of 947 at 0.5 %. (The design's table was made with Beta(1, 500) for both: 5,474 and
+ * 787.) Its price: alpha is used up; a share a tenth over the limit is called under in 2 % of runs,
+ * not in 0.5 %.
  */
 #include <math.h>
 
@@ -18,14 +24,16 @@ struct question {
 	double log_far; /* ln 1/alpha */
 };
 
-static void ask(struct question *q, double bad, double n, double limit, double alpha)
+static void ask(struct question *q, enum judge_side side, struct judge_counts c, double limit,
+		double alpha)
 {
-	double weight = 1 / fmin(limit, 1 - limit);
+	double centre = side == JUDGE_UNDER ? limit / 2 : limit;
+	double weight = 1 / fmin(centre, 1 - centre);
 
-	*q = (struct question){.bad = bad,
-			       .good = n - bad,
-			       .a = limit * weight,
-			       .b = (1 - limit) * weight,
+	*q = (struct question){.bad = (double)c.bad,
+			       .good = (double)(c.n - c.bad),
+			       .a = centre * weight,
+			       .b = (1 - centre) * weight,
 			       .p = limit,
 			       .rate = -1,
 			       .log_far = -log(alpha)};
@@ -47,16 +55,16 @@ static int is_near(double p, const void *arg)
  */
 void judge_sequence(struct judge_counts c, double limit, double alpha, struct judge_interval *ret)
 {
-	double n = (double)c.n, bad = (double)c.bad;
 	struct question q;
 
 	*ret = (struct judge_interval){.low = 0, .at = NAN, .high = 1};
 	if (!c.n || c.bad > c.n || !(limit > 0) || !(limit < 1))
 		return;
-	ret->at = bad / n;
-	ask(&q, bad, n, limit, alpha);
+	ret->at = (double)c.bad / (double)c.n;
+	ask(&q, JUDGE_OVER, c, limit, alpha);
 	if (c.bad)
 		ret->low = judge_bisect(0, ret->at, is_near, &q);
+	ask(&q, JUDGE_UNDER, c, limit, alpha);
 	if (c.bad < c.n)
 		ret->high = judge_bisect(1, ret->at, is_near, &q);
 }
@@ -64,14 +72,13 @@ void judge_sequence(struct judge_counts c, double limit, double alpha, struct ju
 enum judge_side judge_side(struct judge_counts c, double limit, double alpha)
 {
 	double rate = c.n ? (double)c.bad / (double)c.n : limit;
+	enum judge_side side = rate < limit ? JUDGE_UNDER : JUDGE_OVER;
 	struct question q;
 
 	if (!c.n || c.bad > c.n || !(limit > 0) || !(limit < 1) || rate == limit)
 		return JUDGE_UNKNOWN;
-	ask(&q, (double)c.bad, (double)c.n, limit, alpha);
-	if (!is_far(limit, &q))
-		return JUDGE_UNKNOWN;
-	return rate < limit ? JUDGE_UNDER : JUDGE_OVER;
+	ask(&q, side, c, limit, alpha);
+	return is_far(limit, &q) ? side : JUDGE_UNKNOWN;
 }
 
 static int is_under(double n, const void *arg)
@@ -88,7 +95,7 @@ static int is_under(double n, const void *arg)
 /* Below bad/limit it is not under at all; from there on the evidence only grows. */
 static uint64_t first_under(const struct question *q)
 {
-	double no = fmax(q->bad / q->p, q->bad + q->good), yes = no * 2 + 64;
+	double no = floor(fmax(q->bad / q->p, q->bad + q->good)), yes = 2 * no + 64;
 
 	if (is_under(no, q))
 		return (uint64_t)no;
@@ -98,15 +105,15 @@ static uint64_t first_under(const struct question *q)
 		if (yes > 1e15)
 			return JUDGE_NEVER;
 	}
-	while (yes - no > 0.5) {
-		double middle = no + (yes - no) / 2;
+	while (yes - no > 1) {
+		double middle = floor(no + (yes - no) / 2);
 
 		if (is_under(middle, q))
 			yes = middle;
 		else
 			no = middle;
 	}
-	return (uint64_t)ceil(yes - 1e-9);
+	return (uint64_t)yes;
 }
 
 uint64_t judge_certify_at(uint64_t bad, double limit, double alpha)
@@ -115,7 +122,7 @@ uint64_t judge_certify_at(uint64_t bad, double limit, double alpha)
 
 	if (!(limit > 0) || !(limit < 1))
 		return JUDGE_NEVER;
-	ask(&q, (double)bad, (double)bad, limit, alpha);
+	ask(&q, JUDGE_UNDER, (struct judge_counts){bad, bad}, limit, alpha);
 	return first_under(&q);
 }
 
@@ -126,7 +133,7 @@ uint64_t judge_more(struct judge_counts c, double limit, double alpha)
 
 	if (!(limit > 0) || !(limit < 1) || c.bad > c.n)
 		return JUDGE_NEVER;
-	ask(&q, (double)c.bad, (double)c.n, limit, alpha);
+	ask(&q, JUDGE_UNDER, c, limit, alpha);
 	q.rate = c.n ? q.bad / (double)c.n : 0;
 	if (q.rate >= limit)
 		return JUDGE_NEVER;

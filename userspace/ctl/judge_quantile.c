@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * judge_quantile.c - a quantile from a histogram, and whether two arms have the same (judge.md 4)
+ * judge_quantile.c - a quantile from a histogram, and whether two arms have the same; section 4 of
+ * the design
  *
  * What the true distribution does inside a bucket is not known, so every bucket counts with that
  * value of [F(begin), F(end)] that speaks least against the quantile: the one nearest to it.

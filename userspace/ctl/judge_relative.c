@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * judge_relative.c - which arm did each failure land in (judge.md 1), and lately (judge.md 5)
+ * judge_relative.c - which arm did each failure land in, in all and lately; sections 1 and 5 of the
+ * design
  *
  * If both arms are alike, the next failure is the new arm's with the probability `share`, whatever
  * the rate does meanwhile. The evidence E is what a bettor has made of 1 who bets against that:
@@ -188,11 +189,17 @@ double judge_p(const struct judge_test *t)
 	return exp(-fmax(t->best, 0));
 }
 
+/* What all the evidence must come to. */
+static double far_of(const struct judge_test *t, double alpha)
+{
+	return -log(t->two_sided ? alpha : alpha * (1 - JUDGE_LATELY));
+}
+
 bool judge_rejects(const struct judge_test *t, double alpha)
 {
 	if (t->two_sided)
-		return t->best >= -log(alpha);
-	return t->best >= -log(alpha / 2) || t->best_lately >= -log(alpha / 2);
+		return t->best >= far_of(t, alpha);
+	return t->best >= far_of(t, alpha) || t->best_lately >= -log(alpha * JUDGE_LATELY);
 }
 
 /* ---- the risk ratio ---- */
@@ -279,7 +286,7 @@ uint64_t judge_test_more(const struct judge_test *t, double alpha, uint64_t begu
 		return 0;
 	if (!e || !begun || old_of(t, e) + new_of(t, e) <= 0)
 		return JUDGE_NEVER;
-	needed = -log(t->two_sided ? alpha : alpha / 2) - (t->log_e - e->log_e);
+	needed = far_of(t, alpha) - (t->log_e - e->log_e);
 	while (judge_log_e(e->share, t->tolerance, t->two_sided, old_of(t, e) * yes,
 			   new_of(t, e) * yes) < needed) {
 		no = yes;

@@ -183,9 +183,17 @@ demo:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) all
 	@tools/demo
 
+# The providers' own clients, by the lock file.
+CLIENTS := tests/cloud/node_modules/.package-lock.json
+
+$(CLIENTS): tests/cloud/package-lock.json
+	@echo "installing the providers' own clients (npm)" >&2
+	cd tests/cloud && npm ci --silent --no-progress
+	@touch $@
+
 check:
 	@tools/deps build check
-	@$(MAKE) --no-print-directory -s -j$$(nproc) WERROR=1 tests
+	@$(MAKE) --no-print-directory -s -j$$(nproc) WERROR=1 tests $(CLIENTS)
 	@tests/check
 
 bench:

@@ -40,6 +40,7 @@ struct rig_seen {
 struct rig {
 	int fd;
 	const char *address; /* IPv4; NULL: 127.0.0.1 */
+	char address_text[INET_ADDRSTRLEN];
 	uint16_t port;
 	pid_t pid;
 	SSL_CTX *tls;
@@ -167,6 +168,13 @@ static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
 		}
 		close(fd);
 	}
+}
+
+static inline void rig_start_at(struct rig *r, in_addr_t address, SSL_CTX *tls, rig_answer answer)
+{
+	inet_ntop(AF_INET, &address, r->address_text, sizeof(r->address_text));
+	r->address = r->address_text;
+	rig_start(r, tls, answer);
 }
 
 static inline void rig_stop(struct rig *r)

@@ -233,7 +233,7 @@ soak: tests
 	@tests/soak $(MINUTES)
 
 # Feeds each parser until something breaks; SECONDS of it each.
-FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/route53 \
+FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/notify $(B)/fuzz/probe $(B)/fuzz/route53 \
 	$(B)/fuzz/tsig $(B)/fuzz/vici $(B)/fuzz/xfrm
 FUZZED := $(addprefix userspace/base/,key.c file.c ip.c text.c)
 
@@ -242,6 +242,7 @@ $(B)/fuzz/conf: $(wildcard userspace/conf/*.c) $(wildcard userspace/base/*.c) \
 $(B)/fuzz/dns: $(wildcard dns/message*.c)
 $(B)/fuzz/http: userspace/api/http_parse.c userspace/api/socket_call.c
 $(B)/fuzz/netlink: $(wildcard wg/wireguard*.c) $(FUZZED)
+$(B)/fuzz/notify: userspace/ctl/notify_text.c userspace/conf/utf8.c userspace/base/text.c userspace/base/ip.c
 $(B)/fuzz/tsig: dns/tsig.c dns/wire.c userspace/base/file.c
 $(B)/fuzz/probe: wg/probe_packet.c userspace/base/ip.c
 $(B)/fuzz/route53: $(wildcard dns/route53_*.c dns/message*.c userspace/net/http*.c) $(FUZZED) \
@@ -252,7 +253,7 @@ $(B)/fuzz/xfrm: wg/xfrm.c wg/xfrm_events.c wg/keyfile.c userspace/base/whole.c $
 $(FUZZ): $(B)/fuzz/%: tests/fuzz/fuzz_%.c Makefile
 	@mkdir -p $(B)/fuzz/corpus-$*
 	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $@ \
-		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter http,$*),-ljansson) $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
+		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter http notify,$*),-ljansson) $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
 		$(if $(filter route53,$*),-lcurl -lexpat)
 
 fuzz: $(FUZZ)

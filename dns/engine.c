@@ -45,8 +45,9 @@
 #include "userspace/base/text.h"
 #include "userspace/net/http.h"
 
-#define SECOND	1000000000ull
-#define AT_ONCE 64  /* questions started in one turn of the loop, so that answers do not wait long \
+#define SECOND 1000000000ull
+#define AT_ONCE                                                                                    \
+	64	    /* questions started in one turn of the loop, so that answers do not wait long \
 		     */
 #define FD_SPARE 64 /* descriptors left to others */
 #define ROOM_IN	 (32 * 4096)

@@ -10,7 +10,8 @@
  *   floor, cap    it begins with more, or with less each time
  *   prefetch      it begins before the end of the last
  *   original TTL  every answer is a generation of its own, with the authority's TTL in it
- *   no cache      the same, and the authority's AA bit comes with it, or the TTL is 0
+ *   no cache      the same, and the authority's AA bit comes with it (as through dnsmasq without a
+ *                 cache, and dnsdist), or the TTL is 0
  *   serves stale  an answer that says so (EDE 3, 19), or the TTL 30 of RFC 8767 for a moment
  *                 between two generations
  *
@@ -123,14 +124,24 @@ static void split(struct history *h)
 	}
 }
 
-/* Do all samples show the same TTL, over more than a second or two? */
+/* Do all samples show the same TTL, over more than a second or two of one life? Looks so far apart
+ * that each finds it loaded anew prove nothing. */
 static bool constant(const struct history *h, uint32_t *ret)
 {
+	uint64_t ttl = h->n ? h->sample[0]->ttl * S : 0;
+	bool within = false;
+
 	for (unsigned int i = 1; i < h->n; i++)
 		if (h->sample[i]->ttl != h->sample[0]->ttl)
 			return false;
+	for (unsigned int i = 0; i < h->n; i++)
+		for (unsigned int k = i + 1; k < h->n; k++) {
+			uint64_t later = h->sample[k]->at - h->sample[i]->at;
+
+			within |= later > 2 * BLUR && (!ttl || later + BLUR < ttl);
+		}
 	*ret = h->n ? h->sample[0]->ttl : 0;
-	return h->n >= 3 && h->sample[h->n - 1]->at - h->sample[0]->at > 2 * BLUR;
+	return h->n >= 3 && within;
 }
 
 /* TTL 30 that lives for shorter than 30 s, where another was to be expected, after an end. */
@@ -170,9 +181,11 @@ static bool find_stale(const struct history *h, uint32_t authority_ttl, struct d
 /* How the generations after the first began. */
 struct beginnings {
 	unsigned int n, early;
-	double shown, least; /* the largest and the smallest TTL that one began with, s */
-	double most; /* the largest that it can have been, in the time since the sample before */
-	double gap;  /* the longest such time, s */
+	double shown; /* the largest TTL that one began with, s */
+	/* Of those that began with less than the authority's TTL, whatever the time since the
+	 * sample before hides: how many, the smallest TTL, the longest such time, s. */
+	unsigned int low;
+	double least, gap;
 };
 
 static void look_at_beginnings(const struct history *h, uint32_t authority_ttl,
@@ -191,17 +204,19 @@ static void look_at_beginnings(const struct history *h, uint32_t authority_ttl,
 		b->early += g->early || (p->ttl + gap + 1 >= authority_ttl &&
 					 g->end_most + 2 * BLUR < g[-1].end + authority_ttl * S);
 		b->shown = fmax(b->shown, p->ttl);
+		if (p->ttl + gap + 1 >= authority_ttl)
+			continue;
+		b->low++;
 		b->least = fmin(b->least, p->ttl);
-		b->most = fmax(b->most, p->ttl + gap);
 		b->gap = fmax(b->gap, gap);
 	}
 }
 
-/* Less than the authority's each time, whatever happened unseen before. A forwarder to another
- * cache has less, too, but not the same. */
-static bool capped(const struct beginnings *b, uint32_t authority_ttl)
+/* Less than the authority's, again and again, and never more than that. A forwarder to another
+ * cache has less, too, but not the same. A look after a long time proves nothing either way. */
+static bool capped(const struct beginnings *b)
 {
-	return b->n >= 2 && b->most + 1 < authority_ttl && b->shown - b->least <= b->gap + 1;
+	return b->low >= 2 && b->shown - b->least <= b->gap + 1;
 }
 
 static void classify(const struct history *h, uint32_t authority_ttl, struct dns_cache_seen *ret)
@@ -240,7 +255,7 @@ static void classify(const struct history *h, uint32_t authority_ttl, struct dns
 		ret->kind = DNS_CACHE_PREFETCH;
 		snprintf(ret->why, sizeof(ret->why), "asks anew before the end (%u of %u times)",
 			 b.early, b.n);
-	} else if (capped(&b, authority_ttl)) {
+	} else if (capped(&b)) {
 		ret->kind = DNS_CACHE_CAP;
 		ret->bound_s = b.shown;
 		snprintf(ret->why, sizeof(ret->why), "keeps %.0f s where the authority says %u",

@@ -103,12 +103,13 @@ static const char *s_if(unsigned int n)
 
 void dns_gate_delegation(struct dns_gates *g, const struct dns_survey *s)
 {
-	unsigned int both = 0, known = 0;
+	unsigned int both = 0, known = 0, child = 0;
 	struct list notes = {0};
 
 	for (unsigned int i = 0; i < s->n_authorities; i++) {
 		known += s->source[i].in_parent || s->source[i].in_child;
 		both += s->source[i].in_parent && s->source[i].in_child;
+		child += s->source[i].in_child;
 	}
 	for (unsigned int i = 0; i < s->n_notes; i++)
 		add(&notes, "%.200s", s->note[i]);
@@ -117,6 +118,11 @@ void dns_gate_delegation(struct dns_gates *g, const struct dns_survey *s)
 		dns_gate_fix(g,
 			     "make the zone's NS records and the parent's delegation name the same "
 			     "servers (the parent's at the registrar)");
+	} else if (!both && child && s->parent[0] && !notes.n) {
+		dns_gate(
+			g, "delegation", DNS_GATE_OK,
+			"the servers of %s have %s themselves: there is no delegation that could differ",
+			s->parent, s->zone);
 	} else if (!both) {
 		dns_gate(g, "delegation", DNS_GATE_UNKNOWN, "%s",
 			 notes.n ? all_of(&notes)

@@ -407,7 +407,7 @@ static enum dns_changed rfc2136_apply(void *x, const struct dns_rrset *old,
 
 const struct dns_provider_class dns_rfc2136 = {
 	.name = "rfc2136",
-	.title = "dynamic update",
+	.title = "the primary server",
 	.atomic = true,
 	.weights = false,
 	.open = rfc2136_open,

@@ -16,6 +16,9 @@ double dns_share_weight(double target, double seen, bool *ret_above)
 
 	if (ret_above)
 		*ret_above = seen > target;
+	/* All of them: also the few that still come here when no resolver sends any more. */
+	if (target >= 1)
+		return 1;
 	if (seen >= 1)
 		return 0;
 	w = (target - seen) / (1 - seen);

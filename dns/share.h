@@ -9,8 +9,8 @@
 
 /*
  * The share of new connections that the old hosts must shift so that `target` of all are on the new
- * side while `seen` of them go there by DNS alone: clamp((S − p) / (1 − p), 0, 1). All 0..1; seen =
- * 1: 0. *ret_above: p > S, which no weight can mend.
+ * side while `seen` of them go there by DNS alone: clamp((S − p) / (1 − p), 0, 1). All 0..1;
+ * target = 1: 1, whatever p is; else seen = 1: 0. *ret_above: p > S, which no weight can mend.
  */
 double dns_share_weight(double target, double seen, bool *ret_above);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "dns/snapshot.h"
 
+#include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -147,16 +149,18 @@ static bool take_number(const json_t *j, const char *key, uint64_t max, uint64_t
 	return true;
 }
 
-static bool take_member(const json_t *j, struct dns_member *ret)
+static bool take_member(const json_t *j, int family, struct dns_member *ret)
 {
 	uint64_t weight = 0;
+	uint8_t ip[16];
 
 	ret->weighted = json_object_get(j, "weight");
 	if (ret->weighted && !take_number(j, "weight", UINT16_MAX, &weight))
 		return false;
 	ret->weight = (uint16_t)weight;
 	ret->proxied = json_is_true(json_object_get(j, "proxied"));
-	return take_text(j, "data", true, ret->data, sizeof(ret->data)) && ret->data[0] &&
+	return take_text(j, "data", true, ret->data, sizeof(ret->data)) &&
+	       inet_pton(family, ret->data, ip) == 1 &&
 	       take_text(j, "set_id", false, ret->set_id, sizeof(ret->set_id)) &&
 	       take_text(j, "id", false, ret->id, sizeof(ret->id)) &&
 	       take_text(j, "health_check", false, ret->health_check, sizeof(ret->health_check));
@@ -168,14 +172,15 @@ static bool take_rrset(const json_t *j, const char *name, int type, struct dns_r
 	uint64_t ttl;
 
 	if (!json_is_array(list) || json_array_size(list) > DNS_MAX_MEMBERS ||
-	    !take_number(j, "ttl", UINT32_MAX, &ttl) ||
+	    !take_number(j, "ttl", INT32_MAX, &ttl) ||
 	    !take_text(j, "version", true, ret->version, sizeof(ret->version)))
 		return false;
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
 	ret->type = type ? DNS_AAAA : DNS_A;
 	ret->ttl = (uint32_t)ttl;
 	for (ret->n = 0; ret->n < json_array_size(list); ret->n++)
-		if (!take_member(json_array_get(list, ret->n), &ret->member[ret->n]))
+		if (!take_member(json_array_get(list, ret->n), type ? AF_INET6 : AF_INET,
+				 &ret->member[ret->n]))
 			return false;
 	dns_rrset_sort(ret);
 	return true;
@@ -210,7 +215,8 @@ static bool take_all(const json_t *j, const char *name, struct dns_snapshot *ret
 {
 	const json_t *list = json_object_get(j, "types");
 
-	return take_text(j, "name", true, ret->name, sizeof(ret->name)) &&
+	return json_integer_value(json_object_get(j, "schema")) == 1 &&
+	       take_text(j, "name", true, ret->name, sizeof(ret->name)) &&
 	       !strcmp(ret->name, name) &&
 	       take_text(j, "provider", true, ret->provider, sizeof(ret->provider)) &&
 	       take_text(j, "verb", true, ret->verb, sizeof(ret->verb)) &&
@@ -268,6 +274,19 @@ static void write_holder(int fd, const char *verb, const char *who)
 		(void)!ftruncate(fd, 0);
 }
 
+/* What those who were killed while they wrote left behind: whoever writes here has the lock. */
+static void sweep(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (!strncmp(e->d_name, ".change-", 8))
+			unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
+}
+
 int dns_change_lock(const char *dir, const char *verb, const char *who, int *ret_fd,
 		    struct dns_lock_holder *holder)
 {
@@ -288,6 +307,7 @@ int dns_change_lock(const char *dir, const char *verb, const char *who, int *ret
 		close(fd);
 		return err;
 	}
+	sweep(dir);
 	write_holder(fd, verb, who);
 	*ret_fd = fd;
 	return 0;

@@ -210,15 +210,27 @@ static bool answered(const struct dns_sample *p)
 }
 
 /* The share of the new side in one answer. */
-static double share_of(const struct dns_wanted *w, const struct dns_sample *p)
+static double share_of(const struct dns_wanted *w, const struct dns_sample *p, enum said said)
 {
 	unsigned int fresh = 0;
 
-	if (p->value != DNS_VALUE_BOTH)
-		return p->value == DNS_VALUE_NEW;
+	if (said != SAID_BOTH)
+		return said == SAID_NEW;
 	for (unsigned int i = 0; i < p->n_addresses; i++)
 		fresh += dns_value(w, &p->address[i], 1) == DNS_VALUE_NEW;
 	return p->n_addresses ? (double)fresh / p->n_addresses : 0.5;
+}
+
+/* A failure that the other type's question does not have is that type's. */
+static bool of_one_type(const struct judging *j, const struct dns_sample *p)
+{
+	for (unsigned int i = 0; p->rcode != DNS_NOERROR && i < j->s->n_samples; i++) {
+		const struct dns_sample *q = &j->s->sample[i];
+
+		if (answered(q) && q->type != p->type && q->rcode == DNS_NOERROR)
+			return true;
+	}
+	return false;
 }
 
 static void count(struct judging *j, const struct dns_sample *p)
@@ -230,12 +242,16 @@ static void count(struct judging *j, const struct dns_sample *p)
 	j->answers++;
 	if (said > j->worst) {
 		j->worst = said;
-		memcpy(j->ret->why, why, sizeof(why));
+		words(j->ret->why, sizeof(j->ret->why), "%s%s",
+		      !of_one_type(j, p)    ? ""
+		      : p->type == DNS_AAAA ? "AAAA: "
+					    : "A: ",
+		      why);
 	}
 	j->old |= said == SAID_OLD || said == SAID_STALE;
 	j->fresh |= said == SAID_NEW;
 	if (said >= SAID_OLD && said <= SAID_STALE) {
-		j->share += said == SAID_BOTH ? share_of(j->w, p) : said == SAID_NEW ? 1 : 0;
+		j->share += share_of(j->w, p, said);
 		j->shares++;
 	}
 	if (!p->n_addresses)

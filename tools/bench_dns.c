@@ -408,9 +408,9 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(double *list, int n)
+/* Of a sorted list. */
+static double median(const double *list, int n)
 {
-	qsort(list, (size_t)n, sizeof(*list), by_size);
 	return n % 2 ? list[n / 2] : (list[n / 2 - 1] + list[n / 2]) / 2;
 }
 
@@ -422,7 +422,7 @@ static bool bound(const char *what, bool held)
 
 static bool show(int n)
 {
-	double fastest = 0, core;
+	double core;
 	char a[32], b[32], c[32], d[32];
 	bool held;
 
@@ -434,14 +434,13 @@ static bool show(int n)
 		       text_count((uint64_t)median(rate[w], n), a), text_count((uint64_t)core, b),
 		       text_count((uint64_t)per_core[w][0], c),
 		       text_count((uint64_t)per_core[w][n - 1], d));
-		if (w < DNSPERF && core > fastest)
-			fastest = core;
 	}
 	printf("\nsweep of %d resolvers, %d dead, one try of 1 s\n", SWEPT, DEAD);
 	printf("%-26s %9.0f ms, the slowest healthy answer in %.1f ms\n", "shiftctl",
 	       median(sweep_engine, n), median(slowest_ms, n));
 	printf("%-26s %9.0f ms\n\n", "a loop of dig", median(sweep_dig, n));
-	held = bound("200,000 answers/s per core", fastest >= PER_CORE);
+	held = bound("200,000 answers/s per core, 64 on a socket",
+		     median(per_core[SHARED], n) >= PER_CORE);
 	return bound("a sweep in one time-out and the slowest answer, and 50 ms",
 		     median(sweep_engine, n) <= 1000 + median(slowest_ms, n) + 50) &&
 	       held;
@@ -466,6 +465,17 @@ static void write_json(const char *path, int n)
 		SWEPT, DEAD, median(sweep_engine, n), median(slowest_ms, n), median(sweep_dig, n));
 	if (fclose(f))
 		die("%s: %s", path, strerror(errno));
+}
+
+static void sort_all(int n)
+{
+	for (int w = 0; w < WAYS; w++) {
+		qsort(rate[w], (size_t)n, sizeof(double), by_size);
+		qsort(per_core[w], (size_t)n, sizeof(double), by_size);
+	}
+	qsort(sweep_engine, (size_t)n, sizeof(double), by_size);
+	qsort(sweep_dig, (size_t)n, sizeof(double), by_size);
+	qsort(slowest_ms, (size_t)n, sizeof(double), by_size);
 }
 
 /* The right answer, by each of them, before anything is timed. */
@@ -518,6 +528,7 @@ int main(int argc, char **argv)
 		sweep_engine[r] = engine_sweep(&slowest_ms[r]);
 		sweep_dig[r] = dig_sweep();
 	}
+	sort_all(rounds);
 	if (json)
 		write_json(json, rounds);
 	end(show(rounds) ? 0 : 1);

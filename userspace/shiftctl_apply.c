@@ -3,9 +3,6 @@
  * shiftctl_apply.c - the verbs that need libbpf or the whole configuration; started by shiftctl
  */
 #include <stdlib.h>
-#include <stdio.h>
-#include <string.h>
-
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/verbs.h"
 
@@ -14,21 +11,10 @@ static const struct verb verbs[] = {
 	{"doctor", cmd_doctor, NULL, NULL},
 	{"explain", cmd_explain, NULL, NULL},
 	{"plan", cmd_plan, NULL, NULL},
+	{0},
 };
 
 int main(int argc, char **argv)
 {
-	struct options o;
-	int code;
-
-	parse_options(&argc, argv, &o);
-	if (o.slip[0])
-		return json_failure(&o, usage_error("%s", o.slip));
-	for (size_t i = 0; argc && i < sizeof(verbs) / sizeof(*verbs); i++) {
-		if (strcmp(verbs[i].name, argv[0]))
-			continue;
-		code = json_failure(&o, verbs[i].run(&o, argc, argv));
-		return fflush(stdout) || ferror(stdout) ? EXIT_FAILED : code;
-	}
-	return usage_error("this is started by shiftctl");
+	return started_by_shiftctl(argc, argv, verbs);
 }

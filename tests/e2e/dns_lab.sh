@@ -14,11 +14,13 @@
 #   dnsmasq    .27  dnsmasq   forwards to `default`
 #   kresd      .28  Knot Resolver
 #   pool       .29  dnsdist   in front of pool1 – pool3, unbounds of .31 – .33 that say their NSID
-#   secure     .34  unbound   over TLS, port 853, and HTTPS, port 443; port 53, too
+#   secure     .34  unbound   over TLS, port 853, and HTTPS, port 443; port 53, too; the same of
+#                             2001:db8:53::34, the namespace's only IPv6 address
 #   .41 – .59       odd servers of dns_odd.py: what each does is in dns_odd
 #
-# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW, and long.knot.test, TTL 42 s; the three primaries take updates signed
-# with the key `shift.`, in $dns_key as BIND writes it and in $work/tsig.secret in base64 alone.
+# Records: api.ZONE A, TTL 6 s, as $DNS_OLD or $DNS_NEW; long.knot.test, TTL 42 s; and
+# weighted.knot.test, which is answered by $DNS_WEIGHTS. The three primaries take updates signed with
+# the key `shift.`, in $dns_key as BIND writes it and in $work/tsig.secret in base64 alone.
 # shellcheck shell=bash disable=SC2016,SC2034 # zone files have dollars; what is set here is for the tests
 
 declare -A dns_at=(
@@ -29,12 +31,14 @@ declare -A dns_at=(
 	[pool]=198.18.53.29 [pool1]=198.18.53.31 [pool2]=198.18.53.32 [pool3]=198.18.53.33
 	[secure]=198.18.53.34
 )
+dns_secure6=2001:db8:53::34
 declare -A dns_primary=([example.test]=bind [knot.test]=knot [powerdns.test]=powerdns)
 declare -A dns_odd=() # address → mode and what it is about, for dns_odd.py
 declare -A dns_pid=() # by name
 dns_zones=(example.test knot.test powerdns.test)
 DNS_OLD=(203.0.113.10)
 DNS_NEW=(198.51.100.1 198.51.100.2 198.51.100.3)
+DNS_WEIGHTS=(40 30 30)
 DNS_TTL=6 DNS_LONG=42 DNS_FLOOR=9 DNS_CAP=3
 DNS_PATIENCE=15 # s, until a server answers
 dns_secret=c2hpZnRjdGwncyBsYWIgb25seSwgbm90IGEgc2VjcmV0IQ==
@@ -73,11 +77,6 @@ dns_start() { # NAME COMMAND...: in the lab, ended with the test
 	dns_pid[$server]=$!
 }
 
-dns_stop() { # NAME
-	kill -TERM "${dns_pid[$1]}" && wait "${dns_pid[$1]}" 2>/dev/null
-	unset "dns_pid[$1]"
-}
-
 dns_namespace() {
 	printf 'nameserver %s\n' "${dns_resolv_conf:-192.0.2.1}" >"$work/resolv.conf"
 	setpriv --pdeathsig KILL unshare --net --mount --propagation private -- sleep infinity &
@@ -85,6 +84,7 @@ dns_namespace() {
 	becomes 5 sleep cat "/proc/$dns_holder/comm" || return
 	{
 		echo link set lo up
+		echo "addr add $dns_secure6/128 dev lo nodad"
 		printf '%s\n' "${dns_at[@]}" "${!dns_odd[@]}" | sort -u |
 			sed 's,.*,addr add &/32 dev lo,'
 	} | in_dns ip -batch - &&
@@ -107,7 +107,8 @@ dns_zone_text() { # ZONE: as a zone file
 		printf 'ns1 AAAA 2001:db8:53::11\n'
 	fi
 	# long enough for a cache that renews in the last tenth to be seen doing so
-	[[ $zone != knot.test ]] || printf 'long %d A %s\n' "$DNS_LONG" "${DNS_OLD[0]}"
+	[[ $zone != knot.test ]] || printf 'long %d A %s\nweighted %d A %s\n' "$DNS_LONG" "${DNS_OLD[0]}" \
+		"$DNS_TTL" "${DNS_NEW[0]}"
 	for address in "${DNS_OLD[@]}"; do printf 'api %d A %s\n' "$DNS_TTL" "$address"; done
 }
 
@@ -218,9 +219,13 @@ dns_bind() {
 }
 
 dns_knot() {
-	local dir=$work/knot
+	local dir=$work/knot i
 	mkdir -p "$dir"
 	dns_zone_text knot.test >"$dir/knot.test.zone"
+	printf 'weighted.knot.test:\n' >"$dir/weights"
+	for ((i = 0; i < ${#DNS_NEW[@]}; i++)); do
+		printf -- '  - weight: %d\n    A: %s\n' "${DNS_WEIGHTS[i]}" "${DNS_NEW[i]}" >>"$dir/weights"
+	done
 	cat >"$dir/conf" <<-END
 		server:
 		  rundir: "$dir"
@@ -242,8 +247,14 @@ dns_knot() {
 		  - id: update
 		    key: shift.
 		    action: update
+		mod-geoip:
+		  - id: weighted
+		    config-file: "$dir/weights"
+		    ttl: $DNS_TTL
+		    mode: weighted
 		zone:
 		  - domain: knot.test
+		    module: mod-geoip/weighted
 		    storage: "$dir"
 		    file: knot.test.zone
 		    acl: update
@@ -354,7 +365,7 @@ dns_authority_of_trust() { # a CA of the lab, and the secure resolver's certific
 		-addext basicConstraints=critical,CA:TRUE 2>/dev/null &&
 		openssl req -x509 "${options[@]}" -keyout "$work/secure.key" -out "$work/secure.pem" \
 			-CA "$work/ca.pem" -CAkey "$work/ca.key" -subj '/CN=secure' \
-			-addext "subjectAltName=IP:${dns_at[secure]},DNS:secure.test" \
+			-addext "subjectAltName=IP:${dns_at[secure]},IP:$dns_secure6,DNS:secure.test" \
 			-addext basicConstraints=critical,CA:FALSE 2>/dev/null
 }
 
@@ -363,6 +374,11 @@ dns_secure() {
 	dns_unbound secure <<-END
 		interface: ${dns_at[secure]}@853
 		interface: ${dns_at[secure]}@443
+		interface: $dns_secure6@53
+		interface: $dns_secure6@853
+		interface: $dns_secure6@443
+		access-control: 2001:db8:53::/48 allow
+		do-ip6: yes
 		tls-service-key: "$work/secure.key"
 		tls-service-pem: "$work/secure.pem"
 	END
@@ -484,11 +500,6 @@ dns_no_lab() { # NAME
 
 dns_ask() { # SERVER NAME [TYPE]: the answer's addresses, one a line, sorted
 	in_dns dig +short +tries=1 +time=2 "@${dns_at[$1]:-$1}" "$2" "${3:-A}" | sort
-}
-
-dns_ttl() { # SERVER NAME [TYPE]
-	in_dns dig +noall +answer +tries=1 +time=2 "@${dns_at[$1]:-$1}" "$2" "${3:-A}" |
-		awk 'NR == 1 { print $2 }'
 }
 
 dns_ttls() { # NAME SERVER...: "SERVER TTL" lines, by one dig, which is over in a moment

@@ -21,7 +21,8 @@ TTL `ttl`. Forgers give `lie`, which the truth is not, before or instead of it.
     truncated-cut       TC over UDP; over TCP a message that ends early
     other-port          the lie from another port, then the truth
     other-address       the lie from `from`, then the truth
-    flood               `count` lies with all wrong IDs but none right, then the truth
+    flood               `count` lies, each wrong in one of these ways, IDs next to the right one
+                        among them; then the truth
 """
 import random
 import selectors
@@ -97,8 +98,7 @@ class Server:
     def lies(self, q, **more):
         return message(q, self.lie, 600, flags=more.pop("flags", 0) | self.aa | self.ra, **more)
 
-    def wrong(self, q):
-        m = self.mode
+    def wrong(self, q, m):
         if m == "wrong-id":
             return self.lies(q, ident=q.id ^ 0x5555)
         if m == "wrong-question":
@@ -156,7 +156,7 @@ class Server:
         if m == "expired":
             return message(q, self.say, 30, flags=self.ra, edns=struct.pack("!HHH", 15, 2, 3) if q.edns else b"")
         if m in WRONG:
-            return self.wrong(q)
+            return self.wrong(q, m)
         if m in ("two-opts", "trailing", "loop", "nsec3", "huge-ttl", "cut"):
             return self.unsound(q)
         return self.truth(q)
@@ -175,7 +175,9 @@ class Server:
             s.bind((self.other, 0))
             return [(s, self.lies(q))], [(u, self.truth(q))]
         if m == "flood":
-            return [(u, self.lies(q, ident=(q.id + 1 + i) & 0xffff)) for i in range(self.count)], [(u, self.truth(q))]
+            lies = [self.lies(q, ident=(q.id + i + 1) & 0xffff) if i % 2 else self.wrong(q, WRONG[i // 2 % len(WRONG)])
+                    for i in range(self.count)]
+            return [(u, lie) for lie in lies], [(u, self.truth(q))]
         wire = self.one(q)
         later = [(u, self.truth(q))] if m in WRONG and self.then else []
         return ([(u, wire)] if wire else []), later

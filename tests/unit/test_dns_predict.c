@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "dns/predict.h"
+#include "dns/verdict.h"
 #include "userspace/base/ip.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(*(a)))
@@ -199,6 +200,50 @@ static void every_kind_of_cache_is_named(void **state)
 					 r->before.bound_s);
 			free(r);
 		}
+	}
+}
+
+/* A look now and then from before, as a cron job's, and then a watch. */
+static void a_look_after_a_long_time_hides_no_maximum(void **state)
+{
+	static const struct cache cap = {.kind = DNS_CACHE_CAP, .most = 3, .late = true};
+	static const struct cache counts = {.kind = DNS_CACHE_COUNTS, .late = true};
+
+	(void)state;
+	for (unsigned int from = 1; from <= RUNS; from++) {
+		const struct cache *each[] = {&cap, &counts};
+
+		for (size_t i = 0; i < COUNT(each); i++) {
+			struct run *r = malloc(sizeof(*r));
+
+			assert_non_null(r);
+			begin(r, each[i], 6, from);
+			poll(r, r->world.now + 30 * S, 8);
+			poll(r, r->world.now + 20 * S, 0.9);
+			dns_classify(&r->source[1], 6, &r->before);
+			if (r->before.kind != each[i]->kind)
+				fail_msg("seed %u: %s: %s", from, dns_caches[r->before.kind],
+					 r->before.why);
+			free(r);
+		}
+	}
+}
+
+static void the_same_ttl_at_each_of_a_few_looks_proves_nothing(void **state)
+{
+	static const struct cache counts = {.kind = DNS_CACHE_COUNTS};
+
+	(void)state;
+	for (unsigned int from = 1; from <= RUNS; from++) {
+		struct run *r = malloc(sizeof(*r));
+
+		assert_non_null(r);
+		begin(r, &counts, 6, from);
+		poll(r, r->world.now + 60 * S, 9); /* it has ended each time */
+		dns_classify(&r->source[1], 6, &r->before);
+		if (r->before.kind == DNS_CACHE_ORIGINAL)
+			fail_msg("seed %u: %s", from, r->before.why);
+		free(r);
 	}
 }
 
@@ -448,10 +493,82 @@ static void the_last_old_answer_is_never_dropped(void **state)
 	free(s);
 }
 
+/* Whatever comes: numbers stay within their bounds, and the order early, at, late holds. */
+static void anything_at_all_is_survived(void **state)
+{
+	static const uint32_t ttls[] = {0, 1, 20, 30, 60, 3600, DNS_TTL_MAX};
+	struct dns_source *s = calloc(3, sizeof(*s));
+	struct dns_prediction p;
+	struct dns_cache_seen seen;
+	struct dns_said said;
+	unsigned int known = 0, kinds[8] = {0};
+
+	(void)state;
+	assert_non_null(s);
+	seed = 42;
+	for (unsigned int run = 0; run < 3000; run++) {
+		uint64_t now = 1 + (uint64_t)(dice() * 1e12);
+
+		memset(s, 0, 3 * sizeof(*s));
+		for (unsigned int i = 0; i < 3; i++) {
+			unsigned int n = (unsigned int)(dice() * 80);
+
+			s[i].kind = i ? DNS_RESOLVER : DNS_AUTHORITY;
+			for (unsigned int k = 0; k < n; k++) {
+				struct world w = {.now = now};
+				struct dns_sample one =
+					answer(&w, run % 2 ? dice() < 0.5 : k > n / 2,
+					       ttls[(int)(dice() * COUNT(ttls))]);
+
+				if (dice() < 0.5)
+					one.ttl = (uint32_t)(dice() * 100);
+				one.aa = dice() < 0.9;
+				one.place = dice() < 0.3 ? (uint32_t)(dice() * 3) : 0;
+				one.type = dice() < 0.8 ? DNS_A : DNS_AAAA;
+				one.ede = dice() < 0.05 ? (int)(dice() * 30) : -1;
+				if (dice() < 0.1)
+					one.outcome = (enum dns_outcome)(dice() * (DNS_FAILED + 1));
+				if (dice() < 0.1)
+					one.rcode = (uint16_t)(dice() * 24);
+				if (dice() < 0.1)
+					one.value =
+						(enum dns_value)(dice() * (DNS_VALUE_OTHER + 1));
+				if (dice() < 0.05)
+					one.n_addresses = 0;
+				dns_source_add(&s[i], &one);
+				now += dice() < 0.1 ? 0 : (uint64_t)(dice() * 5 * (double)S);
+			}
+			dns_classify(&s[i], 60, &seen);
+			assert_in_range(seen.kind, DNS_CACHE_UNKNOWN, DNS_CACHE_NONE);
+			assert_true(s[i].n_samples == 0 || seen.why[0]);
+			kinds[seen.kind]++;
+			dns_judge(&s[i], &wanted, now, NULL, run % 3 ? now / 2 : 0, &said);
+			assert_true(isnan(said.share_new) ||
+				    (said.share_new >= 0 && said.share_new <= 1));
+			assert_true(said.ttl_left_s >= -1 && said.ttl_left_s <= DNS_TTL_MAX);
+			assert_true(said.samples <= s[i].n_samples);
+			assert_true((said.samples == 0) == (said.caches == 0));
+			assert_true(said.verdict <= DNS_SAYS_NEW || said.why[0]);
+		}
+		dns_predict(s, 3, &wanted, now, &p);
+		known += p.known;
+		assert_true(p.known || p.why[0]);
+		assert_true(!p.known || (p.early <= p.at && p.at <= p.late));
+		assert_true(p.slowest < 3);
+	}
+	print_message("%u of 3000 predicted; kinds:", known);
+	for (unsigned int k = 0; k < 8; k++)
+		print_message(" %s %u%s", dns_caches[k], kinds[k], k < 7 ? "," : "\n");
+	assert_true(known > 300);
+	free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_of_cache_is_named),
+		cmocka_unit_test(a_look_after_a_long_time_hides_no_maximum),
+		cmocka_unit_test(the_same_ttl_at_each_of_a_few_looks_proves_nothing),
 		cmocka_unit_test(ends_are_foretold_to_a_second),
 		cmocka_unit_test(no_cache_outlives_the_prediction),
 		cmocka_unit_test(the_last_moment_is_counted),
@@ -461,6 +578,7 @@ int main(void)
 		cmocka_unit_test(several_caches_behind_one_address_are_not_taken_for_one),
 		cmocka_unit_test(an_old_long_ttl_is_no_minimum),
 		cmocka_unit_test(the_last_old_answer_is_never_dropped),
+		cmocka_unit_test(anything_at_all_is_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -342,6 +342,11 @@ static void parent_and_zone_must_name_the_same_servers(void **state)
 	r->s.source[0].in_parent = false;
 	dns_gate_delegation(&r->g, &r->s);
 	only(&r->g, "delegation", DNS_GATE_UNKNOWN, "could not be seen", "dns.resolvers");
+	/* The same servers have both zones. */
+	strcpy(r->s.parent, "test.");
+	dns_gate_delegation(&r->g, &r->s);
+	only(&r->g, "delegation", DNS_GATE_OK, "the servers of test. have example.test. themselves",
+	     "");
 	rig_free(r);
 }
 

@@ -375,6 +375,13 @@ static void the_textfile_has_a_value_for_each_source(void **state)
 	assert_non_null(strstr(text, "shift_dns_share_new{name=\"api.example.test\"} 0\n"));
 	/* Sources that were not asked have none. */
 	assert_null(strstr(text, "192.0.2.2\""));
+	assert_null(strstr(text, "shift_dns_retire{"));
+	free(text);
+	r.r.retire = true;
+	r.r.retire_code = 2;
+	assert_int_equal(dns_report_textfile(&r.r, path), 0);
+	assert_int_equal(whole_read(path, 65536, &text, NULL), 0);
+	assert_non_null(strstr(text, "shift_dns_retire{name=\"api.example.test\"} 2\n"));
 	free(text);
 	unlink(path);
 	finish(&r);

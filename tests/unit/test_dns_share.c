@@ -32,17 +32,10 @@ static void the_weight_fills_up_what_dns_has_not_moved(void **state)
 		double target, seen, weight;
 		bool above;
 	} rows[] = {
-		{0, 0, 0, false},
-		{0.5, 0, 0.5, false},
-		{1, 0, 1, false},
-		{0.5, 0.2, 0.375, false},
-		{0.5, 0.5, 0, false},
-		{0.5, 0.6, 0, true},
-		{1, 0.999, 1, false},
-		{1, 1, 0, false},
-		{0.25, 1, 0, true},
-		{0, 0.1, 0, true},
-		{0.1, 0.05, 0.05 / 0.95, false},
+		{0, 0, 0, false},	  {0.5, 0, 0.5, false}, {1, 0, 1, false},
+		{0.5, 0.2, 0.375, false}, {0.5, 0.5, 0, false}, {0.5, 0.6, 0, true},
+		{1, 0.999, 1, false},	  {1, 1, 1, false},	{0.9999, 1, 0, true},
+		{0.25, 1, 0, true},	  {0, 0.1, 0, true},	{0.1, 0.05, 0.05 / 0.95, false},
 	};
 
 	(void)state;

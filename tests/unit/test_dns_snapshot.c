@@ -124,6 +124,7 @@ static void a_damaged_one_is_not_believed(void **state)
 		"", "{}", "[]", "null", "{\"schema\":1,\"name\":\"other.example.\"}",
 	};
 	char path[512], *text;
+	unsigned int tried = 0;
 	size_t size;
 
 	(void)state;
@@ -156,6 +157,17 @@ static void a_damaged_one_is_not_believed(void **state)
 	}
 	assert_int_equal(whole_write(path, text, size, 0600), 0);
 	assert_int_equal(dns_snapshot_load(dir, s.name, &back), 0);
+	/* what is no address of the type is nowhere to go back to */
+	for (char *p = strstr(text, "\"data\": \""); p; p = strstr(p + 1, "\"data\": \"")) {
+		char kept = p[9];
+
+		p[9] = ':';
+		assert_int_equal(whole_write(path, text, size, 0600), 0);
+		assert_int_equal(dns_snapshot_load(dir, s.name, &back), -EBADMSG);
+		p[9] = kept;
+		tried++;
+	}
+	assert_true(tried > 1);
 	free(text);
 }
 

@@ -97,6 +97,92 @@ static struct dns_sample sample(uint64_t at, enum dns_value value, uint32_t ttl)
 								      : address("198.51.100.3")}};
 }
 
+/* ---- what is kept ---- */
+
+static void the_last_old_answer_outlasts_an_hour_of_new_ones(void **state)
+{
+	struct dns_source *s = calloc(1, sizeof(*s));
+	unsigned int last_old = 0, first_new = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3600; i++) {
+		struct dns_sample p =
+			sample((1000 + i) * S, i < 100 ? DNS_VALUE_OLD : DNS_VALUE_NEW, 60);
+
+		survey_keep(s, &p);
+	}
+	assert_int_equal(s->n_samples, DNS_MAX_SAMPLES);
+	for (unsigned int i = 0; i < s->n_samples; i++) {
+		last_old += s->sample[i].at == 1099 * S;
+		first_new += s->sample[i].at == 1100 * S;
+		assert_true(!i || s->sample[i].at > s->sample[i - 1].at);
+	}
+	assert_int_equal(last_old, 1);
+	assert_int_equal(first_new, 1);
+	assert_int_equal(s->sample[s->n_samples - 1].at, 4599 * S);
+	free(s);
+}
+
+static void every_renewal_of_a_cache_stays(void **state)
+{
+	struct dns_source *s = calloc(1, sizeof(*s));
+	struct dns_cache_seen seen;
+	unsigned int begins = 0;
+
+	(void)state;
+	/* Three answers a second of a cache that keeps for 20 s what the authority gives 10. */
+	for (unsigned int i = 0; i < 600; i++) {
+		uint64_t at = 1000 * S + i * S / 3;
+		struct dns_sample p = sample(at, DNS_VALUE_OLD, 20 - i / 3 % 20);
+
+		p.aa = false;
+		survey_keep(s, &p);
+	}
+	for (unsigned int i = 0; i < s->n_samples; i++)
+		begins += s->sample[i].ttl == 20 && (!i || s->sample[i - 1].ttl < 20);
+	assert_int_equal(begins, 10);
+	dns_classify(s, 10, &seen);
+	assert_int_equal(seen.kind, DNS_CACHE_FLOOR);
+	assert_true(fabs(seen.bound_s - 20) < 1.5);
+	free(s);
+}
+
+static void looks_of_a_cron_job_do_not_make_a_cache_odd(void **state)
+{
+	struct dns_source *s = calloc(1, sizeof(*s));
+	struct dns_cache_seen seen;
+
+	(void)state;
+	/* Each minute the question itself loads what is kept for a minute. */
+	for (unsigned int i = 0; i < 90; i++) {
+		struct dns_sample p = sample((1000 + i / 3 * 61) * S, DNS_VALUE_OLD, 60);
+
+		p.aa = false;
+		survey_keep(s, &p);
+	}
+	dns_classify(s, 60, &seen);
+	assert_int_not_equal(seen.kind, DNS_CACHE_ORIGINAL);
+	free(s);
+}
+
+static void thinning_leaves_as_many_as_asked_for(void **state)
+{
+	struct dns_source *s = calloc(1, sizeof(*s));
+
+	(void)state;
+	for (unsigned int i = 0; i < 60; i++) {
+		struct dns_sample p =
+			sample((1000 + i) * S, i % 2 ? DNS_VALUE_OLD : DNS_VALUE_NEW, 60);
+
+		survey_keep(s, &p);
+	}
+	survey_thin(s, 10); /* nothing is needless here: the oldest go */
+	assert_int_equal(s->n_samples, 10);
+	assert_int_equal(s->sample[0].at, 1050 * S);
+	assert_int_equal(s->sample[9].at, 1059 * S);
+	free(s);
+}
+
 /* ---- kept between runs ---- */
 
 static char folder[64];
@@ -257,6 +343,10 @@ static void counts_of_connections_are_kept_as_long_as_asked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_last_old_answer_outlasts_an_hour_of_new_ones),
+		cmocka_unit_test(every_renewal_of_a_cache_stays),
+		cmocka_unit_test(looks_of_a_cron_job_do_not_make_a_cache_odd),
+		cmocka_unit_test(thinning_leaves_as_many_as_asked_for),
 		cmocka_unit_test(what_was_seen_is_there_in_the_next_run),
 		cmocka_unit_test(a_damaged_file_is_begun_anew),
 		cmocka_unit_test(counts_of_connections_are_kept_as_long_as_asked),

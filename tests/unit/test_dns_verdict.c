@@ -111,6 +111,8 @@ static void say_sample(struct dns_source *s, const struct dns_wanted *w, uint64_
 			p.ede = atoi(word + 4);
 		else if (!strncmp(word, "rcode=", 6))
 			p.rcode = (uint16_t)atoi(word + 6);
+		else if (!strncmp(word, "rejected=", 9))
+			p.rejected = (unsigned int)atoi(word + 9);
 		else if (!strcmp(word, "noaa"))
 			p.aa = false;
 		else if (!strcmp(word, "referral"))
@@ -186,6 +188,14 @@ static const struct row resolvers[] = {
 	 "its caches disagree", 50, 0.5, 2},
 	{"A 192.0.2.1 t=-20;A 198.51.100.1 t=-10 ttl=5;A 192.0.2.1 ttl=40", DNS_SAYS_OLD, "", 40, 0,
 	 1},
+	/* What ended in between was the same cache's. */
+	{"A 192.0.2.1 ttl=0 t=-1;A 198.51.100.1", DNS_SAYS_NEW, "", 60, 1, 1},
+	{"A 192.0.2.1 ttl=3 t=-1;A 198.51.100.1", DNS_SAYS_MIXED, "disagree", 60, 0.5, 2},
+	/* What was no answer is told of. */
+	{"A 192.0.2.1 rejected=1", DNS_SAYS_OLD, "1 message that came was no answer", 60, 0, 1},
+	{"A timeout rejected=3", DNS_SAYS_UNREACHABLE,
+	 "timed out; 3 messages that came were no answer to the question: forged?", -1, NAN, 0},
+	{"A garbage rejected=1", DNS_SAYS_BROKEN, "no sound message", -1, NAN, 0},
 	/* Types. */
 	{"A 192.0.2.1;AAAA 2001:db8::1", DNS_SAYS_OLD, "", 60, 0, 1},
 	{"A 198.51.100.1;AAAA 2001:db8::1", DNS_SAYS_MIXED, "its answers disagree", 60, 0.5, 1},
@@ -202,6 +212,7 @@ static const struct row resolvers[] = {
 	{"A 192.0.2.1 place=1 ede=3;A 198.51.100.1 place=2", DNS_SAYS_STALE, "EDE 3", 60, 0.5, 2},
 	/* Broken. */
 	{"A rcode=2", DNS_SAYS_BROKEN, "SERVFAIL", -1, NAN, 1},
+	{"A 198.51.100.1;AAAA rcode=2", DNS_SAYS_BROKEN, "AAAA: SERVFAIL", 60, 1, 1},
 	{"A rcode=2 ede=22", DNS_SAYS_BROKEN, "SERVFAIL (EDE 22)", -1, NAN, 1},
 	{"A rcode=3", DNS_SAYS_BROKEN, "NXDOMAIN", -1, NAN, 1},
 	{"A rcode=5", DNS_SAYS_BROKEN, "REFUSED", -1, NAN, 1},
@@ -237,7 +248,7 @@ static const struct row authorities[] = {
 	{"A rcode=3", DNS_SAYS_BROKEN, "NXDOMAIN", -1, NAN, 1},
 	{"A rcode=3 noaa", DNS_SAYS_LAME, "not authoritative", -1, NAN, 1},
 	{"A 203.0.113.9", DNS_SAYS_BROKEN, "neither", 60, NAN, 1},
-	{"A 198.51.100.1;AAAA rcode=5", DNS_SAYS_LAME, "REFUSED", 60, 1, 1},
+	{"A 198.51.100.1;AAAA rcode=5", DNS_SAYS_LAME, "AAAA: it is no authority", 60, 1, 1},
 	{"A timeout", DNS_SAYS_UNREACHABLE, "timed out", -1, NAN, 0},
 };
 

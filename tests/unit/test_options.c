@@ -119,11 +119,29 @@ static void a_scan_says_why_and_prints_nothing(void **state)
 	assert_int_equal(scan_option(argc, argv, &at, flags, &value, why, sizeof(why)), -2);
 }
 
+static void the_wait_of_dns_may_have_no_value(void **state)
+{
+	(void)state;
+	parse("dns cutover --wait --json -c a.yaml");
+	assert_int_equal(argc, 3);
+	assert_string_equal(argv[2], "--wait");
+	assert_true(o.json);
+	assert_string_equal(o.config, "a.yaml");
+	parse("dns cutover --wait 10m --json");
+	assert_int_equal(argc, 4);
+	assert_string_equal(argv[3], "10m");
+	assert_true(o.json);
+	parse("tunnel apply --wait --json");
+	assert_int_equal(argc, 4);
+	assert_false(o.json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(common_options_stand_anywhere),
 		cmocka_unit_test(a_value_belongs_to_its_option_whatever_it_begins_with),
+		cmocka_unit_test(the_wait_of_dns_may_have_no_value),
 		cmocka_unit_test(help_is_asked_for_by_an_option_itself),
 		cmocka_unit_test(a_slip_is_left_to_the_caller),
 		cmocka_unit_test(a_scan_says_why_and_prints_nothing),

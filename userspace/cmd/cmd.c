@@ -58,10 +58,11 @@ int json_failure(const struct options *o, int code)
 
 static void complain(const char *format, va_list ap)
 {
-	char text[512];
+	char text[512], clean[512];
 
 	vsnprintf(text, sizeof(text), format, ap);
-	fprintf(stderr, "shiftctl: %s\n", text);
+	/* A server's words are among it: they do not steer the terminal. */
+	fprintf(stderr, "shiftctl: %s\n", screen_clean(text, clean, sizeof(clean)));
 	json_error(text);
 }
 
@@ -156,6 +157,7 @@ bool takes_value(const char *argument)
 		"--state",   "--to",	  "--rate",	"--bandwidth", "--link-speed", "--lifetime",
 		"--measure", "--wait",	  "--textfile", "--lead",      "--spacing",    "--expect",
 		"--samples", "--until",	  "--timeout",	"--interval",  "--subnet",     "--control",
+		"--max",     "--idle",	  "--owed",	"--url",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
@@ -228,6 +230,35 @@ void parse_options(int *argc, char **argv, struct options *ret)
 	argv[left] = NULL;
 	*argc = left;
 	*ret = o;
+}
+
+#define EXIT_UNKNOWN 3
+
+/* `dns check`, `tunnel check`: exit codes as Nagios has them. */
+static bool is_monitored(int argc, char **argv)
+{
+	return argc > 1 && !strcmp(argv[1], "check") &&
+	       (!strcmp(argv[0], "dns") || !strcmp(argv[0], "tunnel"));
+}
+
+int started_by_shiftctl(int argc, char **argv, const struct verb *verbs)
+{
+	struct options o;
+	int code;
+
+	parse_options(&argc, argv, &o);
+	if (o.slip[0])
+		return json_failure(&o, usage_error("%s", o.slip));
+	for (; argc && verbs->name; verbs++) {
+		if (strcmp(verbs->name, argv[0]) != 0)
+			continue;
+		code = json_failure(&o, verbs->run(&o, argc, argv));
+		if (!fflush(stdout) && !ferror(stdout))
+			return code;
+		/* To a monitor 1 is a warning, and what it could not be told is unknown. */
+		return is_monitored(argc, argv) ? EXIT_UNKNOWN : EXIT_FAILED;
+	}
+	return usage_error("this is started by shiftctl");
 }
 
 bool use_colour(const struct options *o)

@@ -50,6 +50,10 @@ struct verb {
 	const char *help;
 };
 
+/* The whole of a command that shiftctl starts for some of its verbs, a table of which ends in
+ * zeros. */
+int started_by_shiftctl(int argc, char **argv, const struct verb *verbs);
+
 /*
  * The next option of a verb. `flags` is a NULL-ended list of names: "--force", or "--reason=" for
  * one that takes a value, or "--cut?" for one that may. Returns the place in the list, −1 for a

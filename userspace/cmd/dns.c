@@ -13,9 +13,15 @@
 #include "userspace/plane/state.h"
 
 static const struct verb verbs[] = {
-	{"check", dns_check, NULL, NULL},
-	{"watch", dns_watch, NULL, NULL},
-	{"preflight", dns_preflight, NULL, NULL},
+	{"check", dns_check,
+	 "dns check [--expect old|new] [--samples N] [--subnet CIDR] [--textfile PATH] [--retire ...]",
+	 "who has the new records, for cron; whether the old address may go"},
+	{"watch", dns_watch,
+	 "dns watch [--until old|new] [--timeout D] [--interval D] [--control N] [--samples N] ...",
+	 "a change spreading, live, with the predicted end and its score"},
+	{"preflight", dns_preflight,
+	 "dns preflight [--before 1h] [--signatures 12h] [--no-way-back]",
+	 "what a cutover of the records needs, each with its evidence and its fix"},
 	{"cutover", dns_cutover, NULL, NULL},
 	{"rollback", dns_rollback, NULL, NULL},
 	{NULL, NULL, NULL, NULL},
@@ -91,6 +97,13 @@ int dns_open(const struct options *o, struct dns_command *ret, int wrong)
 	snprintf(ret->dir, sizeof(ret->dir), "%s/dns", state);
 	set_wanted(&ret->config->dns, &ret->wanted);
 	return EXIT_OK;
+}
+
+size_t dns_name_shown(const struct dns_command *d)
+{
+	size_t n = strlen(d->name);
+
+	return n > 1 && d->name[n - 1] == '.' ? n - 1 : n;
 }
 
 void dns_close(struct dns_command *d)

@@ -19,6 +19,8 @@ struct dns_command {
 /* Reads the configuration, which must have a dns section. EXIT_OK, or `wrong` after saying why. */
 int dns_open(const struct options *o, struct dns_command *ret, int wrong);
 void dns_close(struct dns_command *d);
+/* Bytes of the name without its final dot, as documents have it. */
+size_t dns_name_shown(const struct dns_command *d);
 
 int dns_cutover(const struct options *o, int argc, char **argv);
 int dns_rollback(const struct options *o, int argc, char **argv);

@@ -33,8 +33,10 @@ static int take_wait(struct change *c, const char *value)
 
 static int parse(struct change *c, int argc, char **argv)
 {
-	static const char *const flags[] = {"--dry-run", "--yes",     "--wait?", "--no-way-back",
-					    "--json",	 "--reason=", NULL};
+	static const char *const flags[] = {"--dry-run", "--yes",
+					    "--wait?",	 "--no-way-back",
+					    "--reason=", "--without-weights",
+					    NULL};
 	const char *value;
 	int at = 1, what, code = EXIT_OK;
 
@@ -56,11 +58,11 @@ static int parse(struct change *c, int argc, char **argv)
 		case 3:
 			c->no_way_back = true;
 			break;
-		case 4: /* behind --wait it is not taken for everybody's option */
-			c->o.json = true;
+		case 4:
+			c->reason = value;
 			break;
 		case 5:
-			c->reason = value;
+			c->without_weights = true;
 			break;
 		case -1:
 			code = after_wait ? take_wait(c, value)
@@ -77,22 +79,30 @@ static int parse(struct change *c, int argc, char **argv)
 /* A weight that the provider cannot answer by would be lost without a word. */
 static int check_weights(const struct change *c)
 {
-	const struct conf_dns *dns = &c->d.config->dns;
+	struct conf_dns *dns = &c->d.config->dns;
 	unsigned int given[2] = {0}, of[2] = {0};
 
+	if (c->back) /* it writes the old set, which has none in the configuration */
+		return EXIT_OK;
 	for (unsigned int i = 0; i < dns->n_fresh; i++) {
 		const struct conf_record *r = &dns->fresh[i];
 		bool v6 = r->address.family == 6;
 
 		of[v6]++;
 		given[v6] += r->weighted;
-		if (r->weighted && !c->class->weights) {
-			say("%s:%u:%u: dns.new[%u].weight: %s does not answer by weight",
+		if (r->weighted && !c->class->weights && !c->without_weights) {
+			say("refused: %s:%u:%u: dns.new[%u].weight: %s does not answer by weight, "
+			    "so each address would get the same share; --without-weights overrides "
+			    "this",
 			    c->o.config, r->address.at.line, r->address.at.column, i,
 			    c->class->title);
-			return EXIT_USAGE;
+			return EXIT_REFUSED;
 		}
 	}
+	for (unsigned int i = 0; c->without_weights && i < dns->n_fresh; i++)
+		dns->fresh[i].weighted = false;
+	if (c->without_weights)
+		return EXIT_OK;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (given[v6] && given[v6] != of[v6]) {
 			say("%s:%u:%u: dns.new: %u of %u addresses of IPv%c have a weight: give all "
@@ -102,6 +112,34 @@ static int check_weights(const struct change *c)
 			return EXIT_USAGE;
 		}
 	return EXIT_OK;
+}
+
+/* Addresses that dns.types leaves out stay behind, or do not come: not without a word. */
+static int check_families(const struct change *c)
+{
+	const struct conf_dns *dns = &c->d.config->dns;
+	unsigned int of[2] = {0}, n = 0;
+
+	for (unsigned int i = 0; i < dns->n_old; i++)
+		of[dns->old[i].family == 6]++;
+	for (unsigned int i = 0; i < dns->n_fresh; i++)
+		of[dns->fresh[i].address.family == 6]++;
+	for (int i = 0; i < 2; i++) {
+		const struct change_type *t = &c->type[i];
+
+		if (t->asked)
+			n += of[i];
+		else if (of[i])
+			say("dns.types has no %s: its records are left as they are, although dns.old or "
+			    "dns.new has addresses of it",
+			    t->word);
+	}
+	if (n || c->back)
+		return EXIT_OK;
+	say("%s:%u:%u: neither dns.old nor dns.new has an address of dns.types: there is nothing "
+	    "to change",
+	    c->o.config, dns->at.line, dns->at.column);
+	return EXIT_USAGE;
 }
 
 static int open_provider(struct change *c)
@@ -157,7 +195,7 @@ int change_open(struct change *c, const struct options *o, int argc, char **argv
 		c->type[i].type = i ? DNS_AAAA : DNS_A;
 		c->type[i].asked = i ? c->d.wanted.ask_aaaa : c->d.wanted.ask_a;
 	}
-	return EXIT_OK;
+	return check_families(c);
 }
 
 void change_close(struct change *c)
@@ -185,6 +223,9 @@ int change_lock(struct change *c)
 			    h.verb, h.who, text_time(h.since * 1000000000, when), h.pid);
 		else
 			say("another change of these records is under way: nothing was changed");
+		if (c->back && h.verb[0])
+			say("if it hangs: kill -9 %ld, and roll back again: what it had begun is on disk",
+			    h.pid);
 		return EXIT_LOCKED;
 	}
 	if (c->back) {
@@ -233,8 +274,10 @@ int change_recall(struct change *c)
 	int err = dns_snapshot_load(c->d.dir, c->d.name, &c->snap);
 
 	c->has_snap = !err;
-	if (c->has_snap && !c->snap.ended)
+	if (c->has_snap && !c->snap.ended && c->snap.began != c->told) {
+		c->told = c->snap.began;
 		tell_cut_off(c);
+	}
 	if (!err || err == -ENOENT || err == -ENOTDIR)
 		return EXIT_OK;
 	dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path));
@@ -252,6 +295,15 @@ int change_recall(struct change *c)
 	return EXIT_OK;
 }
 
+bool change_is_half(const struct change *c, int type)
+{
+	const struct dns_snapshot_type *s = &c->snap.type[type];
+	const struct dns_rrset *there = &c->type[type].there;
+
+	return c->has_snap && dns_step_half(s->step) &&
+	       (!there->n || dns_rrset_between(there, &s->old, &s->fresh));
+}
+
 unsigned int change_read(struct change *c)
 {
 	unsigned int failed = 0;
@@ -262,6 +314,7 @@ unsigned int change_read(struct change *c)
 
 		if (!t->asked)
 			continue;
+		t->unread = false; /* a second look may succeed */
 		got = dns_provider_read(c->p, t->type, &t->there, t->why);
 		if (!got)
 			continue;
@@ -443,126 +496,48 @@ void change_record(const struct change *c)
 {
 	char verb[32], detail[256] = "", old[96], fresh[96];
 	struct shift_record r = {0};
+	struct state_kept kept;
 	struct state s;
 	size_t used = 0;
 
 	for (int i = 0; i < 2; i++) {
 		const struct change_type *t = &c->type[i];
 
-		if (!t->tried || used >= sizeof(detail))
+		if ((!t->tried && !t->concluded) || used >= sizeof(detail))
 			continue;
-		dns_rrset_text(&t->there, old, sizeof(old));
+		dns_rrset_text(t->concluded ? &c->snap.type[i].old : &t->there, old, sizeof(old));
 		dns_rrset_text(&t->to, fresh, sizeof(fresh));
-		used += (size_t)snprintf(detail + used, sizeof(detail) - used, "%s%s %s: %s -> %s",
-					 used ? "; " : "", t->word, dns_changes[t->got], old,
-					 fresh);
+		used += (size_t)snprintf(
+			detail + used, sizeof(detail) - used, "%s%s %s: %s -> %s", used ? "; " : "",
+			t->word, t->concluded ? "found changed" : dns_changes[t->got], old, fresh);
 	}
 	if (!used)
 		return;
 	if (!state_load(c->d.config->service, &s))
 		state_to_record(&s, &r);
 	snprintf(verb, sizeof(verb), "dns %s", c->verb);
-	state_record(&r, &(struct state_event){.verb = verb,
-					       .service = c->d.config->service,
-					       .reason = c->reason,
-					       .detail = detail,
-					       .from = r.weight,
-					       .to = r.weight,
-					       .only_history = true,
-					       .wait_ms = 500});
+	kept = state_record(&r, &(struct state_event){.verb = verb,
+						      .service = c->d.config->service,
+						      .reason = c->reason,
+						      .detail = detail,
+						      .from = r.weight,
+						      .to = r.weight,
+						      .only_history = true,
+						      .wait_ms = 500});
+	if (kept.history)
+		say("the history has no line of it: %s", strerror(-kept.history));
 }
 
-/* ---- JSON ---- */
-
-static json_t *set_json(const struct dns_rrset *r)
+uint32_t change_ttl(const struct change *c)
 {
-	json_t *list = json_array();
-
-	for (unsigned int i = 0; i < r->n; i++) {
-		const struct dns_member *m = &r->member[i];
-
-		json_array_append_new(list, m->weighted ? json_pack("{s:s, s:i}", "address",
-								    m->data, "weight", m->weight)
-							: json_pack("{s:s}", "address", m->data));
-	}
-	return json_pack("{s:o, s:o}", "ttl", r->n ? json_integer(r->ttl) : json_null(), "records",
-			 list);
-}
-
-static json_t *shown(const struct change *c, const struct dns_rrset *from,
-		     const struct dns_rrset *to)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *f = open_memstream(&text, &size);
-	json_t *j = NULL;
-
-	if (f) {
-		dns_provider_show(c->p, from, to, f);
-		fclose(f);
-		j = json_string(text);
-	}
-	free(text);
-	return j ? j : json_null();
-}
-
-static const char *result_of(const struct change *c, const struct change_type *t)
-{
-	if (t->unread)
-		return dns_changes[t->got];
-	switch (t->todo) {
-	case DNS_TODO_NONE:
-		return "left alone";
-	case DNS_TODO_THERE:
-		return "already there";
-	case DNS_TODO_OTHER:
-		return "stale";
-	default:
-		return t->tried ? dns_changes[t->got] : c->dry ? "would be changed" : "not tried";
-	}
-}
-
-static json_t *types_json(const struct change *c)
-{
-	json_t *list = json_array();
+	uint32_t ttl = 0;
 
 	for (int i = 0; i < 2; i++) {
 		const struct change_type *t = &c->type[i];
-		json_t *j;
+		const struct dns_rrset *fresh = c->back ? &t->there : &t->to;
 
-		if (!t->asked)
-			continue;
-		j = json_pack("{s:s, s:o, s:o, s:s, s:s}", "type", t->word, "from",
-			      set_json(&t->there), "to", set_json(&t->to), "result",
-			      result_of(c, t), "why", t->why);
-		if (c->dry && t->todo == DNS_TODO_APPLY) {
-			json_object_set_new(j, "bytes", shown(c, &t->there, &t->to));
-			json_object_set_new(j, "inverse", shown(c, &t->to, &t->there));
-		}
-		json_array_append_new(list, j);
+		if (t->tried && fresh->n && fresh->ttl > ttl)
+			ttl = fresh->ttl;
 	}
-	return list;
-}
-
-void change_report_json(struct change *c, int code)
-{
-	const struct change_seen *s = &c->seen;
-	char path[512], said[512];
-	json_t *j;
-
-	if (!c->o.json)
-		return;
-	j = json_pack("{s:i, s:s, s:s, s:s, s:b, s:i, s:o}", "schema", 1, "name", c->d.name, "verb",
-		      c->verb, "provider", c->class->name, "dry_run", c->dry, "code", code, "types",
-		      types_json(c));
-	json_object_set_new(j, "snapshot",
-			    c->has_snap ? json_string(dns_snapshot_path(c->d.dir, c->d.name, path,
-									sizeof(path)))
-					: json_null());
-	json_object_set_new(j, "settled", s->looked ? json_boolean(s->settled) : json_null());
-	json_object_set_new(j, "share_new", isnan(s->share) ? json_null() : json_real(s->share));
-	json_object_set(j, "sources", s->sources ? s->sources : json_null());
-	if (code)
-		json_object_set_new(j, "error", json_string(json_said(said, sizeof(said))));
-	print_json(j);
+	return ttl;
 }

@@ -13,7 +13,9 @@ struct change_type {
 	bool asked;	/* the configuration wants it looked at */
 	bool unread;	/* it could not be; why has the words */
 	bool from_disk; /* rollback: what it goes back to is the snapshot's */
-	bool resumed;	/* cutover: goes on from records of both, which the last one left */
+	bool earlier;	/* rollback: dns.old is there, and the snapshot is of another cutover */
+	bool concluded; /* cutover: a command that was cut off had changed it */
+	bool resumed;	/* goes on, or back, from what a change left that ended half-way */
 	bool differs;	/* rollback: the old data is there, with another TTL or weights */
 	struct dns_rrset there, to;
 	enum dns_todo todo;
@@ -38,7 +40,7 @@ struct change {
 	struct options o;
 	const char *verb; /* "cutover" */
 	bool back;
-	bool dry, yes, no_way_back, wait;
+	bool dry, yes, no_way_back, without_weights, wait;
 	uint64_t wait_ns; /* 0: by the TTL */
 	const char *reason;
 	struct dns_command d;
@@ -48,6 +50,7 @@ struct change {
 	struct change_type type[2];
 	struct dns_snapshot snap; /* as it is on disk, or shall be */
 	bool has_snap;
+	uint64_t told;	     /* began: of the one that was said to be cut off */
 	int lock;	     /* −1: none */
 	bool stateless;	     /* rollback: the folder cannot be written */
 	uint64_t changed_at; /* s since 1970 */
@@ -62,9 +65,12 @@ int change_lock(struct change *c);
 void change_unlock(struct change *c);
 /* What an earlier command left on disk; says when that was cut off. EXIT_OK, or why not, said. */
 int change_recall(struct change *c);
+/* Is what is there what an earlier command left of a change that ended half-way: records of both
+ * sets, or nothing? */
+bool change_is_half(const struct change *c, int type);
 /* What is there now, of every type that is asked. The number that could not be read. */
 unsigned int change_read(struct change *c);
-/* "www.example.test. A at dynamic update: 203.0.113.10 (TTL 60) -> …" Returns ret. */
+/* "www.example.test. A at the primary server: 203.0.113.10 (TTL 60) -> …" Returns ret. */
 const char *change_text(const struct change *c, const struct change_type *t, char *ret,
 			size_t size);
 /* Diff and bytes of all that would be done, and of its inverse. */
@@ -77,7 +83,9 @@ int change_apply(struct change *c);
 void change_purge(const struct change *c);
 /* The line of the audit trail. */
 void change_record(const struct change *c);
-/* JSON document or the end's words. */
+/* For how long (s) who has the new answer keeps it, of the types that were changed; 0: none was. */
+uint32_t change_ttl(const struct change *c);
+/* With --json: the document. */
 void change_report_json(struct change *c, int code);
 
 /* dns_settle.c: until the provider, the authorities and, with --wait, the resolvers say it.

@@ -29,15 +29,15 @@ static int decide(struct change *c, unsigned int *ret_apply)
 		dns_change_wanted(&c->d.config->dns, c->d.name, t->type, old, &t->to);
 		t->todo = dns_plan_flip(&t->there, old, &t->to);
 		/* The last one ended half-way: on from what it left. */
-		t->resumed = t->todo == DNS_TODO_OTHER && c->has_snap &&
-			     dns_step_half(c->snap.type[i].step) &&
-			     dns_rrset_between(&t->there, &c->snap.type[i].old, &t->to);
+		t->resumed = t->todo == DNS_TODO_OTHER && change_is_half(c, i) &&
+			     dns_rrset_same_data(&c->snap.type[i].fresh, &t->to);
 		if (t->resumed)
 			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
 		if (t->todo != DNS_TODO_OTHER)
 			continue;
-		old->ttl = t->there.ttl;
+		if (t->there.n) /* the TTL of the old set is not dns.old's to say */
+			old->ttl = t->there.ttl;
 		say("refused: %s %s is %s, and dns.old is %s: nothing was changed; make dns.old what "
 		    "is there, if that is right",
 		    c->d.name, t->word, dns_rrset_text(&t->there, there, sizeof(there)),
@@ -88,8 +88,6 @@ static int confirm(const struct change *c)
 {
 	char text[DNS_NAME + 2200], typed[DNS_NAME + 2] = "";
 
-	if (c->yes)
-		return EXIT_OK;
 	if (!isatty(STDIN_FILENO)) {
 		say("refused: there is no terminal to ask; --yes overrides this");
 		return EXIT_REFUSED;
@@ -175,6 +173,27 @@ static void finish_snapshot(struct change *c)
 		    strerror(-err));
 }
 
+/* An earlier command was cut off, and all that it wanted is there: that is its end. */
+static void conclude(struct change *c)
+{
+	if (!c->has_snap || c->snap.ended)
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct dns_snapshot_type *k = &c->snap.type[i];
+
+		if (!dns_step_half(k->step))
+			continue;
+		if (!c->type[i].asked || !dns_rrset_same_data(&k->fresh, &c->type[i].there))
+			return;
+		k->step = DNS_STEP_DONE;
+		c->type[i].concluded = true;
+	}
+	snprintf(c->snap.verb, sizeof(c->snap.verb), "cutover");
+	snprintf(c->snap.who, sizeof(c->snap.who), "%s", c->who);
+	finish_snapshot(c);
+	change_record(c);
+}
+
 static void tell_left(const struct change *c)
 {
 	char text[1024];
@@ -197,9 +216,13 @@ static void tell_seen(const struct change *c, int code)
 	const struct change_seen *s = &c->seen;
 
 	if (s->looked && s->settled) {
-		if (!c->o.json)
-			printf("%u of %u authorities%s answer it\n", s->authorities_right,
-			       s->authorities, c->wait ? " and every resolver asked" : "");
+		if (!c->o.json && c->wait)
+			printf("%u of %u authorities and %u of %u resolvers that answer say it\n",
+			       s->authorities_right, s->authorities, s->resolvers_right,
+			       s->resolvers);
+		else if (!c->o.json)
+			printf("%u of %u authorities answer it\n", s->authorities_right,
+			       s->authorities);
 	} else if (code != EXIT_OVERTAKEN) {
 		say("%s%s; shiftctl dns watch shows how it goes on",
 		    code == EXIT_TIMEOUT
@@ -213,16 +236,12 @@ static void tell_seen(const struct change *c, int code)
 static void tell_way_back(const struct change *c)
 {
 	char path[512];
-	uint32_t ttl = 0;
 
-	for (int i = 0; i < 2; i++)
-		if (c->type[i].tried && c->type[i].to.n && c->type[i].to.ttl > ttl)
-			ttl = c->type[i].to.ttl;
 	printf("what was there is kept in %s\n",
 	       dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path)));
 	printf("way back: shiftctl dns rollback; it cannot reach who has the new answer for up to "
 	       "%u s\n",
-	       ttl);
+	       change_ttl(c));
 	fflush(stdout);
 }
 
@@ -251,6 +270,50 @@ static int flip(struct change *c)
 	return code;
 }
 
+/* Is what was shown still there? EXIT_OK, or why not, said. */
+static int look_again(struct change *c)
+{
+	struct dns_rrset *now = malloc(sizeof(*now));
+	int code = now ? EXIT_OK : EXIT_FAILED;
+	char why[DNS_WHY], text[1024];
+
+	for (int i = 0; !code && i < 2; i++) {
+		const struct change_type *t = &c->type[i];
+		enum dns_changed got;
+
+		if (t->todo != DNS_TODO_APPLY)
+			continue;
+		got = dns_provider_read(c->p, t->type, now, why);
+		if (got) {
+			say("%s %s could not be read (%s, %s): %s; nothing was changed", c->d.name,
+			    t->word, c->class->title, dns_changes[got], why);
+			code = EXIT_FAILED;
+		} else if (!dns_rrset_same(now, &t->there)) {
+			say("refused: %s %s is now %s: nothing was changed", c->d.name, t->word,
+			    dns_rrset_text(now, text, sizeof(text)));
+			code = EXIT_REFUSED;
+		}
+	}
+	free(now);
+	return code;
+}
+
+/* Nobody is kept out while an operator thinks: afterwards everything is looked at again. */
+static int ask(struct change *c)
+{
+	int code;
+
+	if (c->yes)
+		return EXIT_OK;
+	change_unlock(c);
+	code = confirm(c);
+	if (!code)
+		code = change_lock(c);
+	if (!code)
+		code = change_recall(c);
+	return code ? code : look_again(c);
+}
+
 static int cutover(struct change *c)
 {
 	unsigned int apply;
@@ -274,10 +337,12 @@ static int cutover(struct change *c)
 		if (!code)
 			code = check_way_back(c);
 		if (!code)
-			code = confirm(c);
+			code = ask(c);
 		if (code)
 			return code;
 		code = flip(c);
+	} else {
+		conclude(c);
 	}
 	tell_left(c);
 	change_unlock(c);

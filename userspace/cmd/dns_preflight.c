@@ -59,6 +59,15 @@ static int usage(void)
 
 /* ---- gates that need more than answers ---- */
 
+static const char *provider_fix(enum dns_changed got)
+{
+	if (got == DNS_DENIED)
+		return "give dns.provider a key that may change this zone";
+	if (got == DNS_REJECTED)
+		return "dns.name must be a name in dns.provider's zone that has addresses of its own";
+	return "open the way to the provider, and run it again";
+}
+
 static void gate_provider_type(struct preflight *p, struct dns_provider *provider, uint16_t type,
 			       unsigned int *there)
 {
@@ -79,9 +88,7 @@ static void gate_provider_type(struct preflight *p, struct dns_provider *provide
 
 		dns_gate(&p->gates, "provider", denied ? DNS_GATE_FAILED : DNS_GATE_UNKNOWN,
 			 "%s, %s: %s: %.300s", class->title, word, dns_changes[got], why);
-		dns_gate_fix(&p->gates, "%s",
-			     denied ? "give dns.provider a key that may change this zone"
-				    : "open the way to the provider, and run it again");
+		dns_gate_fix(&p->gates, "%s", provider_fix(got));
 		free(set);
 		return;
 	}
@@ -118,7 +125,8 @@ static bool weights_fit(struct preflight *p, const struct dns_provider_class *cl
 		return true;
 	dns_gate(&p->gates, "provider", DNS_GATE_FAILED,
 		 "dns.new has weights, and %s does not answer by weight", class->title);
-	dns_gate_fix(&p->gates, "take the weights out of dns.new");
+	dns_gate_fix(&p->gates,
+		     "take the weights out of dns.new, or dns cutover --without-weights");
 	return false;
 }
 
@@ -389,8 +397,8 @@ static void print(const struct preflight *p, int code)
 						dns_gate_verdicts[g->verdict], "evidence",
 						g->evidence, "fix", g->fix[0] ? g->fix : NULL));
 	}
-	j = json_pack("{s:i, s:s, s:b, s:o}", "schema", 1, "name", p->d.name, "ok", code == EXIT_OK,
-		      "gates", gates);
+	j = json_pack("{s:i, s:s%, s:b, s:o}", "schema", 1, "name", p->d.name,
+		      dns_name_shown(&p->d), "ok", code == EXIT_OK, "gates", gates);
 	print_json(j);
 }
 

@@ -113,7 +113,9 @@ static void tell_time(const struct dns_report *r, FILE *to)
 
 	if (r->j->state == (r->expect_new ? DNS_STATE_NEW : DNS_STATE_OLD))
 		return;
-	if (isnan(eta) && r->s->prediction.why[0])
+	if (!r->s->n_authorities)
+		fprintf(to, "; no authority is known");
+	else if (isnan(eta) && r->s->prediction.why[0])
 		fprintf(to, "; no end in sight: %s", r->s->prediction.why);
 	else if (!isnan(eta) && high > 0)
 		fprintf(to, "; the last cache forgets in %.0f s (%.0f..%.0f)", eta, low, high);
@@ -203,6 +205,18 @@ static double rtt_ms(const struct dns_survey *s, unsigned int i)
 	return least;
 }
 
+/* Answers that came in the last round and were not for its questions. */
+static unsigned int rejected(const struct dns_survey *s, unsigned int i)
+{
+	static struct dns_source round;
+	unsigned int n = 0;
+
+	dns_survey_last_round(s, i, &round);
+	for (unsigned int k = 0; k < round.n_samples; k++)
+		n += round.sample[k].rejected;
+	return n;
+}
+
 static const char *short_list(const struct dns_survey *s, unsigned int i, char ret[256])
 {
 	struct dns_address a[DNS_MAX_ADDRESSES];
@@ -265,17 +279,20 @@ void dns_report_table(const struct dns_report *r, bool colour, FILE *to)
 		const struct dns_said *said = &r->s->said[i];
 		char source[256], list[256], cache[64], says[64], left[32] = "-", caches[16] = "-";
 		bool asked = dns_survey_asked(r->s, i);
+		const char *held = is->control ? "held back" : "-";
 
 		if (said->ttl_left_s >= 0)
 			snprintf(left, sizeof(left), "%llds", (long long)said->ttl_left_s);
 		if (said->caches)
 			snprintf(caches, sizeof(caches), "%u", said->caches);
-		screen_paint(colour, colour_of(r, i),
-			     asked ? dns_verdicts[said->verdict] : "held back", says, sizeof(says));
+		screen_paint(colour, colour_of(r, i), asked ? dns_verdicts[said->verdict] : held,
+			     says, sizeof(says));
 		table_row(&t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s", source_text(r->s, i, source),
 			  kinds[is->kind], transports[is->target.transport], says, left, caches,
 			  short_list(r->s, i, list), cache_text(r->s, i, cache),
-			  asked ? said->why : "control group: asked once, at the end");
+			  asked		? said->why
+			  : is->control ? "control group: asked once, at the end"
+					: "not asked yet");
 	}
 	table_print(&t, to);
 	table_free(&t);
@@ -373,6 +390,7 @@ static json_t *source_json(const struct dns_report *r, unsigned int i)
 	json_object_set_new(j, "samples", json_integer(said->samples));
 	json_object_set_new(j, "caches", json_integer(said->caches));
 	json_object_set_new(j, "rtt_ms", number(rtt_ms(r->s, i)));
+	json_object_set_new(j, "rejected", json_integer(rejected(r->s, i)));
 	if (resolver) {
 		json_object_set_new(j, "cache",
 				    c->kind == DNS_CACHE_UNKNOWN
@@ -444,16 +462,20 @@ json_t *dns_report_json(const struct dns_report *r)
 
 int dns_report_unknown(const struct options *o, const char *why)
 {
-	char said[512];
+	char said[512], line[256];
 
+	json_said(said, sizeof(said));
 	if (o->json)
 		print_json(json_pack("{s:i, s:o, s:s, s:o, s:o, s:s, s:s, s:i, s:o}", "schema", 1,
 				     "name", json_null(), "state", "unknown", "share_new",
-				     json_null(), "eta_s", json_null(), "error",
-				     json_said(said, sizeof(said)), "status", levels[3], "code", 3,
-				     "sources", json_array()));
-	else
-		printf("SHIFT DNS UNKNOWN - %s\n", why);
+				     json_null(), "eta_s", json_null(), "error", said, "status",
+				     levels[3], "code", 3, "sources", json_array()));
+	if (o->json)
+		return 3;
+	snprintf(line, sizeof(line), "%.250s", why ? why : said);
+	for (char *bar = line; (bar = strchr(bar, '|'));) /* behind one come figures */
+		*bar = '/';
+	printf("SHIFT DNS UNKNOWN - %s\n", line);
 	return 3;
 }
 
@@ -502,6 +524,10 @@ int dns_report_textfile(const struct dns_report *r, const char *path)
 	metrics_family(&m, "shift_dns_authorities_agree", METRICS_GAUGE,
 		       "1 when all authorities that answer give the same.");
 	metrics_value(&m, r->j->authorities_agree, "name", name, NULL);
+	metrics_family(&m, "shift_dns_retire", METRICS_GAUGE,
+		       "0 the old address may be retired, 2 it may not, 3 not known.");
+	if (r->retire)
+		metrics_value(&m, r->retire_code, "name", name, NULL);
 	source_values(&m, r);
 	return metrics_write(&m, path);
 }

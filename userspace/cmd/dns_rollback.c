@@ -12,9 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "userspace/base/text.h"
 #include "userspace/cmd/dns_change.h"
+
+#define LATE_S 2 /* a change that was sent is carried out by then */
 
 /* Where a type goes back to, and from what it may. */
 static void choose(struct change *c, int i, struct dns_rrset *fresh)
@@ -22,17 +25,44 @@ static void choose(struct change *c, int i, struct dns_rrset *fresh)
 	struct change_type *t = &c->type[i];
 	const struct dns_snapshot_type *s = &c->snap.type[i];
 
-	if (c->has_snap && s->step != DNS_STEP_NONE) {
-		t->from_disk = true;
-		t->to = s->old;
-		*fresh = s->fresh;
-		return;
-	}
 	dns_change_wanted(&c->d.config->dns, c->d.name, t->type, &t->to, fresh);
-	if (t->to.n || fresh->n)
-		say("%s %s: no snapshot of it is on disk: dns.old and dns.ttl say what it goes back "
-		    "to",
-		    c->d.name, t->word);
+	if (!c->has_snap || s->step == DNS_STEP_NONE)
+		return;
+	/* What dns.old names is there: the snapshot is an earlier migration's, and leads to where
+	 * nobody may be any more. */
+	t->earlier = t->to.n && dns_rrset_same_data(&t->there, &t->to) &&
+		     !dns_rrset_same_data(&s->old, &t->to);
+	if (t->earlier)
+		return;
+	t->from_disk = true;
+	t->to = s->old;
+	*fresh = s->fresh;
+}
+
+static void tell_earlier(const struct change *c, int i)
+{
+	char path[512], old[1024];
+
+	say("%s %s: dns.old is there; %s is of an earlier cutover, from %s, and is not gone by",
+	    c->d.name, c->type[i].word, dns_snapshot_path(c->d.dir, c->d.name, path, sizeof(path)),
+	    dns_rrset_text(&c->snap.type[i].old, old, sizeof(old)));
+}
+
+/* What the snapshot goes back to is there, and is not what dns.old says. */
+static void tell_other_old(const struct change *c, int i)
+{
+	struct dns_rrset *old = malloc(2 * sizeof(*old));
+	const struct change_type *t = &c->type[i];
+	char want[1024];
+
+	if (!old)
+		return;
+	dns_change_wanted(&c->d.config->dns, c->d.name, t->type, old, old + 1);
+	if (old->n && !dns_rrset_same_data(&t->there, old))
+		say("%s %s: what the last cutover found is there, but dns.old is %s: that is not "
+		    "where it goes back to",
+		    c->d.name, t->word, dns_rrset_text(old, want, sizeof(want)));
+	free(old);
 }
 
 /* EXIT_OK; or what the whole ends with at best. */
@@ -46,16 +76,27 @@ static int decide(struct change *c, unsigned int *ret_apply)
 	for (int i = 0; fresh && i < 2; i++) {
 		struct change_type *t = &c->type[i];
 
+		if (!t->asked && c->has_snap && c->snap.type[i].step != DNS_STEP_NONE &&
+		    c->snap.type[i].step != DNS_STEP_BACK)
+			say("%s %s: the snapshot has it, but dns.types does not: it is left as it is",
+			    c->d.name, t->word);
 		if (!t->asked || t->unread)
 			continue;
 		choose(c, i, fresh);
 		t->todo = dns_plan_back(&t->there, &t->to, fresh, &t->differs);
-		/* A change that ended half-way leaves records of both. */
-		if (t->todo == DNS_TODO_OTHER && t->from_disk &&
-		    dns_step_half(c->snap.type[i].step) &&
-		    dns_rrset_between(&t->there, &t->to, fresh))
+		t->differs &= t->from_disk; /* dns.ttl is not what was there */
+		if (t->earlier)
+			tell_earlier(c, i);
+		else if (t->from_disk && t->todo == DNS_TODO_THERE)
+			tell_other_old(c, i);
+		t->resumed = t->todo == DNS_TODO_OTHER && change_is_half(c, i);
+		if (t->resumed)
 			t->todo = DNS_TODO_APPLY;
 		*ret_apply += t->todo == DNS_TODO_APPLY;
+		if (t->todo == DNS_TODO_APPLY && !t->from_disk)
+			say("%s %s: no snapshot of it is on disk: dns.old and dns.ttl say what it "
+			    "goes back to",
+			    c->d.name, t->word);
 		if (t->todo != DNS_TODO_OTHER)
 			continue;
 		say("refused: %s %s is %s, which is neither the new set nor %s: it is left as it is",
@@ -87,9 +128,10 @@ static void keep(struct change *c)
 		if (t->todo == DNS_TODO_APPLY) {
 			k->step = DNS_STEP_BEGUN;
 			k->old = t->to;
-			k->fresh = t->there;
+			if (!t->resumed)
+				k->fresh = t->there;
 			k->at = s->began;
-		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE) {
+		} else if (t->todo == DNS_TODO_THERE && k->step != DNS_STEP_NONE && !t->earlier) {
 			k->step = DNS_STEP_BACK;
 		}
 	}
@@ -111,6 +153,19 @@ static void finish(struct change *c)
 	if (err)
 		say("%s: that this rollback came to its end is not noted: %s", c->d.dir,
 		    strerror(-err));
+}
+
+/* A cutover was cut off before it changed anything: that is its end, and it is half no more. */
+static void conclude(struct change *c)
+{
+	for (int i = 0; i < 2; i++) {
+		struct dns_snapshot_type *k = &c->snap.type[i];
+
+		if (dns_step_half(k->step) && c->type[i].todo == DNS_TODO_THERE &&
+		    c->type[i].from_disk)
+			k->step = DNS_STEP_BACK;
+	}
+	finish(c);
 }
 
 static void tell_left(const struct change *c)
@@ -138,30 +193,27 @@ static void tell_seen(const struct change *c, int code)
 {
 	const struct change_seen *s = &c->seen;
 
-	if (s->looked && s->authorities && s->authorities_right == s->authorities) {
+	if (code != EXIT_TIMEOUT && s->authorities && s->authorities_right == s->authorities) {
 		if (!c->o.json)
 			printf("%u of %u authorities answer it\n", s->authorities_right,
 			       s->authorities);
-	} else {
-		say("%s%s",
-		    s->looked ? "not every authority answers it yet: "
-			      : "who serves it was not seen: ",
-		    s->why);
+		fflush(stdout);
+		return;
 	}
-	if (code == EXIT_TIMEOUT)
-		say("timed out: put back at the provider, but not everywhere: %s", s->why);
+	say("%s%s",
+	    code == EXIT_TIMEOUT ? "timed out: put back at the provider, but not everywhere: "
+	    : s->looked		 ? "not every authority answers it yet: "
+				 : "who serves it was not seen: ",
+	    s->why);
 }
 
 /* Who cannot be reached, and until when. */
 static void tell_reach(const struct change *c)
 {
 	const struct change_seen *s = &c->seen;
-	uint32_t ttl = 0;
+	uint32_t ttl = change_ttl(c);
 	char when[32];
 
-	for (int i = 0; i < 2; i++)
-		if (c->type[i].tried && c->type[i].there.n && c->type[i].there.ttl > ttl)
-			ttl = c->type[i].there.ttl;
 	if (c->o.json)
 		return;
 	if (isnan(s->share))
@@ -200,6 +252,39 @@ static int dry_run(struct change *c, int code)
 	return code;
 }
 
+/*
+ * A command that was killed may have sent its change a moment ago: the old set is there still, and
+ * the new one comes when the server gets to it. So what is old is looked at once more.
+ */
+static bool may_be_late(const struct change *c, unsigned int *ret_left)
+{
+	time_t now = time(NULL);
+
+	*ret_left = 0;
+	for (int i = 0; c->has_snap && !c->snap.ended && i < 2; i++) {
+		const struct dns_snapshot_type *s = &c->snap.type[i];
+		time_t until = (time_t)s->at + LATE_S;
+
+		if (s->step == DNS_STEP_BEGUN && now < until && now + LATE_S >= until &&
+		    !c->type[i].unread && dns_rrset_same_data(&c->type[i].there, &s->old) &&
+		    (unsigned int)(until - now) > *ret_left)
+			*ret_left = (unsigned int)(until - now);
+	}
+	return *ret_left;
+}
+
+static unsigned int look(struct change *c)
+{
+	unsigned int unread = change_read(c), left;
+
+	if (c->dry || !may_be_late(c, &left))
+		return unread;
+	say("%s: the change that was cut off may still be on its way: looking again in %u s",
+	    c->d.name, left);
+	sleep(left);
+	return change_read(c);
+}
+
 static int rollback(struct change *c)
 {
 	unsigned int apply, unread;
@@ -209,14 +294,14 @@ static int rollback(struct change *c)
 		code = change_recall(c);
 	if (code)
 		return code;
-	unread = change_read(c);
+	unread = look(c);
 	code = decide(c, &apply);
 	if (c->dry)
 		return dry_run(c, code ? code : unread ? EXIT_FAILED : EXIT_OK);
 	if (apply)
 		applied = go_back(c);
 	else if (c->has_snap && !c->snap.ended && !unread && !code)
-		finish(c);
+		conclude(c);
 	tell_left(c);
 	change_unlock(c);
 	if (apply && !applied) {

@@ -59,7 +59,8 @@ static int overtaken(const struct change *c)
 	char when[32];
 
 	if (now && !c->back && !c->stateless && !dns_snapshot_load(c->d.dir, c->d.name, now) &&
-	    !strcmp(now->verb, "rollback")) {
+	    !strcmp(now->verb, "rollback") &&
+	    (now->began != c->snap.began || strcmp(c->snap.verb, now->verb))) {
 		say("overtaken: dns rollback by %s at %s", now->who,
 		    text_time(now->began * SECOND, when));
 		code = EXIT_OVERTAKEN;

@@ -11,8 +11,6 @@
  * forgotten, and tells how good the prediction was where nobody polled. One that still has the old
  * value then is watched like the others.
  */
-#include "userspace/cmd/dns_watch.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,13 +22,14 @@
 #include "dns/survey.h"
 #include "userspace/base/loop.h"
 #include "userspace/base/text.h"
-#include "userspace/cmd/dns_screen.h"
+#include "userspace/base/fullscreen.h"
 #include "userspace/cmd/dns_verbs.h"
 #include "userspace/cmd/dns_watch_show.h"
 
 #define S		 1000000000ull
 #define DEFAULT_INTERVAL (5 * S)
 #define LEAST_INTERVAL	 S /* nobody's resolver is asked faster */
+#define KEEP_EVERY	 (60 * S)
 #define CONTROL		 4 /* one in so many is held back */
 #define TRIES		 2
 
@@ -38,9 +37,10 @@ struct watch {
 	struct dns_watching show;
 	struct loop *loop;
 	struct dns_store *store;
-	struct dns_screen screen;
+	struct fullscreen screen;
 	struct loop_timer ask, tick, deadline;
-	bool shown; /* since the last questions */
+	uint64_t kept;	   /* when what was seen was put on disk */
+	bool asked, shown; /* questions were put; shown since the last of them */
 };
 
 /* ---- what ends it ---- */
@@ -54,7 +54,7 @@ static bool never_answered(const struct dns_survey *s, unsigned int i)
 	return true;
 }
 
-static bool all_as_wanted(const struct watch *w)
+static bool all_as_wanted(const struct watch *w, bool control)
 {
 	const struct dns_survey *s = w->show.s;
 	enum dns_verdict wanted = w->show.rules->expect_new ? DNS_SAYS_NEW : DNS_SAYS_OLD;
@@ -63,7 +63,8 @@ static bool all_as_wanted(const struct watch *w)
 	for (unsigned int i = 0; i < s->n; i++) {
 		const struct dns_said *said = &s->said[i];
 
-		if (!dns_survey_asked(s, i) || said->no_family)
+		if (!dns_survey_asked(s, i) || said->no_family ||
+		    (s->source[i].control && !control))
 			continue;
 		if (!said->samples && dns_survey_open(s, i))
 			return false; /* its first answer is still to come */
@@ -117,9 +118,7 @@ static void show(struct watch *w)
 {
 	struct dns_watching *k = &w->show;
 
-	if (k->rules->quiet) {
-		dns_watch_lines(k, stderr);
-	} else if (k->o->json) {
+	if (k->o->json) {
 		dns_watch_json(k, stdout);
 		fflush(stdout);
 	} else if (w->screen.on) {
@@ -131,7 +130,7 @@ static void show(struct watch *w)
 			return;
 		dns_watch_frame(k, to);
 		fclose(to);
-		if (!dns_screen_draw(text))
+		if (!fullscreen_draw(text))
 			end(w, DNS_USER_ENDED);
 		free(text);
 	} else {
@@ -140,20 +139,26 @@ static void show(struct watch *w)
 	}
 }
 
-static void look(struct watch *w, bool draw)
+static void see(struct watch *w)
 {
 	struct dns_watching *k = &w->show;
-	bool counted = k->control_n > 0;
 
-	w->shown |= draw;
 	k->now = loop_now();
 	dns_survey_judge(k->s, k->now, &k->j);
 	dns_watch_remember(k);
-	if (k->control_asked && !counted && !dns_survey_busy(k->s))
+	if (k->control_asked && !k->control_n && !dns_survey_busy(k->s))
 		count_control(w);
+}
+
+static void look(struct watch *w, bool draw)
+{
+	struct dns_watching *k = &w->show;
+
+	w->shown |= draw;
+	see(w);
 	if (draw)
 		show(w);
-	if (k->ended || !k->rules->until || !all_as_wanted(w) || !control_is_done(w, k->now))
+	if (k->ended || !k->rules->until || !all_as_wanted(w, true) || !control_is_done(w, k->now))
 		return;
 	if (!dns_survey_busy(k->s) || !k->control_asked)
 		end(w, DNS_ALL_AS_WANTED);
@@ -171,14 +176,13 @@ static void on_changed(void *arg, struct dns_survey *s, unsigned int source)
 static void on_ask(void *arg, uint64_t now)
 {
 	struct watch *w = arg;
-	unsigned int what = DNS_SWEEP_AUTHORITIES;
+	unsigned int what = DNS_SWEEP_ALL;
 
 	/* A source that is still waited for must not hold back what the others said. */
-	if (!w->shown && now > w->show.began)
+	if (!w->shown && w->asked)
 		look(w, true);
 	w->shown = false;
-	if (!w->show.rules->only_authorities)
-		what |= DNS_SWEEP_RESOLVERS;
+	w->asked = true;
 	if (w->show.control_asked)
 		what |= DNS_SWEEP_CONTROL;
 	if (dns_survey_ask(w->show.s, what, on_changed, w) < 0)
@@ -186,12 +190,22 @@ static void on_ask(void *arg, uint64_t now)
 	loop_timer_set(w->loop, &w->ask, now + w->show.interval_ns, on_ask, w);
 }
 
+static int keep(struct watch *w)
+{
+	int err = dns_store_take(w->store, w->show.s);
+
+	w->kept = loop_now();
+	return err ? err : dns_store_save(w->store, w->show.d->dir);
+}
+
 /* The screen counts seconds; where lines are written a dead source must not hold up the others. */
 static void on_tick(void *arg, uint64_t now)
 {
 	struct watch *w = arg;
 
-	look(w, !w->show.o->json || w->show.rules->quiet);
+	look(w, !w->show.o->json);
+	if (now > w->kept + KEEP_EVERY)
+		keep(w); /* the end says whether it can be done at all */
 	loop_timer_set(w->loop, &w->tick, now + S, on_tick, w);
 }
 
@@ -200,10 +214,10 @@ static void on_deadline(void *arg, uint64_t now)
 	struct watch *w = arg;
 
 	(void)now;
-	look(w, false);
-	if (!w->show.ended) /* perhaps only the control group was waited for */
-		end(w,
-		    w->show.rules->until && all_as_wanted(w) ? DNS_ALL_AS_WANTED : DNS_TIME_IS_UP);
+	see(w);
+	/* Perhaps only the control group was waited for: it counts if it has answered. */
+	end(w, w->show.rules->until && all_as_wanted(w, w->show.control_n > 0) ? DNS_ALL_AS_WANTED
+									       : DNS_TIME_IS_UP);
 }
 
 static void on_signal(void *arg, int number)
@@ -240,7 +254,6 @@ static int prepare(struct watch *w, char why[256])
 		.name = k->d->name,
 		.samples = r->samples ? r->samples : 1,
 		.control = r->control,
-		.only_authorities = r->only_authorities,
 		.tries = TRIES,
 		.back = !r->expect_new,
 		.subnet_family = r->subnet_family,
@@ -277,7 +290,7 @@ static int begin(struct watch *w)
 	uint64_t now = loop_now();
 	int err = 0;
 
-	k->began = k->now = now;
+	k->began = k->now = w->kept = now;
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals) && !err; i++)
 		err = loop_signal(w->loop, signals[i], on_signal, w);
 	if (!err)
@@ -287,8 +300,7 @@ static int begin(struct watch *w)
 	if (!err && k->rules->timeout_ns)
 		err = loop_timer_set(w->loop, &w->deadline, now + k->rules->timeout_ns, on_deadline,
 				     w);
-	if (!err && !k->o->json && !k->rules->quiet && dns_screen_enter(&w->screen) &&
-	    w->screen.raw)
+	if (!err && !k->o->json && fullscreen_enter(&w->screen) && w->screen.raw)
 		err = loop_watch(w->loop, STDIN_FILENO, LOOP_READ, on_key, w);
 	return err;
 }
@@ -296,17 +308,14 @@ static int begin(struct watch *w)
 static int finish(struct watch *w)
 {
 	struct dns_watching *k = &w->show;
-	FILE *to = k->rules->quiet ? stderr : stdout;
 	int err;
 
-	dns_screen_leave(&w->screen);
-	if (k->o->json && !k->rules->quiet)
+	fullscreen_leave(&w->screen);
+	if (k->o->json)
 		dns_watch_json(k, stdout);
 	else
-		dns_watch_farewell(k, to);
-	err = dns_store_take(w->store, k->s);
-	if (!err)
-		err = dns_store_save(w->store, k->d->dir);
+		dns_watch_farewell(k, stdout);
+	err = keep(w);
 	if (err)
 		say("%s/seen.json: %s: predictions begin anew with the next look", k->d->dir,
 		    strerror(-err));
@@ -315,8 +324,8 @@ static int finish(struct watch *w)
 	return k->ended == DNS_TIME_IS_UP || k->rules->until ? EXIT_TIMEOUT : EXIT_OK;
 }
 
-int dns_watch_until(const struct options *o, struct dns_command *d,
-		    const struct dns_watch_rules *rules)
+static int watch(const struct options *o, struct dns_command *d,
+		 const struct dns_watch_rules *rules)
 {
 	struct watch *w = calloc(1, sizeof(*w));
 	char why[256] = "";
@@ -334,7 +343,7 @@ int dns_watch_until(const struct options *o, struct dns_command *d,
 	if (!err)
 		err = loop_run(w->loop);
 	if (w)
-		dns_screen_leave(&w->screen);
+		fullscreen_leave(&w->screen);
 	if (err)
 		say("dns watch: %s", why[0] ? why : strerror(-err));
 	else
@@ -406,7 +415,7 @@ int dns_watch(const struct options *o, int argc, char **argv)
 	code = dns_open(o, &d, EXIT_USAGE);
 	if (code)
 		return code;
-	code = dns_watch_until(o, &d, &r);
+	code = watch(o, &d, &r);
 	dns_close(&d);
 	return code;
 }

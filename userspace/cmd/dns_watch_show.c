@@ -296,6 +296,8 @@ static void summary(const struct dns_watching *w, FILE *to)
 		good += w->s->said[i].verdict ==
 			(w->rules->expect_new ? DNS_SAYS_NEW : DNS_SAYS_OLD);
 	}
+	if (!n) /* nobody was asked yet */
+		return;
 	fprintf(to, "%s %s: %u of %u sources %s", clock_text(at), dns_states[w->j.state], good, n,
 		w->rules->expect_new ? "new" : "old");
 	if (!isnan(w->j.share_new))
@@ -355,8 +357,8 @@ void dns_watch_farewell(const struct dns_watching *w, FILE *to)
 		text_duration(w->now - w->began, age));
 	if (score.has_last)
 		fprintf(to,
-			"prediction: the last change of a cache was seen %+.1f s from what was "
-			"predicted\n",
+			"prediction: the last change of a cache was seen %+.1f s from the end that was "
+			"predicted for all\n",
 			score.last_error_s);
 	for (unsigned int i = 0; i < w->s->n; i++) {
 		double error, blur;

@@ -8,7 +8,18 @@
 
 #include "dns/survey.h"
 #include "userspace/cmd/dns_report.h"
-#include "userspace/cmd/dns_watch.h"
+
+/* What is asked for. */
+struct dns_watch_rules {
+	bool until;	      /* ends when all as wanted; else only at the timeout or by the user */
+	bool expect_new;      /* what is wanted */
+	uint64_t interval_ns; /* between two questions to the same source; 0: 5 s */
+	uint64_t timeout_ns;  /* 0: none */
+	unsigned int control; /* as in dns/survey.h */
+	unsigned int samples; /* of each resolver; 0: the configuration's */
+	uint8_t subnet_family, subnet_bits;
+	uint32_t subnet[4];
+};
 
 /* Of each source, from look to look. */
 struct dns_watched {

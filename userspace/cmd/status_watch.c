@@ -10,19 +10,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "userspace/base/screen.h"
+#include "userspace/base/fullscreen.h"
 #include "userspace/cmd/status.h"
-
-#define ENTER "\033[?1049h\033[?25l\033[?7l" /* other screen, no cursor, cut long lines */
-#define LEAVE "\033[?7h\033[?25h\033[?1049l"
-#define HOME  "\033[H"
-#define CLEAR "\033[K" /* to the end of the line */
-#define REST  "\033[J" /* to the end of the screen */
 
 static volatile sig_atomic_t ended;
 
@@ -56,48 +48,6 @@ static int64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* False: the terminal is gone, or the reader of the pipe. */
-static bool write_all(const char *text, size_t size)
-{
-	while (size) {
-		ssize_t n = write(STDOUT_FILENO, text, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		text += n;
-		size -= (size_t)n;
-	}
-	return true;
-}
-
-/* The frame as a terminal takes it: every line's old rest cleared, no more lines than it has. */
-static bool draw(const char *frame)
-{
-	unsigned int rows = screen_rows();
-	char *text = NULL;
-	size_t size;
-	bool well;
-	FILE *to = open_memstream(&text, &size);
-
-	if (!to)
-		return false;
-	fputs(HOME, to);
-	for (unsigned int row = 1; *frame && (!rows || row <= rows); row++) {
-		size_t n = strcspn(frame, "\n");
-		bool last = rows && row == rows;
-
-		fprintf(to, "%.*s" CLEAR "%s", (int)n, frame, last ? "" : "\r\n");
-		frame += n + (frame[n] == '\n');
-	}
-	fputs(REST, to);
-	fclose(to);
-	well = write_all(text, size);
-	free(text);
-	return well;
 }
 
 /* True when the user wants no more; false at `until`. *keys becomes false at the end of stdin. */
@@ -144,9 +94,10 @@ static int run(status_frame frame, void *arg, bool terminal, bool gap, bool keys
 			return code;
 		}
 		if (terminal)
-			well = draw(text);
+			well = fullscreen_draw(text);
 		else
-			well = (first || !gap || write_all("\n", 1)) && write_all(text, size);
+			well = (first || !gap || fullscreen_write("\n", 1)) &&
+			       fullscreen_write(text, size);
 		free(text);
 		first = false;
 		next += 1000;
@@ -159,24 +110,13 @@ static int run(status_frame frame, void *arg, bool terminal, bool gap, bool keys
 
 int status_watch(status_frame frame, void *arg, bool whole_screen)
 {
-	bool terminal = whole_screen && isatty(STDOUT_FILENO), raw = false;
-	struct termios was, now;
+	struct fullscreen s = {0};
+	bool terminal;
 	int code;
 
 	catch_signals();
-	if (terminal && isatty(STDIN_FILENO) && !tcgetattr(STDIN_FILENO, &was)) {
-		now = was;
-		now.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG);
-		now.c_cc[VMIN] = 1;
-		now.c_cc[VTIME] = 0;
-		raw = !tcsetattr(STDIN_FILENO, TCSANOW, &now);
-	}
-	if (terminal)
-		write_all(ENTER, strlen(ENTER));
-	code = run(frame, arg, terminal, whole_screen, raw);
-	if (terminal)
-		write_all(LEAVE, strlen(LEAVE));
-	if (raw)
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &was);
+	terminal = whole_screen && fullscreen_enter(&s);
+	code = run(frame, arg, terminal, whole_screen, s.raw);
+	fullscreen_leave(&s);
 	return code;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include "userspace/cmd/dns_screen.h"
+#include "userspace/base/fullscreen.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #define CLEAR "\033[K" /* to the end of the line */
 #define REST  "\033[J" /* to the end of the screen */
 
-static bool write_all(const char *text, size_t size)
+bool fullscreen_write(const char *text, size_t size)
 {
 	while (size) {
 		ssize_t n = write(STDOUT_FILENO, text, size);
@@ -30,7 +30,7 @@ static bool write_all(const char *text, size_t size)
 	return true;
 }
 
-bool dns_screen_enter(struct dns_screen *s)
+bool fullscreen_enter(struct fullscreen *s)
 {
 	struct termios now;
 
@@ -45,20 +45,22 @@ bool dns_screen_enter(struct dns_screen *s)
 		s->raw = !tcsetattr(STDIN_FILENO, TCSANOW, &now);
 	}
 	s->on = true;
-	write_all(ENTER, strlen(ENTER));
+	fullscreen_write(ENTER, strlen(ENTER));
 	return true;
 }
 
-void dns_screen_leave(struct dns_screen *s)
+void fullscreen_leave(struct fullscreen *s)
 {
 	if (s->on)
-		write_all(LEAVE, strlen(LEAVE));
+		fullscreen_write(LEAVE, strlen(LEAVE));
 	if (s->raw)
 		tcsetattr(STDIN_FILENO, TCSAFLUSH, &s->was);
 	s->on = s->raw = false;
 }
 
-bool dns_screen_draw(const char *frame)
+/* Every line's old rest is cleared, and no more lines go out than the terminal has; in a single
+ * write, so nothing flickers. */
+bool fullscreen_draw(const char *frame)
 {
 	unsigned int rows = screen_rows();
 	char *text = NULL;
@@ -78,7 +80,7 @@ bool dns_screen_draw(const char *frame)
 	}
 	fputs(REST, to);
 	fclose(to);
-	well = write_all(text, size);
+	well = fullscreen_write(text, size);
 	free(text);
 	return well;
 }

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * ramp_act.c - the ramp's actions: emitted with their intent, and what became of them
+ *
+ * What changes the world gets a number, and an entry "intent" stands before it in the journal; its
+ * outcome gives the entry "done", "failed" or "overtaken". So a journal that ends with an intent
+ * means: look at control.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "userspace/base/text.h"
+#include "userspace/ctl/ramp_inner.h"
+
+void ramp_text(char ret[RAMP_TEXT], const char *format, ...)
+{
+	char text[RAMP_TEXT];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	memcpy(ret, text, sizeof(text)); /* ret may be among the arguments */
+}
+
+const char *ramp_when_text(enum conf_when when, uint16_t stage, char ret[32])
+{
+	static const char *const names[] = {
+		[CONF_BEFORE_RAMP] = "before the ramp", [CONF_BEFORE_STAGE] = "before stage",
+		[CONF_AFTER_STAGE] = "after stage",	[CONF_ON_COMMIT] = "on commit",
+		[CONF_ON_ROLLBACK] = "on rollback",	[CONF_AFTER_RAMP] = "after the ramp",
+	};
+
+	if (when == CONF_BEFORE_STAGE || when == CONF_AFTER_STAGE)
+		snprintf(ret, 32, "%s %u", names[when], (unsigned int)stage);
+	else
+		snprintf(ret, 32, "%s", names[when]);
+	return ret;
+}
+
+/* ---- emitting ---- */
+
+static struct ramp_action *emit(struct ramp *r, enum ramp_do what, const char *reason)
+{
+	static struct ramp_action nowhere; /* more than RAMP_ACTIONS cannot come: see the tests */
+	struct ramp_action *a = r->out->n < RAMP_ACTIONS ? &r->out->action[r->out->n++] : &nowhere;
+
+	memset(a, 0, sizeof(*a));
+	a->what = what;
+	a->recorded = true;
+	snprintf(a->who, sizeof(a->who), "%s", r->saved.who[0] ? r->saved.who : "shiftd");
+	snprintf(a->reason, sizeof(a->reason), "%s", reason);
+	return a;
+}
+
+static struct ramp_action *emit_event(struct ramp *r, enum ramp_do what, const char *event,
+				      const char *reason)
+{
+	struct ramp_action *a = emit(r, what, reason);
+
+	snprintf(a->event, sizeof(a->event), "%s", event);
+	return a;
+}
+
+void ramp_journal(struct ramp *r, const char *event, bool recorded, const char *reason)
+{
+	struct ramp_action *a = emit_event(r, RAMP_JOURNAL, event, reason);
+
+	a->recorded = recorded;
+	a->weight = r->view->weight;
+	a->epoch = r->view->epoch;
+	a->stage = r->saved.stage;
+	a->saved = r->saved;
+}
+
+void ramp_notify(struct ramp *r, const char *event, const char *reason)
+{
+	struct ramp_action *a = emit_event(r, RAMP_NOTIFY, event, reason);
+
+	a->weight = r->view->weight;
+	a->stage = r->saved.stage;
+}
+
+void ramp_alarm(struct ramp *r, const char *cause, const char *reason)
+{
+	struct ramp_action *a;
+
+	if (!strcmp(r->alarm, cause) && (!r->alarm_over || r->now < r->alarm_at + RAMP_QUIET))
+		return;
+	r->alarm_at = r->now;
+	r->alarm_over = false;
+	snprintf(r->alarm, sizeof(r->alarm), "%s", cause);
+	a = emit_event(r, RAMP_ALARM, "alarm", reason);
+	a->weight = r->view->weight;
+	a->stage = r->saved.stage;
+	ramp_journal(r, "alarm", true, reason);
+}
+
+void ramp_set_state(struct ramp *r, enum ramp_state state, const char *reason)
+{
+	static const char *const events[RAMP_STATES] = {
+		[RAMP_IDLE] = "idle",	  [RAMP_HOLDING] = "holding",
+		[RAMP_PAUSED] = "paused", [RAMP_PROMOTING] = "promoting",
+		[RAMP_DONE] = "done",	  [RAMP_ROLLED_BACK] = "rolled-back",
+	};
+
+	r->saved.state = state;
+	ramp_set_reason(r, events[state], reason);
+}
+
+void ramp_set_reason(struct ramp *r, const char *event, const char *reason)
+{
+	char text[RAMP_TEXT];
+
+	snprintf(text, sizeof(text), "%s", reason);
+	memcpy(r->saved.reason, text, sizeof(text));
+	r->waits[0] = '\0';
+	ramp_journal(r, event, true, text);
+}
+
+static uint32_t begin_action(struct ramp *r, struct ramp_pending *p, enum ramp_do what)
+{
+	memset(p, 0, sizeof(*p));
+	p->id = ++r->saved.last_id;
+	p->what = what;
+	p->epoch = r->view->epoch;
+	return p->id;
+}
+
+void ramp_do_weight(struct ramp *r, uint16_t target, uint16_t weight, const char *reason)
+{
+	const struct ramp_view *v = r->view;
+	struct ramp_saved *s = &r->saved;
+	struct ramp_action *a;
+	uint32_t id = begin_action(r, &s->pending, RAMP_SET_WEIGHT);
+
+	s->pending.weight = weight;
+	s->target = target;
+	s->leg = RAMP_LEG_WEIGHT;
+	ramp_journal(r, "intent", weight > v->weight, reason);
+	a = emit(r, RAMP_SET_WEIGHT, reason);
+	a->id = id;
+	a->weight = weight;
+	a->stage = target;
+	a->epoch = v->epoch;
+	a->raise = weight > v->weight;
+	a->recorded = a->raise;
+	a->after_rollback = v->latched && a->raise && s->after_latch == v->latched_at;
+	a->latched_at = v->latched_at;
+	a->force = v->locked_at && s->forced_lock == v->locked_at;
+	a->locked_at = v->locked_at;
+}
+
+void ramp_do_rollback(struct ramp *r, const char *reason, bool by_hand)
+{
+	struct ramp_saved *s = &r->saved;
+	struct ramp_action *a;
+	char text[RAMP_TEXT];
+	uint32_t id;
+
+	snprintf(text, sizeof(text), "%s", reason);
+	if (s->pending.what == RAMP_RUN_HOOKS)
+		ramp_drop_pending(r);
+	s->leg = RAMP_LEG_NONE;
+	s->target = 0;
+	s->owed = false;
+	s->by_hand = by_hand;
+	id = begin_action(r, &s->pending, RAMP_ROLLBACK);
+	memcpy(s->reason, text, sizeof(text));
+	ramp_journal(r, "intent", false, text);
+	a = emit(r, RAMP_ROLLBACK, text);
+	a->id = id;
+	a->recorded = false;
+	a->epoch = r->view->epoch;
+}
+
+bool ramp_has_hooks(const struct ramp *r, enum conf_when when, uint16_t stage)
+{
+	for (unsigned int i = 0; i < r->conf->n_hooks; i++) {
+		const struct conf_hook_step *h = &r->conf->hooks[i];
+
+		if (h->when == when && (!h->stage || !stage || h->stage == stage))
+			return true;
+	}
+	return false;
+}
+
+static void run_hooks(struct ramp *r, struct ramp_pending *p, enum conf_when when, uint16_t stage,
+		      const char *reason)
+{
+	struct ramp_action *a;
+	uint32_t id = begin_action(r, p, RAMP_RUN_HOOKS);
+
+	p->when = when;
+	p->stage = stage;
+	ramp_journal(r, "intent", true, reason);
+	a = emit(r, RAMP_RUN_HOOKS, reason);
+	a->id = id;
+	a->when = when;
+	a->stage = stage;
+	a->weight = r->view->weight;
+	a->epoch = r->view->epoch;
+}
+
+void ramp_do_hooks(struct ramp *r, enum conf_when when, uint16_t stage, const char *reason)
+{
+	run_hooks(r, &r->saved.pending, when, stage, reason);
+}
+
+void ramp_do_side_hooks(struct ramp *r)
+{
+	static const enum conf_when kinds[] = {CONF_ON_ROLLBACK, CONF_ON_COMMIT};
+	struct ramp_saved *s = &r->saved;
+
+	if (s->side.id || !r->view->leader)
+		return;
+	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		uint8_t bit = (uint8_t)(1u << kinds[i]);
+
+		if (!(s->owed_hooks & bit))
+			continue;
+		s->owed_hooks &= (uint8_t)~bit;
+		if (!ramp_has_hooks(r, kinds[i], 0))
+			continue;
+		run_hooks(r, &s->side, kinds[i], 0,
+			  kinds[i] == CONF_ON_COMMIT ? "hooks on commit" : "hooks on rollback");
+		return;
+	}
+}
+
+void ramp_drop_pending(struct ramp *r)
+{
+	struct ramp_pending *p = &r->saved.pending;
+
+	r->saved.unknown = r->saved.failed = false;
+	if (p->what == RAMP_RUN_HOOKS)
+		emit(r, RAMP_STOP_HOOKS, "what they prepare is off");
+	memset(p, 0, sizeof(*p));
+}
+
+/* ---- what became of it ---- */
+
+void ramp_end_rolled_back(struct ramp *r, uint64_t latched_at, const char *reason)
+{
+	struct ramp_saved *s = &r->saved;
+	char text[RAMP_TEXT];
+
+	snprintf(text, sizeof(text), "%s", reason);
+	ramp_drop_pending(r);
+	s->latch_seen = latched_at;
+	s->leg = RAMP_LEG_NONE;
+	s->target = 0;
+	s->stage = 0;
+	s->weight = 0;
+	s->held = s->clean = 0;
+	s->early = s->backed = s->owed = false;
+	s->waived = 0;
+	s->owed_hooks |= 1u << CONF_ON_ROLLBACK;
+	ramp_set_state(r, RAMP_ROLLED_BACK, text);
+	ramp_notify(r, "rolled-back", text);
+}
+
+void ramp_weight_is_set(struct ramp *r, uint16_t weight, uint64_t epoch)
+{
+	struct ramp_saved *s = &r->saved;
+	uint64_t hold;
+	char text[RAMP_TEXT], share[16], hold_text[32];
+
+	memset(&s->pending, 0, sizeof(s->pending));
+	s->weight = weight;
+	s->epoch = epoch;
+	s->stage = s->target;
+	s->target = 0;
+	s->leg = RAMP_LEG_NONE;
+	s->held = s->clean = 0;
+	s->early = false;
+	s->after_latch = 0;
+	s->waived = 0;
+	text_weight(weight, share);
+	if (s->state != RAMP_PROMOTING) { /* one stage back, or paused meanwhile */
+		ramp_text(text, "stage %u of %u, %s%%: %.200s", (unsigned int)s->stage,
+			  r->conf->n_stages, share, s->reason);
+		ramp_set_reason(r, "done", text);
+		return;
+	}
+	hold = r->conf->stages[s->stage - 1].hold_ms;
+	ramp_text(text, "stage %u of %u: %s%% for %s", (unsigned int)s->stage, r->conf->n_stages,
+		  share, conf_duration_text(hold, hold_text));
+	ramp_set_state(r, RAMP_HOLDING, text);
+	ramp_notify(r, "stage", text);
+}
+
+static void weight_outcome(struct ramp *r, const struct ramp_pending *p,
+			   const struct ramp_outcome *o)
+{
+	struct ramp_saved *s = &r->saved;
+	char text[RAMP_TEXT], share[16];
+
+	if (o->result == RAMP_DID) {
+		ramp_weight_is_set(r, p->weight, o->epoch);
+		return;
+	}
+	memset(&s->pending, 0, sizeof(s->pending));
+	if (o->result == RAMP_OVERTAKEN) {
+		ramp_text(text, "control moved before %s%% was set: looked at again",
+			  text_weight(p->weight, share));
+		if (s->state != RAMP_PROMOTING) { /* a step back: decided afresh */
+			s->leg = RAMP_LEG_NONE;
+			s->target = 0;
+			s->backed = false;
+		}
+		ramp_journal(r, "overtaken", true, text);
+		return;
+	}
+	ramp_text(text, "%s%% could not be set: %s", text_weight(p->weight, share), o->why);
+	if (s->state != RAMP_PROMOTING) {
+		s->leg = RAMP_LEG_NONE;
+		s->target = 0;
+	}
+	ramp_set_state(r, RAMP_PAUSED, text);
+	ramp_alarm(r, "weight", text);
+}
+
+static void rollback_outcome(struct ramp *r, const struct ramp_outcome *o)
+{
+	struct ramp_saved *s = &r->saved;
+	char text[RAMP_TEXT];
+
+	memset(&s->pending, 0, sizeof(s->pending));
+	if (o->result == RAMP_DID) {
+		s->epoch = o->epoch;
+		ramp_end_rolled_back(r, o->latched_at, s->reason);
+		ramp_do_side_hooks(r);
+		return;
+	}
+	s->owed = true;
+	r->retry = r->now + RAMP_SECOND;
+	ramp_text(text, "the rollback could not be done and is tried again: %s", o->why);
+	ramp_journal(r, "failed", true, text);
+	ramp_alarm(r, "rollback", text);
+}
+
+static void hooks_outcome(struct ramp *r, const struct ramp_pending *p,
+			  const struct ramp_outcome *o)
+{
+	struct ramp_saved *s = &r->saved;
+	char text[RAMP_TEXT], when[32];
+
+	ramp_when_text(p->when, p->stage, when);
+	memset(&s->pending, 0, sizeof(s->pending));
+	if (o->result == RAMP_DID) {
+		s->leg++;
+		ramp_text(text, "hooks %s were done", when);
+		ramp_journal(r, "done", true, text);
+		return;
+	}
+	s->failed = true;
+	ramp_text(text,
+		  "hooks %s failed: %s; `ramp resume` runs them again, --skip-hooks goes on "
+		  "without",
+		  when, o->why);
+	ramp_set_state(r, RAMP_PAUSED, text);
+	ramp_notify(r, "paused", text);
+	ramp_alarm(r, "hooks", text);
+}
+
+static void side_outcome(struct ramp *r, const struct ramp_pending *p, const struct ramp_outcome *o)
+{
+	char text[RAMP_TEXT], when[32];
+	bool did = o->result == RAMP_DID;
+
+	memset(&r->saved.side, 0, sizeof(r->saved.side));
+	ramp_text(text, "hooks %s %s%s", ramp_when_text(p->when, p->stage, when),
+		  did ? "were done" : "failed: ", did ? "" : o->why);
+	ramp_journal(r, did ? "done" : "failed", true, text);
+	if (!did)
+		ramp_alarm(r, when, text);
+	ramp_do_side_hooks(r);
+}
+
+void ramp_outcome(struct ramp *r, uint32_t id, const struct ramp_outcome *o,
+		  const struct ramp_view *v, uint64_t now, struct ramp_out *out)
+{
+	struct ramp_pending p;
+
+	ramp_enter(r, v, now, out);
+	p = r->saved.pending;
+	if (!id)
+		return;
+	if (id == r->saved.side.id) {
+		p = r->saved.side;
+		side_outcome(r, &p, o);
+	} else if (id == p.id && p.what == RAMP_SET_WEIGHT) {
+		weight_outcome(r, &p, o);
+	} else if (id == p.id && p.what == RAMP_ROLLBACK) {
+		rollback_outcome(r, o);
+	} else if (id == p.id) {
+		hooks_outcome(r, &p, o);
+	}
+}

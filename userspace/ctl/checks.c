@@ -157,6 +157,8 @@ static int set_places(struct arm *a)
 	bool changed = false;
 	int err = 0;
 
+	if (a->b)
+		ctl_ask_source(list, n, a->k->conf->nat, a->k->conf->n_nat);
 	for (struct endpoint *e = a->list; e; e = e->next)
 		e->wanted = false;
 	for (unsigned int i = 0; i < n; i++) {

@@ -84,3 +84,7 @@ int sources_shares(const struct window *w, const struct conf_gate *conf, struct 
  * (judge_gate's, of the same gate) is not sure becomes inconclusive, with what is missing.
  */
 void sources_certain(const struct judge_finding *found, struct gate_verdict *v);
+
+/* What a gate says: gate_judge, and of a kernel gate that is a share, only as ok as is certain. */
+void sources_verdict(const struct window *w, const struct gate *gate, uint64_t now,
+		     struct gate_verdict *ret);

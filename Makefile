@@ -234,7 +234,7 @@ soak: tests
 
 # Feeds each parser until something breaks; SECONDS of it each.
 FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/notify $(B)/fuzz/probe $(B)/fuzz/route53 \
-	$(B)/fuzz/tsig $(B)/fuzz/vici $(B)/fuzz/xfrm
+	$(B)/fuzz/sources $(B)/fuzz/tsig $(B)/fuzz/vici $(B)/fuzz/xfrm
 FUZZED := $(addprefix userspace/base/,key.c file.c ip.c text.c)
 
 $(B)/fuzz/conf: $(wildcard userspace/conf/*.c) $(wildcard userspace/base/*.c) \
@@ -247,13 +247,14 @@ $(B)/fuzz/tsig: dns/tsig.c dns/wire.c userspace/base/file.c
 $(B)/fuzz/probe: wg/probe_packet.c userspace/base/ip.c
 $(B)/fuzz/route53: $(wildcard dns/route53_*.c dns/message*.c userspace/net/http*.c) $(FUZZED) \
 	$(addprefix dns/,cloud.c record.c value.c wire.c) userspace/base/loop.c userspace/net/public.c
+$(B)/fuzz/sources: userspace/ctl/sources_read.c
 $(B)/fuzz/vici: wg/vici.c $(wildcard wg/charon*.c) $(FUZZED)
 $(B)/fuzz/xfrm: wg/xfrm.c wg/xfrm_events.c wg/keyfile.c userspace/base/whole.c $(FUZZED)
 
 $(FUZZ): $(B)/fuzz/%: tests/fuzz/fuzz_%.c Makefile
 	@mkdir -p $(B)/fuzz/corpus-$*
 	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $@ \
-		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter http notify,$*),-ljansson) $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
+		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter http notify sources,$*),-ljansson) $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
 		$(if $(filter route53,$*),-lcurl -lexpat)
 
 fuzz: $(FUZZ)

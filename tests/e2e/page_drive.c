@@ -128,7 +128,7 @@ static void run_huge(void *arg, struct api_call *c)
 	json_t *list = json_array();
 
 	(void)arg;
-	for (int i = 0; i < 200000; i++)
+	for (int i = 0; i < 40000; i++)
 		json_array_append_new(list, json_string("0123456789"));
 	api_answer(c, 0, json_pack("{s:o}", "list", list));
 }

@@ -13,8 +13,8 @@ READERS, WRITERS = 61001, 61002  # groups of the test, in no file
 
 def dial():
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(20)
     s.connect(PATH)
+    s.settimeout(20)
     return s
 
 
@@ -30,7 +30,10 @@ def line(s):
 
 def ask(request, s=None):
     s = s or dial()
-    s.sendall((request if isinstance(request, str) else json.dumps(request)).encode() + b"\n")
+    try:
+        s.sendall((request if isinstance(request, str) else json.dumps(request)).encode() + b"\n")
+    except BrokenPipeError:
+        pass  # turned away, and told why
     return json.loads(line(s))
 
 
@@ -104,7 +107,7 @@ def case_requests():
     got = ask({"cmd": "ramp pause", "args": {"reason": "lunch"}, "who": "al\u001bice"})
     assert got == {"schema": 1, "code": 0, "state": "paused", "who": "al?ice", "args": {"reason": "lunch"}}, got
     assert ask({"cmd": "ramp pause"})["who"] == "uid 0"
-    assert len(ask({"cmd": "huge"})["list"]) == 200000
+    assert len(ask({"cmd": "huge"})["list"]) == 40000
 
 
 def case_many_in_one():
@@ -159,14 +162,16 @@ def case_long():
 
 
 def case_gone():
-    """Whoever asked and left leaves nothing behind."""
-    for _ in range(40):
+    """Whoever asked and left leaves nothing behind; one that only waits makes room for root."""
+    for _ in range(100):
         s = dial()
         s.sendall(b'{"cmd":"slow"}\n')
         s.close()
     quick()
     time.sleep(1.3)
+    crowd = [dial() for _ in range(100)]
     quick()
+    assert crowd[0].recv(1) == b"", "the first of the crowd had to go"
 
 
 def case_crowd():

@@ -24,10 +24,11 @@ COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c conntrack.c nic.c xdp.c) \
 	$(addprefix userspace/plane/,bpfsys.c control.c plane.c state.c telemetry.c flows.c maglev.c \
 	sync.c sync_picture.c sync_backends.c sync_leave.c sync_clients.c attach.c short.c pins.c \
-	hostports.c clients.c clients_saved.c arrivals.c)
+	hostlock.c hostports.c clients.c clients_saved.c arrivals.c)
 WAYS := userspace/plane/ways.c
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
-	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c detach.c pin.c pin_list.c top.c)
+	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c detach.c pin.c pin_list.c top.c \
+	ramp.c freeze.c daemon.c) userspace/api/socket_client.c
 HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
@@ -37,11 +38,18 @@ HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c
 TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
 	userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
-DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) $(addprefix userspace/cmd/,cmd.c complain.c) \
+DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) \
+	$(addprefix userspace/cmd/,cmd.c complain.c daemon.c) \
+	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/plane/sync_follow.c \
 	userspace/shiftd.c
-# shiftctl-dns has the verbs about records and resolvers.
+# shiftctl-dns has the verbs about records and resolvers, and about health.
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
+	$(addprefix userspace/ctl/,health.c ask.c checks_plane.c) userspace/net/dial.c $(wildcard userspace/cmd/health*.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c)
+# shiftctl-check has drain and preflight.
+CHECK := $(COMMON) $(wildcard userspace/conf/*.c userspace/cmd/drain*.c userspace/cmd/preflight*.c) \
+	userspace/cmd/complain.c \
+	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c sockdiag.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -49,11 +57,13 @@ objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
+CHECK_LIBS := -lcurl -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
 
-all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftctl-dns $(B)/shiftd $(B)/traffic
+all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftctl-dns \
+	$(B)/shiftctl-check $(B)/shiftd $(B)/traffic
 
 # Nothing to install is the usual case and costs a few milliseconds.
 deps:
@@ -71,8 +81,11 @@ $(B)/shiftctl-tunnel: $(call objs,$(TUNNELS) userspace/shiftctl_tunnel.c)
 $(B)/shiftctl-dns: $(call objs,$(DNS) userspace/shiftctl_dns.c)
 	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
 
+$(B)/shiftctl-check: $(call objs,$(CHECK) userspace/shiftctl_check.c)
+	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS)
+
 $(B)/shiftd: $(call objs,$(DAEMON)) $(B)/userspace/api/page_object.o
-	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DNS_LIBS)
 
 $(B)/traffic: $(call objs,$(TRAFFIC))
 	$(CC) $(LDFLAGS) -o $@ $^
@@ -115,7 +128,7 @@ $(B)/userspace/api/page_object.o: userspace/api/page_object.S userspace/api/page
 
 UNIT := $(patsubst tests/unit/test_%.c,$(B)/tests/unit_%,$(wildcard tests/unit/test_*.c))
 # All of our code but the mains, for whatever a test wants of it.
-PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS) $(DNS) $(DAEMON)))
+PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS) $(DNS) $(CHECK) $(DAEMON)))
 
 $(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o $(B)/userspace/api/page_object.o
 	@mkdir -p $(@D)
@@ -137,13 +150,17 @@ $(B)/tests/hang: $(B)/tests/e2e/hang.o
 $(B)/tests/flood: $(B)/tests/e2e/flood.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
-DRIVERS := $(addprefix $(B)/tests/,ike_drive dns_drive page_drive vm_wireguard vm_xfrm)
+DRIVERS := $(addprefix $(B)/tests/,ike_drive dns_drive checks_drive page_drive vm_wireguard vm_xfrm)
 
 tests: all $(UNIT) $(DRIVERS) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/bpf/variant.bpf.o
 
 # What the tests of IKE and of the kernels drive our modules with.
 $(B)/tests/ike_drive: $(B)/tests/e2e/ike_drive.o $(B)/tests/parts.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+
+# What the tests of health drive the daemon's part of it with.
+$(B)/tests/checks_drive: $(B)/tests/e2e/checks_drive.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DNS_LIBS)
 
 # What the tests of the providers drive them with.
 $(B)/tests/dns_drive: $(B)/tests/e2e/dns_drive.o $(call objs,$(DNS))
@@ -244,6 +261,7 @@ install: all
 	install -D -m 755 $(B)/shiftctl-apply $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-apply
 	install -D -m 755 $(B)/shiftctl-tunnel $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-tunnel
 	install -D -m 755 $(B)/shiftctl-dns $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-dns
+	install -D -m 755 $(B)/shiftctl-check $(DESTDIR)$(PREFIX)/libexec/shift/shiftctl-check
 	install -D -m 755 $(B)/shiftd $(DESTDIR)$(PREFIX)/sbin/shiftd
 	for unit in systemd/*; do \
 		install -D -m 644 $$unit $(DESTDIR)/etc/systemd/system/$${unit##*/} && \

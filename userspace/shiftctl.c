@@ -28,6 +28,7 @@
 static int elsewhere(const struct options *o, int argc, char **argv);
 static int tunnels(const struct options *o, int argc, char **argv);
 static int dns(const struct options *o, int argc, char **argv);
+static int checks(const struct options *o, int argc, char **argv);
 static int help(const struct options *o, int argc, char **argv);
 static int version(const struct options *o, int argc, char **argv);
 
@@ -50,8 +51,29 @@ static const struct verb verbs[] = {
 	{"commit", cmd_commit, "commit [--undo] [--reason TEXT] [--force]",
 	 "the new side holds the true data from here"},
 	{"status", cmd_status, "status [--watch] [--line]", "everything on one screen"},
+	{"ramp", cmd_ramp,
+	 "ramp start|pause|resume|next|back|abort|status [--reason TEXT]\n"
+	 "    start [--after-rollback] [--l4-only]  the plan's stages, from the first above the share\n"
+	 "    pause, resume                        stay at this stage; go on\n"
+	 "    next, back                           one stage up without waiting, one down\n"
+	 "    abort                                = rollback\n"
+	 "    status                               stage, hold, gates with their evidence, what is next\n"
+	 "  each rule has its own override: --force (a foreign lock), --big-step, --few-backends,\n"
+	 "  --without-tunnel, --unproven, --again and --skip-hooks (hooks nobody knows the end of)",
+	 "the plan's stages, run by shiftd"},
+	{"freeze", cmd_freeze, "freeze [--reason TEXT]", "the ramp promotes nothing"},
+	{"unfreeze", cmd_freeze, "unfreeze [--reason TEXT]", "it may again"},
 	{"lock", cmd_lock, "lock [--reason TEXT] [--force]", "refuse others' changes"},
 	{"unlock", cmd_unlock, "unlock [--force]", "allow them again"},
+	{"drain", checks,
+	 "drain [--rate 100] [--max N] [--idle 1s] [--owed 30s] [--wait 1m] [--dry-run] [--force]\n"
+	 "           [--reason TEXT]\n"
+	 "    --rate 100    so many a second at most\n"
+	 "    --max N       no more than so many in all\n"
+	 "    --idle 1s     only those on which nothing passed for so long\n"
+	 "    --owed 30s    and those silent for so long after the client spoke last (else never)\n"
+	 "    --wait 1m     for those that do not rest; exit 5 if some are left then",
+	 "close resting local connections of clients that are in the share, at a pace"},
 	{"explain", elsewhere, "explain CLIENT[:PORT] [--to ADDRESS:PORT[/tcp|/udp]]",
 	 "which arm and backend a client gets, and why"},
 	{"conns", cmd_conns,
@@ -97,11 +119,14 @@ static const struct verb verbs[] = {
 	 "                                         held back until the end; exit 5: --timeout passed\n"
 	 "    preflight [--before 1h] [--signatures 12h] [--no-way-back]\n"
 	 "                                         is all ready; exit 1: no, 5: not known\n"
-	 "    cutover [--dry-run] [--yes] [--no-way-back] [--wait [10m]] [--reason TEXT]\n"
+	 "    cutover [--dry-run] [--yes] [--no-way-back] [--without-weights] [--wait [10m]]\n"
+	 "            [--reason TEXT]\n"
 	 "                                         the records from dns.old to dns.new\n"
 	 "    rollback [--dry-run] [--wait [10m]] [--reason TEXT]\n"
 	 "                                         and back; never asks",
 	 "what resolvers say; the records, changed and changed back"},
+	{"health", dns, "health [--textfile PATH]",
+	 "both arms asked once, for people and monitoring; exit 0 1 2 3"},
 	{"help", help, "help [COMMAND]", "this"},
 	{"version", version, "version", "the version"},
 };
@@ -186,6 +211,13 @@ static int dns(const struct options *o, int argc, char **argv)
 	(void)o;
 	(void)argc;
 	return become("shiftctl-dns", argv[0]);
+}
+
+static int checks(const struct options *o, int argc, char **argv)
+{
+	(void)o;
+	(void)argc;
+	return become("shiftctl-check", argv[0]);
 }
 
 /* These take a millisecond, on a host where everything may be busy: they go first. */

@@ -2,6 +2,7 @@
 #include "userspace/net/conntrack.h"
 
 #include <arpa/inet.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
@@ -55,25 +56,60 @@ static void read_ports(const struct nlattr *proto, struct conntrack_seen *c)
 	}
 }
 
-static int read_one(const struct nlmsghdr *h, void *arg)
+static void read_tuple(const struct nlattr *tuple, struct conntrack_seen *c)
 {
-	struct conntrack_seen c = {.seconds = 0};
-	struct walk *w = arg;
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, tuple)
+	{
+		if (mnl_attr_get_type(a) == CTA_TUPLE_IP)
+			read_ip(a, c);
+		else if (mnl_attr_get_type(a) == CTA_TUPLE_PROTO)
+			read_ports(a, c);
+	}
+}
+
+static bool is_established(const struct nlattr *protoinfo)
+{
 	const struct nlattr *a, *b;
 
-	mnl_attr_for_each (a, h, sizeof(struct nfgenmsg)) {
-		if (mnl_attr_get_type(a) == CTA_TIMEOUT)
-			c.seconds = ntohl(mnl_attr_get_u32(a));
-		if (mnl_attr_get_type(a) != CTA_TUPLE_REPLY)
+	mnl_attr_for_each_nested(a, protoinfo)
+	{
+		if (mnl_attr_get_type(a) != CTA_PROTOINFO_TCP)
 			continue;
 		mnl_attr_for_each_nested(b, a)
 		{
-			if (mnl_attr_get_type(b) == CTA_TUPLE_IP)
-				read_ip(b, &c);
-			else if (mnl_attr_get_type(b) == CTA_TUPLE_PROTO)
-				read_ports(b, &c);
+			if (mnl_attr_get_type(b) == CTA_PROTOINFO_TCP_STATE)
+				return mnl_attr_get_u8(b) == TCP_CONNTRACK_ESTABLISHED;
 		}
 	}
+	return false;
+}
+
+static int read_one(const struct nlmsghdr *h, void *arg)
+{
+	struct conntrack_seen c = {.seconds = 0}, first = c;
+	struct walk *w = arg;
+	const struct nlattr *a;
+
+	mnl_attr_for_each (a, h, sizeof(struct nfgenmsg)) {
+		switch (mnl_attr_get_type(a)) {
+		case CTA_TIMEOUT:
+			c.seconds = ntohl(mnl_attr_get_u32(a));
+			break;
+		case CTA_TUPLE_ORIG:
+			read_tuple(a, &first);
+			break;
+		case CTA_TUPLE_REPLY:
+			read_tuple(a, &c);
+			break;
+		case CTA_PROTOINFO:
+			c.established = is_established(a);
+			break;
+		}
+	}
+	memcpy(c.to, first.dst, sizeof(c.to));
+	c.to_port = first.dport;
 	if (c.protocol != IPPROTO_TCP && c.protocol != IPPROTO_UDP)
 		return MNL_CB_OK;
 	w->n++;

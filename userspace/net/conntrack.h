@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* One connection as its answers come in: from `src` to `dst`, as in bpf/shift.h. */
@@ -12,6 +13,9 @@ struct conntrack_seen {
 	uint16_t sport, dport; /* network order */
 	uint8_t protocol;
 	uint32_t seconds; /* until it is forgotten, if nothing comes */
+	uint32_t to[4];	  /* where its first packet went, before any DNAT */
+	uint16_t to_port; /* network order */
+	bool established; /* of TCP */
 };
 
 typedef void (*conntrack_fn)(const struct conntrack_seen *c, void *arg);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * shiftctl_check.c - the verbs that look at connections and backends as a client would: preflight,
+ * which needs the whole configuration, OpenSSL and libcurl, and drain; started by shiftctl, so that
+ * neither is a weight to a rollback
+ */
+#include "userspace/cmd/cmd.h"
+#include "userspace/cmd/verbs.h"
+
+static const struct verb verbs[] = {
+	{"drain", cmd_drain, NULL, NULL},
+	{0},
+};
+
+int main(int argc, char **argv)
+{
+	return started_by_shiftctl(argc, argv, verbs);
+}

@@ -8,7 +8,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -132,7 +132,7 @@ static void look_at_tls(const struct look *l)
 	if (!how.name || (s->n_urls && !s->url[0].tls))
 		return;
 	s->tls_tried = true;
-	strncpy(s->tls_name, how.name, sizeof(s->tls_name) - 1);
+	snprintf(s->tls_name, sizeof(s->tls_name), "%s", how.name);
 	s->tls_err = talk_connect(source_of(s, (unsigned int)s->base), s->address, s->port, 0,
 				  soon(l), &t, s->tls_why);
 	if (s->tls_err)
@@ -181,7 +181,7 @@ static int try_size(const struct look *l, uint32_t mss, size_t padding, struct t
 	struct talk_answer got;
 	char why[TALK_WHY];
 	struct talk *t;
-	int step, err;
+	int err;
 
 	*ret_up = false;
 	memset(ret, 0, sizeof(*ret));
@@ -204,7 +204,6 @@ static int try_size(const struct look *l, uint32_t mss, size_t padding, struct t
 		talk_look(t, ret);
 	}
 	talk_close(t);
-	(void)step;
 	return err;
 }
 

@@ -175,15 +175,13 @@ static void look_at_urls(const struct look *l)
 /* ---- full-size packets ---- */
 
 /* Does a conversation of segments no larger than `mss` pass, with a question as large? */
-static int try_size(const struct look *l, uint32_t mss, size_t padding, struct talk_path *ret,
-		    bool *ret_up)
+static int try_size(const struct look *l, uint32_t mss, size_t padding, struct talk_path *ret)
 {
 	struct talk_answer got;
 	char why[TALK_WHY];
 	struct talk *t;
 	int err;
 
-	*ret_up = false;
 	memset(ret, 0, sizeof(*ret));
 	err = talk_connect(source_of(l->s, (unsigned int)l->s->base), l->s->address, l->s->port,
 			   mss, soon(l), &t, why);
@@ -196,13 +194,9 @@ static int try_size(const struct look *l, uint32_t mss, size_t padding, struct t
 
 		err = talk_secure(t, &how, soon(l), &tls, why);
 	}
-	if (!err && l->s->n_urls) {
+	if (!err && l->s->n_urls)
 		err = ask(l, t, &l->s->url[0], padding, &got, why);
-		talk_look(t, ret);
-		*ret_up = !err || !ret->unacked;
-	} else {
-		talk_look(t, ret);
-	}
+	talk_look(t, ret);
 	talk_close(t);
 	return err;
 }
@@ -212,15 +206,14 @@ static void find_largest(const struct look *l, uint32_t full, size_t padding)
 	struct preflight_size *z = &l->s->size;
 	uint32_t low = SMALL, high = full;
 	struct talk_path path;
-	bool up;
 
-	if (try_size(l, SMALL, padding, &path, &up))
+	if (try_size(l, SMALL, padding, &path))
 		return; /* not the size, then */
 	z->largest = SMALL;
 	for (int i = 0; i < TRIES && high - low > 16; i++) {
 		uint32_t middle = (low + high) / 2;
 
-		if (try_size(l, middle, padding, &path, &up))
+		if (try_size(l, middle, padding, &path))
 			high = middle;
 		else
 			z->largest = low = middle;
@@ -234,7 +227,6 @@ static void look_at_size(const struct look *l)
 	size_t padding;
 	struct talk *t;
 	char why[TALK_WHY];
-	bool up;
 	int err;
 
 	if (talk_connect(source_of(l->s, (unsigned int)l->s->base), l->s->address, l->s->port, 0,
@@ -247,7 +239,7 @@ static void look_at_size(const struct look *l)
 	z->up = z->down = PASSAGE_UNPROVED;
 	if (!in_tls(l) && !l->s->n_urls)
 		return;
-	err = try_size(l, 0, padding, &path, &up);
+	err = try_size(l, 0, padding, &path);
 	z->came = path.received_mss;
 	if (!err) {
 		z->up = l->s->n_urls ? PASSAGE_PROVED : PASSAGE_UNPROVED;
@@ -260,10 +252,8 @@ static void look_at_size(const struct look *l)
 	find_largest(l, z->mss, padding);
 	if (!z->largest)
 		return;
-	if (up || !l->s->n_urls || path.received_mss < SMALL)
-		z->down = PASSAGE_LOST;
-	if (!up && path.unacked)
-		z->up = PASSAGE_LOST, z->down = PASSAGE_UNPROVED;
+	/* what was sent and never confirmed is what was lost; else it was the answer */
+	*(path.unacked ? &z->up : &z->down) = PASSAGE_LOST;
 }
 
 /* ---- silence ---- */

@@ -275,6 +275,8 @@ static int prepare(struct talk *t, const struct talk_how *how)
 	if (!t->ctx)
 		return -ENOMEM;
 	SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
+	/* A FIN without TLS's own goodbye is a close like another here. */
+	SSL_CTX_set_options(t->ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	if (how->only_12)
 		SSL_CTX_set_max_proto_version(t->ctx, TLS1_2_VERSION);
 	if (how->ca_file && how->ca_file[0]) {

@@ -24,10 +24,11 @@ COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	$(addprefix userspace/net/,netlink.c tc.c route.c reserve.c conntrack.c nic.c xdp.c) \
 	$(addprefix userspace/plane/,bpfsys.c control.c plane.c state.c telemetry.c flows.c maglev.c \
 	sync.c sync_picture.c sync_backends.c sync_leave.c sync_clients.c attach.c short.c pins.c \
-	hostports.c clients.c clients_saved.c arrivals.c)
+	hostlock.c hostports.c clients.c clients_saved.c arrivals.c)
 WAYS := userspace/plane/ways.c
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
-	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c detach.c pin.c pin_list.c top.c)
+	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c detach.c pin.c pin_list.c top.c \
+	ramp.c freeze.c daemon.c) userspace/api/socket_client.c
 HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
@@ -37,10 +38,13 @@ HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c
 TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
 	userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
-DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c) $(addprefix userspace/cmd/,cmd.c complain.c) \
+DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) \
+	$(addprefix userspace/cmd/,cmd.c complain.c daemon.c) \
+	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/plane/sync_follow.c \
 	userspace/shiftd.c
-# shiftctl-dns has the verbs about records and resolvers.
+# shiftctl-dns has the verbs about records and resolvers, and about health.
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
+	$(addprefix userspace/ctl/,health.c ask.c checks_plane.c) userspace/net/dial.c $(wildcard userspace/cmd/health*.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c)
 # shiftctl-check has drain and preflight.
 CHECK := $(COMMON) $(wildcard userspace/conf/*.c userspace/cmd/drain*.c userspace/cmd/preflight*.c) \
@@ -80,8 +84,8 @@ $(B)/shiftctl-dns: $(call objs,$(DNS) userspace/shiftctl_dns.c)
 $(B)/shiftctl-check: $(call objs,$(CHECK) userspace/shiftctl_check.c)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS)
 
-$(B)/shiftd: $(call objs,$(DAEMON))
-	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
+$(B)/shiftd: $(call objs,$(DAEMON)) $(B)/userspace/api/page_object.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DNS_LIBS)
 
 $(B)/traffic: $(call objs,$(TRAFFIC))
 	$(CC) $(LDFLAGS) -o $@ $^
@@ -113,6 +117,11 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_PARTS) Makefile
 $(B)/bpf/object.o: userspace/plane/object.S $(B)/bpf/shift_tc.bpf.o
 	$(CC) -c -I$(B) -o $@ $<
 
+# The dashboard is carried inside shiftd likewise.
+$(B)/userspace/api/page_object.o: userspace/api/page_object.S userspace/api/page.html
+	@mkdir -p $(@D)
+	$(CC) -c -I. -o $@ $<
+
 -include $(shell [ -d $(B) ] && find $(B) -name '*.d')
 
 # ---- tests ----
@@ -121,7 +130,7 @@ UNIT := $(patsubst tests/unit/test_%.c,$(B)/tests/unit_%,$(wildcard tests/unit/t
 # All of our code but the mains, for whatever a test wants of it.
 PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS) $(DNS) $(CHECK) $(DAEMON)))
 
-$(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
+$(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o $(B)/userspace/api/page_object.o
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
@@ -141,7 +150,7 @@ $(B)/tests/hang: $(B)/tests/e2e/hang.o
 $(B)/tests/flood: $(B)/tests/e2e/flood.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
-DRIVERS := $(addprefix $(B)/tests/,ike_drive dns_drive vm_wireguard vm_xfrm)
+DRIVERS := $(addprefix $(B)/tests/,ike_drive dns_drive checks_drive page_drive vm_wireguard vm_xfrm)
 
 tests: all $(UNIT) $(DRIVERS) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/bpf/variant.bpf.o
 
@@ -149,9 +158,17 @@ tests: all $(UNIT) $(DRIVERS) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/f
 $(B)/tests/ike_drive: $(B)/tests/e2e/ike_drive.o $(B)/tests/parts.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
 
+# What the tests of health drive the daemon's part of it with.
+$(B)/tests/checks_drive: $(B)/tests/e2e/checks_drive.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DNS_LIBS)
+
 # What the tests of the providers drive them with.
 $(B)/tests/dns_drive: $(B)/tests/e2e/dns_drive.o $(call objs,$(DNS))
 	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
+
+# The dashboard and the socket, fed from files.
+$(B)/tests/page_drive: $(B)/tests/e2e/page_drive.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
 
 $(B)/tests/vm_%: $(B)/tests/vm/%_kernel.o $(B)/tests/parts.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
@@ -208,13 +225,14 @@ soak: tests
 	@tests/soak $(MINUTES)
 
 # Feeds each parser until something breaks; SECONDS of it each.
-FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/route53 \
+FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/route53 \
 	$(B)/fuzz/tsig $(B)/fuzz/vici $(B)/fuzz/xfrm
 FUZZED := $(addprefix userspace/base/,key.c file.c ip.c text.c)
 
 $(B)/fuzz/conf: $(wildcard userspace/conf/*.c) $(wildcard userspace/base/*.c) \
 	$(addprefix userspace/net/,host.c resolve.c route.c netlink.c)
 $(B)/fuzz/dns: $(wildcard dns/message*.c)
+$(B)/fuzz/http: userspace/api/http_parse.c userspace/api/socket_call.c
 $(B)/fuzz/netlink: $(wildcard wg/wireguard*.c) $(FUZZED)
 $(B)/fuzz/tsig: dns/tsig.c dns/wire.c userspace/base/file.c
 $(B)/fuzz/probe: wg/probe_packet.c userspace/base/ip.c
@@ -226,7 +244,7 @@ $(B)/fuzz/xfrm: wg/xfrm.c wg/xfrm_events.c wg/keyfile.c userspace/base/whole.c $
 $(FUZZ): $(B)/fuzz/%: tests/fuzz/fuzz_%.c Makefile
 	@mkdir -p $(B)/fuzz/corpus-$*
 	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $@ \
-		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
+		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter http,$*),-ljansson) $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
 		$(if $(filter route53,$*),-lcurl -lexpat)
 
 fuzz: $(FUZZ)

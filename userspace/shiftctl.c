@@ -51,6 +51,18 @@ static const struct verb verbs[] = {
 	{"commit", cmd_commit, "commit [--undo] [--reason TEXT] [--force]",
 	 "the new side holds the true data from here"},
 	{"status", cmd_status, "status [--watch] [--line]", "everything on one screen"},
+	{"ramp", cmd_ramp,
+	 "ramp start|pause|resume|next|back|abort|status [--reason TEXT]\n"
+	 "    start [--after-rollback] [--l4-only]  the plan's stages, from the first above the share\n"
+	 "    pause, resume                        stay at this stage; go on\n"
+	 "    next, back                           one stage up without waiting, one down\n"
+	 "    abort                                = rollback\n"
+	 "    status                               stage, hold, gates with their evidence, what is next\n"
+	 "  each rule has its own override: --force (a foreign lock), --big-step, --few-backends,\n"
+	 "  --without-tunnel, --unproven, --again and --skip-hooks (hooks nobody knows the end of)",
+	 "the plan's stages, run by shiftd"},
+	{"freeze", cmd_freeze, "freeze [--reason TEXT]", "the ramp promotes nothing"},
+	{"unfreeze", cmd_freeze, "unfreeze [--reason TEXT]", "it may again"},
 	{"lock", cmd_lock, "lock [--reason TEXT] [--force]", "refuse others' changes"},
 	{"unlock", cmd_unlock, "unlock [--force]", "allow them again"},
 	{"drain", checks,
@@ -119,11 +131,14 @@ static const struct verb verbs[] = {
 	 "                                         held back until the end; exit 5: --timeout passed\n"
 	 "    preflight [--before 1h] [--signatures 12h] [--no-way-back]\n"
 	 "                                         is all ready; exit 1: no, 5: not known\n"
-	 "    cutover [--dry-run] [--yes] [--no-way-back] [--wait [10m]] [--reason TEXT]\n"
+	 "    cutover [--dry-run] [--yes] [--no-way-back] [--without-weights] [--wait [10m]]\n"
+	 "            [--reason TEXT]\n"
 	 "                                         the records from dns.old to dns.new\n"
 	 "    rollback [--dry-run] [--wait [10m]] [--reason TEXT]\n"
 	 "                                         and back; never asks",
 	 "what resolvers say; the records, changed and changed back"},
+	{"health", dns, "health [--textfile PATH]",
+	 "both arms asked once, for people and monitoring; exit 0 1 2 3"},
 	{"help", help, "help [COMMAND]", "this"},
 	{"version", version, "version", "the version"},
 };

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * shiftctl_dns.c - the verbs about records and resolvers, which need the whole configuration, ldns
- * and libcurl; started by shiftctl
+ * shiftctl_dns.c - the verbs about records and resolvers, and about health, which need the whole
+ * configuration, ldns and libcurl; started by shiftctl
  */
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/verbs.h"
 
 static const struct verb verbs[] = {
 	{"dns", cmd_dns, NULL, NULL},
+	{"health", cmd_health, NULL, NULL},
 	{"weight", cmd_overall, NULL, NULL},
 	{0},
 };

@@ -2,9 +2,10 @@
 /*
  * shiftd.c - the daemon: what watches and waits
  *
- * One loop, one thread. For now it has the tunnels (ctl/tunnels.c). While it runs it holds
- * shiftd.lock, and `tunnel check --fix` leaves switching to it. When it dies, nothing changes for
- * traffic: routes, tunnels and the data plane are the kernel's.
+ * One loop, one thread: the tunnels (ctl/tunnels.c), the ramp with what it needs (ctl/service.c),
+ * and a socket on which shiftctl asks (api/socket.c). While it runs it holds shiftd.lock, and
+ * `tunnel check --fix` leaves switching to it. When it dies, nothing changes for traffic: routes,
+ * tunnels and the data plane are the kernel's.
  *
  * Signals: TERM and INT end it, HUP reads the configuration again and keeps every state; one that
  * cannot be used changes nothing and is said.
@@ -14,14 +15,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "userspace/api/socket.h"
 #include "userspace/base/loop.h"
 #include "userspace/base/notify.h"
 #include "userspace/base/text.h"
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/complain.h"
+#include "userspace/cmd/daemon.h"
+#include "userspace/ctl/service.h"
 #include "userspace/ctl/tunnels.h"
 #include "userspace/plane/state.h"
 #include "wg/watch.h"
@@ -34,6 +39,8 @@ struct daemon {
 	struct config *config;
 	struct conf_errors errors;
 	struct ctl_tunnels *tunnels;
+	struct service *service;
+	struct api_socket *socket; /* NULL: nobody can ask */
 	struct loop_timer beat;
 	char dir[200];
 	int lock;
@@ -55,23 +62,101 @@ static void tell(void *arg, const char *text)
 	fprintf(stderr, "shiftd: %s\n", text);
 }
 
+static void tell_of_ramp(void *arg, bool alarm, const char *text)
+{
+	(void)alarm;
+	tell(arg, text);
+}
+
+static bool is_up(void *arg, const char *tunnel)
+{
+	const struct daemon *d = arg;
+
+	return ctl_tunnels_up(d->tunnels, tunnel);
+}
+
+static bool is_alive(const struct daemon *d, uint64_t now)
+{
+	return now < ctl_tunnels_alive(d->tunnels) + 5 * SECOND &&
+	       now < service_alive(d->service) + 5 * SECOND;
+}
+
 /* The sign of life is given only while the work itself goes on. */
 static void beat(void *arg, uint64_t now)
 {
 	struct daemon *d = arg;
 	uint64_t every = notify_watchdog_ns();
-	char text[400];
+	char text[400], tunnels[300];
 
-	ctl_tunnels_text(d->tunnels, text, sizeof(text));
+	service_text(d->service, text, 100);
+	ctl_tunnels_text(d->tunnels, tunnels, sizeof(tunnels));
+	if (tunnels[0])
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "; %s", tunnels);
 	if (strcmp(text, d->status) != 0) {
 		snprintf(d->status, sizeof(d->status), "%s", text);
 		notify_status(text);
 	}
-	if (every && now > d->watchdog_at && now < ctl_tunnels_alive(d->tunnels) + 5 * SECOND) {
+	if (every && now > d->watchdog_at && is_alive(d, now)) {
 		notify_watchdog();
 		d->watchdog_at = now + every / 4;
 	}
 	loop_timer_set(d->loop, &d->beat, now + SECOND, beat, d);
+}
+
+/* ---- who asks ---- */
+
+static void on_call(void *arg, struct api_call *call)
+{
+	struct daemon *d = arg;
+	json_t *body = NULL;
+	int code = service_ask(d->service, call->verb->name, call->args, call->who, &body);
+
+	api_answer(call, code, body);
+}
+
+static const struct api_verb verbs[] = {
+	{"ramp status", false, on_call}, {"ramp start", true, on_call},
+	{"ramp pause", true, on_call},	 {"ramp resume", true, on_call},
+	{"ramp next", true, on_call},	 {"ramp back", true, on_call},
+	{"ramp abort", true, on_call},	 {"freeze", true, on_call},
+	{"unfreeze", true, on_call},
+};
+
+static void read_groups(struct daemon *d, const struct config *c, gid_t *read, gid_t *write)
+{
+	const char *names[] = {c->metrics.read_group, c->metrics.write_group};
+	gid_t *const group[] = {read, write};
+	char text[128];
+
+	for (int i = 0; i < 2; i++) {
+		*group[i] = API_NO_GROUP;
+		if (!api_group(names[i], group[i]))
+			continue;
+		snprintf(text, sizeof(text), "metrics.%s: there is no group %s",
+			 i ? "write_group" : "read_group", names[i]);
+		tell(d, text);
+	}
+}
+
+/* Without it everything but what operators ask goes on. */
+static void listen_here(struct daemon *d)
+{
+	struct api_socket_config c = {.verbs = {verbs, sizeof(verbs) / sizeof(*verbs), d}};
+	char path[256], text[400];
+	int err = daemon_socket(path, sizeof(path));
+
+	if (!err && !strncmp(path, "/run/shift/", 11) && mkdir("/run/shift", 0711) &&
+	    errno == EEXIST && !geteuid())
+		(void)!chmod("/run/shift", 0711); /* those of the groups go through it */
+	c.path = path;
+	read_groups(d, d->config, &c.read_group, &c.write_group);
+	if (!err)
+		err = api_socket_open(d->loop, &c, &d->socket);
+	if (!err)
+		return;
+	d->socket = NULL;
+	snprintf(text, sizeof(text), "no commands can be taken: %s: %s", path, strerror(-err));
+	tell(d, text);
 }
 
 /* ---- the configuration ---- */
@@ -87,7 +172,13 @@ static int load(struct daemon *d)
 		conf_free(c);
 		return EXIT_USAGE;
 	}
-	if (ctl_tunnels_use(d->tunnels, c)) {
+	if (d->config && strcmp(d->config->service, c->service) != 0) {
+		tell(d, "another service: that takes a restart");
+		conf_errors_free(&errors);
+		conf_free(c);
+		return EXIT_USAGE;
+	}
+	if (ctl_tunnels_use(d->tunnels, c) || service_use(d->service, c)) {
 		conf_errors_free(&errors);
 		conf_free(c);
 		return EXIT_FAILED;
@@ -102,11 +193,18 @@ static int load(struct daemon *d)
 static void on_reload(void *arg, int number)
 {
 	struct daemon *d = arg;
+	gid_t read, write;
 
 	(void)number;
 	notify_reloading();
-	tell(d, load(d) ? "the configuration cannot be used: what was there before stays"
-			: "the configuration was read again");
+	if (load(d)) {
+		tell(d, "the configuration cannot be used: what was there before stays");
+	} else {
+		read_groups(d, d->config, &read, &write);
+		if (d->socket)
+			api_socket_groups(d->socket, read, write);
+		tell(d, "the configuration was read again");
+	}
 	notify_ready(NULL);
 }
 
@@ -141,11 +239,13 @@ static int take_lock(struct daemon *d)
 
 static int begin(struct daemon *d)
 {
+	struct service_world world = {.say = tell_of_ramp, .tunnel_up = is_up, .arg = d};
 	int code = take_lock(d);
 
 	if (code)
 		return code;
-	if (loop_make(&d->loop) || ctl_tunnels_make(d->loop, d->dir, tell, d, &d->tunnels)) {
+	if (loop_make(&d->loop) || ctl_tunnels_make(d->loop, d->dir, tell, d, &d->tunnels) ||
+	    service_make(d->loop, &world, &d->service)) {
 		say("no event loop: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
@@ -153,7 +253,10 @@ static int begin(struct daemon *d)
 	loop_signal(d->loop, SIGTERM, on_end, d);
 	loop_signal(d->loop, SIGINT, on_end, d);
 	loop_signal(d->loop, SIGHUP, on_reload, d);
-	return load(d);
+	code = load(d);
+	if (!code)
+		listen_here(d);
+	return code;
 }
 
 static int run(struct daemon *d)
@@ -184,6 +287,8 @@ int main(int argc, char **argv)
 	code = begin(&d);
 	if (!code)
 		code = run(&d);
+	api_socket_close(d.socket);
+	service_free(d.service);
 	ctl_tunnels_free(d.tunnels);
 	conf_errors_free(&d.errors);
 	conf_free(d.config);

@@ -39,6 +39,8 @@ struct rig_seen {
 
 struct rig {
 	int fd;
+	const char *address; /* IPv4; NULL: 127.0.0.1 */
+	char address_text[INET_ADDRSTRLEN];
 	uint16_t port;
 	pid_t pid;
 	SSL_CTX *tls;
@@ -136,6 +138,8 @@ static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(a);
 
+	if (r->address)
+		assert_int_equal(inet_pton(AF_INET, r->address, &a.sin_addr), 1);
 	r->tls = tls;
 	r->seen = mmap(NULL, sizeof(*r->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
@@ -166,6 +170,13 @@ static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
 	}
 }
 
+static inline void rig_start_at(struct rig *r, in_addr_t address, SSL_CTX *tls, rig_answer answer)
+{
+	inet_ntop(AF_INET, &address, r->address_text, sizeof(r->address_text));
+	r->address = r->address_text;
+	rig_start(r, tls, answer);
+}
+
 static inline void rig_stop(struct rig *r)
 {
 	kill(r->pid, SIGKILL);
@@ -180,8 +191,8 @@ static inline const char *rig_url(const struct rig *r, const char *path)
 	static unsigned int next;
 	char *ret = text[next++ % 4];
 
-	snprintf(ret, sizeof(text[0]), "%s://127.0.0.1:%u%s", r->tls ? "https" : "http", r->port,
-		 path);
+	snprintf(ret, sizeof(text[0]), "%s://%s:%u%s", r->tls ? "https" : "http",
+		 r->address ? r->address : "127.0.0.1", r->port, path);
 	return ret;
 }
 

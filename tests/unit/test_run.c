@@ -71,7 +71,7 @@ static uint64_t run_script(const char *body, struct run_request q)
 /* Nothing with the mark lives a moment later. */
 static void all_gone(const char *what)
 {
-	for (int i = 0; i < 100 && rig_alive(what); i++)
+	for (int i = 0; i < 500 && rig_alive(what); i++)
 		usleep(10000);
 	assert_int_equal(rig_alive(what), 0);
 }
@@ -164,10 +164,8 @@ static void it_has_no_descriptor_but_three_and_nothing_to_read(void **state)
 	assert_int_equal(pipe(fds), 0);
 	run_script("ls /proc/$$/fd | tr '\\n' ' '; readlink /proc/$$/fd/0; cat",
 		   (struct run_request){0});
-	/* 10 or 255 is the shell's own, of the script */
-	assert_memory_equal(got.out, "0 1 2 ", 6);
-	assert_non_null(strstr(got.out, "/dev/null\n"));
-	assert_true(strlen(got.out) < 22);
+	/* 10 is the shell's own: the script */
+	assert_string_equal(got.out, "0 1 10 2 /dev/null\n");
 	close_both(fds);
 	close(kept);
 }
@@ -216,13 +214,13 @@ static void one_that_takes_too_long_is_ended(void **state)
 	uint64_t took;
 
 	(void)state;
-	took = run_script("echo begun; sleep 100 ${M}slow",
+	took = run_script("echo begun; sh -c 'sleep 100; :' ${M}slow",
 			  (struct run_request){.timeout_ns = 200 * MS});
 	assert_true(got.r.timed_out);
 	assert_false(got.r.forced);
 	assert_non_null(strstr(got.r.why, "did not end within 0.2s"));
 	assert_string_equal(got.out, "begun\n");
-	assert_true(took >= 200 * MS && took < 1500 * MS);
+	assert_true(took >= 200 * MS && took < 10 * SECOND);
 	all_gone("");
 }
 
@@ -239,7 +237,7 @@ static void one_that_ignores_sigterm_is_killed(void **state)
 	assert_true(got.r.forced);
 	assert_int_equal(got.r.signal, SIGKILL);
 	assert_non_null(strstr(got.r.why, "killed: it did not heed SIGTERM"));
-	assert_true(took >= 500 * MS && took < 2000 * MS);
+	assert_true(took >= 500 * MS && took < 10 * SECOND);
 	all_gone("deaf");
 }
 
@@ -256,13 +254,13 @@ static void what_it_leaves_behind_is_given_a_moment_and_killed(void **state)
 	uint64_t took;
 
 	(void)state;
-	took = run_script("sleep 100 & sh -c 'sleep 100' ${M}left & exit 3",
+	took = run_script("sleep 100 & sh -c 'sleep 100; :' ${M}left & exit 3",
 			  (struct run_request){.linger_ns = 200 * MS});
 	assert_int_equal(got.r.status, 3);
 	assert_true(got.r.left_behind >= 2);
 	assert_int_equal(got.r.remaining, 0);
-	assert_true(took >= 200 * MS && took < 1500 * MS);
-	assert_true(got.r.duration_ns < 200 * MS); /* of the program, not of what it left */
+	assert_true(took >= 200 * MS && took < 10 * SECOND);
+	assert_true(got.r.duration_ns + 150 * MS < took); /* of the program alone */
 	all_gone("left");
 }
 
@@ -287,14 +285,14 @@ static void a_new_session_does_not_lead_away(void **state)
 	assert_int_equal(got.r.status, 0);
 	assert_string_equal(got.out, "done\n");
 	assert_true(got.r.left_behind >= 1);
-	assert_true(took < 2000 * MS);
+	assert_true(took < 10 * SECOND);
 	all_gone("away");
 }
 
 static void one_that_closes_its_output_and_stays_is_ended(void **state)
 {
 	(void)state;
-	run_script("echo seen; exec >&- 2>&- ; sleep 100 ${M}mute",
+	run_script("echo seen; exec >&- 2>&- ; sh -c 'sleep 100; :' ${M}mute",
 		   (struct run_request){.timeout_ns = 300 * MS});
 	assert_true(got.r.timed_out);
 	assert_string_equal(got.out, "seen\n");
@@ -310,7 +308,7 @@ static void a_descendant_that_keeps_the_pipe_does_not_hold_us(void **state)
 		"setsid sh -c 'while :; do echo more; sleep 0.01; done' ${M}pipe & exit 0",
 		(struct run_request){.linger_ns = 100 * MS});
 	assert_int_equal(got.r.status, 0);
-	assert_true(took < 1500 * MS);
+	assert_true(took < 10 * SECOND);
 	all_gone("pipe");
 }
 
@@ -326,7 +324,7 @@ static void endless_output_is_bounded_and_costs_little(void **state)
 	assert_int_equal(got.r.out.size, 1000);
 	assert_memory_equal(got.out, "0123456789\n0123456789\n", 22);
 	assert_true(got.r.out.dropped > 10000);
-	assert_true(cpu < 300 * MS);
+	assert_true(cpu < 500 * MS);
 	print_message("#   endless output: %.0f ms of processor in 1 s, %.1f MB dropped\n",
 		      (double)cpu / 1e6, (double)got.r.out.dropped / 1e6);
 }
@@ -368,21 +366,20 @@ static void a_chain_of_forks_does_not_outrun_the_sweep(void **state)
 		(struct run_request){.linger_ns = 100 * MS});
 	assert_int_equal(got.r.status, 0);
 	assert_int_equal(got.r.remaining, 0);
-	assert_true(took < 4 * SECOND);
+	assert_true(took < 10 * SECOND);
 	all_gone("chain");
 }
 
 static void a_fork_bomb_ends(void **state)
 {
 	(void)state;
-	run_script(
-		"perl -e '$0 = $ARGV[0]; my $end = time + 20; while (time < $end) { "
-		"last if $n++ > 300; my $p = fork; if (defined $p && !$p) { setpgrp; } }; sleep 20' "
-		"${M}bomb",
-		(struct run_request){.timeout_ns = 300 * MS, .term_ns = 100 * MS});
+	/* Seven generations of two, each in a group of its own: 128 processes that stay. */
+	run_script("perl -e '$0 = $ARGV[0]; for (1 .. 7) { setpgrp if defined fork } sleep 30' "
+		   "${M}bomb",
+		   (struct run_request){.timeout_ns = 500 * MS, .term_ns = 100 * MS});
 	assert_true(got.r.timed_out);
 	assert_int_equal(got.r.remaining, 0);
-	assert_true(got.r.left_behind > 10);
+	assert_true(got.r.left_behind > 100);
 	print_message("#   fork bomb: %u processes killed\n", got.r.left_behind);
 	all_gone("bomb");
 }
@@ -477,6 +474,7 @@ static void only_root_becomes_another(void **state)
 	assert_int_equal(run_user_find("daemon", &daemon_user), 0);
 	child = fork();
 	if (!child) { /* what belongs to neither root nor nobody may not run, and /bin does */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		const char *argv[] = {"/bin/true", NULL};
 
 		if (setresuid(65534, 65534, 65534))
@@ -531,7 +529,7 @@ static void many_run_side_by_side(void **state)
 	}
 	assert_int_equal(loop_run(l), 0);
 	assert_int_equal(bits, 0x3ff);
-	assert_true(loop_now() - begun < 1800 * MS);
+	assert_true(loop_now() - begun < 10 * SECOND);
 }
 
 static void never(void *arg, const struct run_result *r)
@@ -543,8 +541,8 @@ static void never(void *arg, const struct run_result *r)
 static void cancelling_ends_it_and_does_not_call_back(void **state)
 {
 	const char *argv[] = {rig_script("wait",
-					 "setsid sh -c 'trap : TERM; sleep 100' ${M}cancel & "
-					 "sleep 100 ${M}cancel"),
+					 "setsid sh -c 'trap : TERM; sleep 100; :' ${M}cancel & "
+					 "sh -c 'sleep 100; :' ${M}cancel"),
 			      NULL};
 	struct run *run;
 
@@ -564,7 +562,7 @@ static void cancelling_ends_it_and_does_not_call_back(void **state)
 
 static void freeing_the_runner_ends_all(void **state)
 {
-	const char *argv[] = {rig_script("wait", "sleep 100 ${M}freed"), NULL};
+	const char *argv[] = {rig_script("wait", "sh -c 'sleep 100; :' ${M}freed"), NULL};
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
@@ -593,7 +591,7 @@ static void free_it(void *arg, const struct run_result *r)
 static void the_runner_may_be_freed_from_its_callback(void **state)
 {
 	const char *argv[] = {rig_script("x", "echo x"), NULL},
-		   *slow[] = {rig_script("y", "sleep 100 ${M}other"), NULL};
+		   *slow[] = {rig_script("y", "sh -c 'sleep 100; :' ${M}other"), NULL};
 
 	(void)state;
 	assert_int_equal(run_begin(runner, &(struct run_request){.argv = slow, .user = &nobody},
@@ -610,20 +608,21 @@ static void the_runner_may_be_freed_from_its_callback(void **state)
 
 static void it_ends_with_the_daemon(void **state)
 {
-	const char *argv[] = {rig_script("outlive", "setsid sh -c 'sleep 100' ${M}daemon & "
-						    "sleep 100 ${M}daemon"),
+	const char *argv[] = {rig_script("outlive", "setsid sh -c 'sleep 100; :' ${M}daemon & "
+						    "sh -c 'sleep 100; :' ${M}daemon"),
 			      NULL};
 	pid_t child = fork();
 	int status;
 
 	(void)state;
 	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		run_begin(runner, &(struct run_request){.argv = argv, .user = &nobody}, never, NULL,
 			  NULL);
 		loop_run(l);
 		_exit(1);
 	}
-	for (int i = 0; i < 100 && rig_alive("daemon") < 2; i++)
+	for (int i = 0; i < 500 && rig_alive("daemon") < 2; i++)
 		usleep(10000);
 	assert_true(rig_alive("daemon") >= 2);
 	kill(child, SIGKILL);
@@ -636,11 +635,11 @@ static void a_keeper_that_is_killed_is_missed(void **state)
 	uint64_t took;
 
 	(void)state;
-	took = run_script("sleep 0.1; kill -9 $PPID; sleep 100 ${M}keeper",
+	took = run_script("sleep 0.1; kill -9 $PPID; sh -c 'sleep 100; :' ${M}keeper",
 			  (struct run_request){.user = &self});
 	assert_int_equal(got.r.err, -ECHILD);
 	assert_non_null(strstr(got.r.why, "watched over it was killed"));
-	assert_true(took < 1500 * MS);
+	assert_true(took < 10 * SECOND);
 }
 
 static void nothing_blocks_the_loop(void **state)
@@ -657,7 +656,7 @@ static void nothing_blocks_the_loop(void **state)
 		turns++;
 	}
 	assert_true(turns > 20);
-	assert_true(loop_now() - begun < 3 * SECOND);
+	assert_true(loop_now() - begun < 10 * SECOND);
 }
 
 static void both_ways_of_finding_children_agree(void **state)
@@ -668,6 +667,7 @@ static void both_ways_of_finding_children_agree(void **state)
 	for (int i = 0; i < 3; i++) {
 		child[i] = fork();
 		if (!child[i]) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			prctl(PR_SET_NAME, "odd) 1 (name");
 			pause();
 			_exit(0);

@@ -73,7 +73,7 @@ struct run_result {
 	bool timed_out;		     /* and was ended for that, whatever it said then */
 	bool forced;		     /* SIGTERM was not enough */
 	unsigned int left_behind;    /* processes it left and that were killed */
-	unsigned int remaining;	     /* that could not be killed within 2 s */
+	unsigned int remaining;	     /* that could not be killed within 5 s */
 	struct run_text out, errors; /* what it printed; a program may print anything */
 	uint64_t duration_ns;	     /* of its first process */
 	char why[256];		     /* in words; "" only if it exited in time with 0 */

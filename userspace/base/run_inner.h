@@ -11,7 +11,7 @@
 
 #include "userspace/base/run.h"
 
-#define RUN_SWEEP_NS 2000000000ull /* for what is killed to be gone */
+#define RUN_SWEEP_NS 5000000000ull /* for what is killed to be gone */
 
 /* Why a program did not begin. */
 enum run_stage { RUN_SETUP, RUN_BECOME, RUN_EXEC, RUN_REFUSED };

@@ -50,7 +50,7 @@
 #define OUT		4
 #define ERRORS		5
 #define FIRST_FREE	6
-#define MAX_PROCESSES	4096
+#define MAX_PROCESSES	1024 /* of the user, on this host */
 #define MAX_DESCRIPTORS 65536
 #define LOOK_AGAIN	(20 * MS)
 #define CLOSE_RANGE	436 /* in older headers it is missing */

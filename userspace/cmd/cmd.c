@@ -2,14 +2,11 @@
 #include "userspace/cmd/cmd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "userspace/base/file.h"
@@ -17,6 +14,7 @@
 #include "userspace/base/text.h"
 #include "userspace/base/who.h"
 #include "userspace/plane/control.h"
+#include "userspace/plane/hostlock.h"
 #include "userspace/plane/state.h"
 
 static struct {
@@ -60,10 +58,11 @@ int json_failure(const struct options *o, int code)
 
 static void complain(const char *format, va_list ap)
 {
-	char text[512];
+	char text[512], clean[512];
 
 	vsnprintf(text, sizeof(text), format, ap);
-	fprintf(stderr, "shiftctl: %s\n", text);
+	/* A server's words are among it: they do not steer the terminal. */
+	fprintf(stderr, "shiftctl: %s\n", screen_clean(text, clean, sizeof(clean)));
 	json_error(text);
 }
 
@@ -388,19 +387,12 @@ int about_service(const struct options *o, const char *service)
 int lock_host(int *ret_fd)
 {
 	char path[64];
-	struct stat ns;
-	int fd = -1;
+	int fd = hostlock_open(path);
 
 	*ret_fd = -1;
-	if (geteuid())
-		return EXIT_OK; /* the kernel will refuse it anyway, and says so better */
-	if (stat("/proc/self/ns/net", &ns) || (mkdir("/run/shift", 0700) && errno != EEXIST))
-		return EXIT_OK;
-	snprintf(path, sizeof(path), "/run/shift/apply-%llu.lock", (unsigned long long)ns.st_ino);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return EXIT_OK;
-	for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB); tries++) {
+		return EXIT_OK; /* the kernel will refuse it anyway, and says so better */
+	for (int tries = 0; hostlock_take(fd); tries++) {
 		if (tries == 100) {
 			say("another apply or detach is under way in this namespace (%s)", path);
 			close(fd);

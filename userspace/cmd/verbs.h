@@ -20,6 +20,8 @@ int cmd_unpin(const struct options *o, int argc, char **argv);
 int cmd_pins(const struct options *o, int argc, char **argv);
 int cmd_top(const struct options *o, int argc, char **argv);
 int cmd_history(const struct options *o, int argc, char **argv);
+int cmd_ramp(const struct options *o, int argc, char **argv);
+int cmd_freeze(const struct options *o, int argc, char **argv); /* and unfreeze */
 int cmd_detach(const struct options *o, int argc, char **argv);
 
 /* shiftctl-apply */
@@ -34,6 +36,7 @@ int cmd_latency(const struct options *o, int argc, char **argv);
 
 /* shiftctl-dns */
 int cmd_dns(const struct options *o, int argc, char **argv);
+int cmd_health(const struct options *o, int argc, char **argv);
 int cmd_overall(const struct options *o, int argc, char **argv); /* weight N --overall */
 
 /* shiftctl-check */

@@ -417,3 +417,19 @@ const char *ctl_tunnels_text(const struct ctl_tunnels *d, char *ret, size_t size
 	}
 	return ret;
 }
+
+bool ctl_tunnels_up(const struct ctl_tunnels *d, const char *name)
+{
+	for (unsigned int g = 0; d->watch && g < d->watch->n_groups; g++) {
+		const struct watch_group *wg = &d->watch->group[g];
+		unsigned int active = wg->failover.active < wg->group.n ? wg->failover.active : 0;
+
+		for (unsigned int i = 0; i < wg->group.n; i++) {
+			enum health_state s = d->watch->tunnel[wg->group.member[active]].health.state;
+
+			if (!strcmp(wg->rules.name[i], name))
+				return s == HEALTH_UP || s == HEALTH_DEGRADED || s == HEALTH_IDLE;
+		}
+	}
+	return false;
+}

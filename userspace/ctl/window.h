@@ -74,8 +74,9 @@ struct window {
 	bool has_last;
 	struct window_look last;
 	struct window_point now;
-	uint64_t drops;	     /* seen so far */
-	uint64_t weighed_at; /* since when the weight is what it is */
+	struct shift_service_stats service, stage_service; /* seen so far, and by then */
+	uint64_t drops;					   /* seen so far */
+	uint64_t weighed_at;				   /* since when the weight is what it is */
 	unsigned int resets; /* how often the counters were cleared, or nobody looked for long */
 };
 
@@ -124,7 +125,7 @@ void window_stage(struct window *w, uint64_t epoch);
 
 /* The last `span_ns`, or what there is of it. -ENODATA: fewer than two looks. */
 int window_over(const struct window *w, uint64_t span_ns, struct window_sum *ret);
-/* The answers of both arms since the stage began, however long that is; nothing else. */
+/* Since the stage began, however long that is, but for `failed` and `drops`. */
 void window_since_stage(const struct window *w, struct window_sum *ret);
 void window_epoch_seen(const struct window_epoch *e, struct window_both *ret);
 /* Connections begun in the last ten seconds, by the last look, for judge_input.last_10s. */

@@ -32,6 +32,7 @@ struct http_request {
 		    */
 	bool public_only; /* refuse to connect to loopback, link-local, multicast, metadata
 			     addresses */
+	bool own_host;	  /* with that: loopback is allowed all the same */
 };
 
 struct http_reply {

@@ -24,7 +24,12 @@
 #define MAX_HEADERS (64u << 10)
 #define MS	    1000000ull
 
-static bool sockaddr_is_public(const struct sockaddr *sa)
+static bool may_connect(const struct http_call *c, const uint32_t address[4])
+{
+	return !c->public_only || ip_is_public(address) || (c->own_host && ip_is_loopback(address));
+}
+
+static bool may_connect_to(const struct http_call *c, const struct sockaddr *sa)
 {
 	uint32_t address[4];
 
@@ -33,8 +38,8 @@ static bool sockaddr_is_public(const struct sockaddr *sa)
 	else if (sa->sa_family == AF_INET6)
 		memcpy(address, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
 	else
-		return false;
-	return ip_is_public(address);
+		return !c->public_only;
+	return may_connect(c, address);
 }
 
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
@@ -42,7 +47,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 	struct http_call *c = arg;
 
 	(void)purpose;
-	if (c->public_only && !sockaddr_is_public(&a->addr)) {
+	if (!may_connect_to(c, &a->addr)) {
 		c->refused = true;
 		return CURL_SOCKET_BAD;
 	}
@@ -58,7 +63,7 @@ static int on_ready(void *arg, char *ip, char *local_ip, int port, int local_por
 	uint16_t none;
 
 	(void)local_ip, (void)port, (void)local_port;
-	if (c->public_only && (ip_parse(ip, address, &none) || !ip_is_public(address))) {
+	if (c->public_only && (ip_parse(ip, address, &none) || !may_connect(c, address))) {
 		c->refused = true;
 		c->opened = false;
 		return CURL_PREREQFUNC_ABORT;
@@ -331,6 +336,7 @@ int http_call_make(struct http *h, const struct http_request *q, bool once, stru
 	c->h = h;
 	c->max_size = q->max_size ? q->max_size : MAX_SIZE;
 	c->public_only = q->public_only;
+	c->own_host = q->own_host;
 	c->reply.retry_after_s = (double)NAN;
 	c->easy = curl_easy_init();
 	err = c->easy ? set_headers(c, q) : -ENOMEM;

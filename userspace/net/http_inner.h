@@ -25,7 +25,7 @@ struct http_call {
 	struct curl_slist *headers, *connect_to;
 	char *body; /* of the request */
 	size_t body_size, max_size, room, header_size;
-	bool public_only, refused, opened, too_big;
+	bool public_only, own_host, refused, opened, too_big;
 	char error[CURL_ERROR_SIZE];
 	struct http_reply reply;
 	http_done done;

@@ -63,3 +63,17 @@ bool ip_is_public(const uint32_t address[4])
 	}
 	return true;
 }
+
+bool ip_is_loopback(const uint32_t address[4])
+{
+	static const char *const loopback[] = {"127.0.0.0/8", "::1/128"};
+
+	for (size_t i = 0; i < sizeof(loopback) / sizeof(*loopback); i++) {
+		uint32_t network[4];
+		unsigned int bits;
+
+		if (!ip_parse_cidr(loopback[i], network, &bits) && ip_in(address, network, bits))
+			return true;
+	}
+	return false;
+}

@@ -14,3 +14,6 @@
  * there. RFC 6890.
  */
 bool ip_is_public(const uint32_t address[4]);
+
+/* 127.0.0.0/8 and ::1, as they are. */
+bool ip_is_loopback(const uint32_t address[4]);

@@ -415,6 +415,30 @@ static int be_apart(int keep)
 	return high;
 }
 
+/* A child outlives the call; in a process that goes on, the next call takes what is left of it. */
+#define CHILDREN 8
+static pid_t children[CHILDREN];
+
+static void reap_children(void)
+{
+	for (int i = 0; i < CHILDREN; i++) {
+		if (children[i] && waitpid(children[i], NULL, WNOHANG))
+			children[i] = 0;
+	}
+}
+
+static void leave_child(pid_t child)
+{
+	if (waitpid(child, NULL, WNOHANG))
+		return;
+	for (int i = 0; i < CHILDREN; i++) {
+		if (!children[i]) {
+			children[i] = child;
+			return;
+		}
+	}
+}
+
 struct state_kept state_record(const struct shift_record *r, const struct state_event *e)
 {
 	struct state_kept kept = {-ETIMEDOUT, -ETIMEDOUT};
@@ -422,6 +446,7 @@ struct state_kept state_record(const struct shift_record *r, const struct state_
 	int pipefd[2];
 	pid_t child;
 
+	reap_children();
 	if (pipe2(pipefd, O_CLOEXEC))
 		return (struct state_kept){-errno, -errno};
 	child = fork();
@@ -449,6 +474,6 @@ struct state_kept state_record(const struct shift_record *r, const struct state_
 	    read(pipefd[0], &kept, sizeof(kept)) != sizeof(kept))
 		kept = (struct state_kept){-EIO, -EIO};
 	close(pipefd[0]);
-	waitpid(child, NULL, WNOHANG);
+	leave_child(child);
 	return kept;
 }

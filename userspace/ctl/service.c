@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * service.c - the ramp's runner: it looks, lets the machine decide, and does what that says
+ *
+ * What it owns: the journal, the gates' numbers, the keep-alive in the record of control. What it
+ * decides: nothing; that is ramp.c, gate.c and judge.c, which are pure.
+ *
+ * Twice a second it finds the data plane, reads control and the counters, feeds gates and judge,
+ * steps the machine, and carries out what comes of it, each thing to its end before the next. An
+ * operator's command comes between two turns, so commands of two operators are one after the other.
+ *
+ * What it promises.
+ *  - Traffic does not need it. When it dies, at any instruction, the share stays what it was, or
+ *    with `on_death` goes back to 0 when the keep-alive ran out.
+ *  - After a restart the ramp is paused at its stage, and says so (ramp_resume.c).
+ *  - What the kernel is at this moment comes before what was remembered.
+ *
+ * How it fails: without a data plane nothing is done until there is one again; a journal that
+ * cannot be written stops raises and nothing else; a command line that hangs on the socket hangs
+ * alone.
+ *
+ * Weakness: a disk that hangs in fdatasync holds the loop, and with it the immediate class, for as
+ * long as it hangs. `shiftctl rollback` does not need the loop.
+ */
+#include "userspace/ctl/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "userspace/base/screen.h"
+#include "userspace/base/text.h"
+#include "userspace/ctl/service_inner.h"
+
+static void look(struct service *s, uint64_t now)
+{
+	if (now >= s->found_at + SERVICE_SECOND || !s->open) {
+		s->found_at = now;
+		service_find(s);
+	}
+	service_look(s, now);
+	service_gates_turn(s, now);
+}
+
+static void turn(void *arg, uint64_t now)
+{
+	struct service *s = arg;
+
+	now = loop_now();
+	s->alive = now;
+	service_disk(s, now);
+	look(s, now);
+	ramp_step(&s->ramp, &s->view, now, &s->out);
+	service_act(s, now);
+	service_keep_alive(s, now);
+	loop_timer_set(s->loop, &s->turn, now + SERVICE_TURN_NS, turn, s);
+}
+
+/* ---- operators ---- */
+
+static const char *const commands[] = {
+	[RAMP_START] = "ramp start", [RAMP_PAUSE] = "ramp pause",  [RAMP_RESUME] = "ramp resume",
+	[RAMP_NEXT] = "ramp next",   [RAMP_BACK] = "ramp back",	   [RAMP_ABORT] = "ramp abort",
+	[RAMP_FREEZE] = "freeze",    [RAMP_UNFREEZE] = "unfreeze",
+};
+
+static int verb_of(const char *command)
+{
+	for (size_t v = 0; v < sizeof(commands) / sizeof(*commands); v++) {
+		if (!strcmp(command, commands[v]))
+			return (int)v;
+	}
+	return -1;
+}
+
+/* NULL, or what is wrong. */
+static const char *read_arguments(const json_t *args, const char *who, struct ramp_command *ret)
+{
+	const char *reason = json_string_value(json_object_get(args, "reason"));
+	const json_t *flags = json_object_get(args, "flags");
+
+	snprintf(ret->who, sizeof(ret->who), "%s", who);
+	screen_clean(reason ? reason : "", ret->reason, sizeof(ret->reason));
+	for (size_t i = 0; i < json_array_size(flags); i++) {
+		const char *flag = json_string_value(json_array_get(flags, i));
+		unsigned int bit = flag ? ramp_flag_parse(flag) : 0;
+
+		if (!bit)
+			return "there is no such flag";
+		ret->flags |= bit;
+	}
+	return NULL;
+}
+
+static void carry_command(struct service *s, const struct ramp_command *c, struct ramp_reply *ret)
+{
+	uint64_t now;
+
+	service_find(s);
+	look(s, loop_now());
+	if (c->verb == RAMP_START && !ramp_is_active(&s->ramp)) {
+		service_gates_baseline(s);
+		look(s, loop_now());
+	}
+	now = loop_now();
+	ramp_command(&s->ramp, c, &s->view, now, &s->out, ret);
+	if (!ret->code && (c->verb == RAMP_START || c->verb == RAMP_RESUME || c->verb == RAMP_NEXT))
+		service_gates_forgive(s);
+	service_act(s, now);
+	now = loop_now();
+	look(s, now);
+	ramp_step(&s->ramp, &s->view, now, &s->out);
+	service_act(s, now);
+	service_keep_alive(s, now);
+}
+
+int service_ask(struct service *s, const char *command, const json_t *args, const char *who,
+		json_t **ret)
+{
+	int verb = verb_of(command);
+	struct ramp_command c = {0};
+	struct ramp_reply reply = {0};
+	const char *wrong;
+
+	if (!strcmp(command, "ramp status")) {
+		*ret = service_status(s);
+		return RAMP_REPLY_OK;
+	}
+	wrong = verb < 0 ? "there is no such command" : read_arguments(args, who, &c);
+	if (wrong) {
+		*ret = json_pack("{s:s}", "error", wrong);
+		return 2;
+	}
+	c.verb = (enum ramp_verb)verb;
+	carry_command(s, &c, &reply);
+	*ret = json_pack("{s:s, s:s*, s:o}", reply.code ? "error" : "text", reply.text, "flag",
+			 reply.flag ? ramp_flag_name(reply.flag) : NULL, "ramp", service_status(s));
+	return reply.code;
+}
+
+/* ---- beginning and ending ---- */
+
+int service_make(struct loop *l, const struct service_world *world, struct service **ret)
+{
+	struct service *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->loop = l;
+	s->world = *world;
+	s->id = -1;
+	*ret = s;
+	return 0;
+}
+
+void service_free(struct service *s)
+{
+	if (!s)
+		return;
+	loop_timer_stop(s->loop, &s->turn);
+	service_lose(s, 0);
+	journal_close(s->journal);
+	free(s);
+}
+
+int service_use(struct service *s, const struct config *c)
+{
+	if (s->conf && strcmp(c->service, s->name) != 0)
+		return -EINVAL;
+	if (s->conf) {
+		service_gates_use(s, c);
+		s->conf = c;
+		ramp_use(&s->ramp, c);
+		return 0;
+	}
+	snprintf(s->name, sizeof(s->name), "%s", c->service);
+	s->conf = c;
+	service_gates_begin(s, c);
+	ramp_begin(&s->ramp, c);
+	return loop_timer_set(s->loop, &s->turn, loop_now(), turn, s);
+}
+
+const char *service_text(const struct service *s, char *ret, size_t size)
+{
+	char share[16];
+
+	if (!s->conf || !s->conf->n_stages)
+		snprintf(ret, size, "no ramp is configured");
+	else
+		snprintf(ret, size, "ramp %s at stage %u of %u, %s%%",
+			 ramp_state_name(s->ramp.saved.state), (unsigned int)s->ramp.saved.stage,
+			 s->conf->n_stages, text_weight(s->view.weight, share));
+	return ret;
+}
+
+uint64_t service_alive(const struct service *s)
+{
+	return s->alive;
+}

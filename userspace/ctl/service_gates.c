@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * service_gates.c - what the ramp is judged by: the configuration's gates, and four of its own
+ *
+ *   trip-wire        failures among the connections begun in the last ten seconds: rollback
+ *   judge.failures   is new worse than old? Failures once per client, as an anytime-valid test
+ *   judge.slow       the same of answers that took longer than 200 ms
+ *   split            do the arms get the share that they should? If not, no comparison holds
+ *
+ * These stand behind the configuration's in the view, and can pause but, for the trip-wire, never
+ * act. One that has nothing to say where nothing can be said (a single arm, no failure anywhere)
+ * does not hold the ramp; too few connections do.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "userspace/ctl/service_inner.h"
+
+static const char *const own_names[SERVICE_OWN] = {"trip-wire", "split", "judge.failures",
+						   "judge.slow"};
+
+static void begin_tests(struct service *s)
+{
+	memset(s->test, 0, sizeof(s->test));
+	s->test[SERVICE_FAILURES].name = "failures";
+	s->test[SERVICE_FAILURES].tolerance = 0.25;
+	s->test[SERVICE_FAILURES].by_client = true;
+	s->test[SERVICE_SLOW].name = "slow answers";
+	s->test[SERVICE_SLOW].tolerance = 0.25;
+	s->test[SERVICE_SPLIT].name = "split";
+	s->test[SERVICE_SPLIT].tolerance = 0.05;
+	s->test[SERVICE_SPLIT].two_sided = true;
+}
+
+void service_gates_begin(struct service *s, const struct config *c)
+{
+	for (unsigned int i = 0; i < c->n_gates; i++)
+		gate_begin(&s->gate[i], &c->gates[i]);
+	window_begin(&s->window, c->rules.window_ms * 1000000, c->rules.min_connections);
+	begin_tests(s);
+}
+
+void service_gates_use(struct service *s, const struct config *c)
+{
+	static struct gate fresh[CONF_MAX_GATES];
+	const struct config *was = s->conf;
+
+	for (unsigned int i = 0; i < c->n_gates; i++) {
+		unsigned int k = 0;
+
+		while (k < was->n_gates && strcmp(was->gates[k].name, c->gates[i].name) != 0)
+			k++;
+		if (k < was->n_gates)
+			fresh[i] = s->gate[k];
+		if (k < was->n_gates)
+			gate_use(&fresh[i], &c->gates[i]);
+		else
+			gate_begin(&fresh[i], &c->gates[i]);
+	}
+	memcpy(s->gate, fresh, sizeof(s->gate));
+	if (c->rules.window_ms != was->rules.window_ms ||
+	    c->rules.min_connections != was->rules.min_connections)
+		window_begin(&s->window, c->rules.window_ms * 1000000, c->rules.min_connections);
+}
+
+/* ---- numbers ---- */
+
+static void look_at_counters(struct service *s, uint64_t now)
+{
+	static struct window_look look; /* 50 KiB, and one thread */
+	struct window_number n;
+	int err = service_count(s, now, &look);
+
+	if (!err)
+		window_add(&s->window, &look);
+	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
+		const struct conf_gate *g = &s->conf->gates[i];
+
+		if (g->kind != CONF_GATE_KERNEL)
+			continue;
+		if (!window_value(&s->window, now, g->kernel, g->arm, &n))
+			gate_observe(&s->gate[i], now, n.value);
+		else
+			gate_no_data(&s->gate[i], now, n.why);
+	}
+}
+
+/* ---- the judge ---- */
+
+struct both {
+	uint64_t old, new;
+	double share;
+};
+
+static struct both counted(const struct window_both *e, int test)
+{
+	const __typeof__(e->arm[0]) *old = &e->arm[SHIFT_ARM_OLD], *new = &e->arm[SHIFT_ARM_NEW];
+
+	switch (test) {
+	case SERVICE_FAILURES:
+		return (struct both){old->failed_clients, new->failed_clients, e->share};
+	case SERVICE_SLOW:
+		return (struct both){old->over_200_ms, new->over_200_ms, e->share};
+	default:
+		return (struct both){old->begun, new->begun, e->share};
+	}
+}
+
+/* The newest last; what a human has passed over is left out. */
+static void feed(struct service *s)
+{
+	for (unsigned int i = s->window.epochs; i-- > 0;) {
+		struct window_both e;
+
+		window_epoch_seen(&s->window.epoch[i], &e);
+		if (!e.weighed || e.epoch < s->judged_from || e.epoch < s->window.stage)
+			continue;
+		for (int t = 0; t < SERVICE_TESTS; t++) {
+			struct both b = counted(&e, t);
+
+			if (e.epoch == s->judged_from) {
+				b.old -= b.old < s->passed_old[t] ? b.old : s->passed_old[t];
+				b.new -= b.new < s->passed_new[t] ? b.new : s->passed_new[t];
+			}
+			judge_feed(&s->test[t], e.epoch, b.share, b.old, b.new);
+		}
+	}
+}
+
+static void decide(struct service *s)
+{
+	const struct judge_test *tests[] = {&s->test[SERVICE_FAILURES], &s->test[SERVICE_SLOW]};
+	struct judge_rules rules = judge_usual;
+	struct judge_input in = {.test = tests, .tests = 2, .all_down = s->view.all_down};
+	struct window_sum stage;
+
+	rules.least = s->conf->rules.min_connections;
+	window_since_stage(&s->window, &stage);
+	in.stage_begun = stage.arm[SHIFT_ARM_NEW].begun;
+	in.last_10s = window_last_10s(&s->window, SHIFT_ARM_NEW);
+	/* A client's connections all fall on one side: as a count of clients nobody has them. */
+	if (s->conf->affinity == SHIFT_AFFINITY_CONNECTION) {
+		in.split = &s->test[SERVICE_SPLIT];
+		in.split_of = "watched connections";
+	}
+	judge_decide(&rules, &in, &s->decision);
+}
+
+static void own_verdict(struct service *s, unsigned int i, const struct judge_finding *f,
+			uint64_t now)
+{
+	static const enum gate_says says[JUDGE_VERDICTS] = {
+		[JUDGE_INCONCLUSIVE] = GATE_INCONCLUSIVE,
+		[JUDGE_OK] = GATE_OK,
+		[JUDGE_PAUSE] = GATE_PAUSE,
+		[JUDGE_BACK] = GATE_BACK,
+		[JUDGE_ROLLBACK] = GATE_ROLLBACK,
+	};
+	struct ramp_gate *g = &s->shown[s->conf->n_gates + i];
+
+	memset(g, 0, sizeof(*g));
+	snprintf(g->name, sizeof(g->name), "%s", own_names[i]);
+	g->verdict.says = says[f->verdict];
+	if (f->silent && f->verdict == JUDGE_INCONCLUSIVE)
+		g->verdict.says = GATE_OK;
+	g->verdict.has_value = isfinite(f->value);
+	g->verdict.value = i > 1 ? f->value : 100 * f->value; /* a ratio, or a share in % */
+	g->verdict.at = now;
+	snprintf(g->verdict.why, sizeof(g->verdict.why), "%s", f->why);
+}
+
+static void show(struct service *s, uint64_t now)
+{
+	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
+		const struct gate *g = &s->gate[i];
+		struct ramp_gate *to = &s->shown[i];
+
+		snprintf(to->name, sizeof(to->name), "%s", s->conf->gates[i].name);
+		gate_judge(g, now, &to->verdict);
+		to->broken_at = gate_broken_at(g);
+		to->wants_baseline = gate_wants_baseline(&s->conf->gates[i]);
+		to->has_baseline = g->has_baseline;
+		to->baseline = g->baseline;
+		to->whole = g->whole;
+	}
+	own_verdict(s, 0, &s->decision.trip, now);
+	own_verdict(s, 1, &s->decision.split, now);
+	own_verdict(s, 2, &s->decision.test[0], now);
+	own_verdict(s, 3, &s->decision.test[1], now);
+	s->view.gates = s->shown;
+	s->view.n_gates = s->conf->n_gates + SERVICE_OWN;
+}
+
+void service_gates_turn(struct service *s, uint64_t now)
+{
+	look_at_counters(s, now);
+	feed(s);
+	decide(s);
+	show(s, now);
+}
+
+/* ---- stages ---- */
+
+void service_gates_stage(struct service *s, uint64_t epoch)
+{
+	window_stage(&s->window, epoch);
+	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
+		gate_restart(&s->gate[i]);
+		gate_share(&s->gate[i], s->view.weight / 10000.0);
+	}
+}
+
+void service_gates_forgive(struct service *s)
+{
+	begin_tests(s);
+	s->judged_from = s->view.epoch;
+	memset(s->passed_old, 0, sizeof(s->passed_old));
+	memset(s->passed_new, 0, sizeof(s->passed_new));
+	for (unsigned int i = 0; i < s->window.epochs; i++) {
+		struct window_both e;
+
+		window_epoch_seen(&s->window.epoch[i], &e);
+		for (int t = 0; t < SERVICE_TESTS && e.epoch == s->judged_from; t++) {
+			struct both b = counted(&e, t);
+
+			s->passed_old[t] = b.old;
+			s->passed_new[t] = b.new;
+		}
+	}
+}
+
+/* A source that gave nothing but zeros is not one to measure a drop by. */
+void service_gates_baseline(struct service *s)
+{
+	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
+		struct gate *g = &s->gate[i];
+
+		if (!gate_wants_baseline(&s->conf->gates[i]))
+			continue;
+		gate_take_baseline(g);
+		if (g->has_baseline && !(g->baseline > 0))
+			g->has_baseline = false;
+	}
+}
+
+void service_gates_restore(struct service *s, const struct journal_found *found)
+{
+	for (unsigned int b = 0; b < found->n_baselines; b++) {
+		for (unsigned int i = 0; i < s->conf->n_gates; i++) {
+			if (!strcmp(s->conf->gates[i].name, found->baseline[b].gate))
+				gate_set_baseline(&s->gate[i], found->baseline[b].value,
+						  found->baseline[b].whole);
+		}
+	}
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * service_json.c - how things are, as `ramp status --json` prints it
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "userspace/ctl/service_inner.h"
+
+static json_t *one_gate(const struct ramp_gate *g)
+{
+	const struct gate_verdict *v = &g->verdict;
+	json_t *j = json_pack("{s:s, s:s, s:o, s:s}", "name", g->name, "verdict",
+			      gate_says_name(v->says), "value",
+			      v->has_value ? json_real(v->value) : json_null(), "why", v->why);
+
+	if (g->has_baseline)
+		json_object_set_new(j, "baseline", json_real(g->baseline));
+	return j;
+}
+
+static json_t *all_gates(const struct service *s)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < s->view.n_gates; i++)
+		json_array_append_new(list, one_gate(&s->shown[i]));
+	return list;
+}
+
+static json_t *who_froze(const struct ramp_saved *r)
+{
+	if (!r->frozen_at)
+		return json_null();
+	return json_pack("{s:s, s:s, s:f}", "by", r->frozen_by, "reason", r->freeze_reason, "at",
+			 (double)r->frozen_at / 1e9);
+}
+
+json_t *service_status(const struct service *s)
+{
+	const struct ramp_saved *r = &s->ramp.saved;
+	const struct ramp_view *v = &s->view;
+	char next[RAMP_TEXT];
+	json_t *j = json_pack("{s:i, s:s, s:s, s:i, s:i, s:f, s:s, s:o}", "schema", 1, "service",
+			      s->name, "state", ramp_state_name(r->state), "stage", (int)r->stage,
+			      "stages", (int)s->conf->n_stages, "weight", v->weight / 100.0,
+			      "reason", ramp_reason(&s->ramp), "gates", all_gates(s));
+
+	if (!j)
+		return NULL;
+	json_object_set_new(j, "hold_left_s", json_real((double)ramp_hold_left(&s->ramp) / 1e9));
+	json_object_set_new(j, "next", json_string(ramp_next_text(&s->ramp, next)));
+	json_object_set_new(j, "who", json_string(r->who));
+	json_object_set_new(j, "epoch", json_integer((json_int_t)v->epoch));
+	json_object_set_new(j, "attached", json_boolean(v->attached));
+	json_object_set_new(j, "leader", json_boolean(v->leader));
+	json_object_set_new(j, "latched", json_boolean(v->latched));
+	json_object_set_new(j, "healthy", json_integer(v->healthy));
+	json_object_set_new(j, "backends", json_integer(v->backends));
+	json_object_set_new(j, "frozen", who_froze(r));
+	json_object_set_new(j, "journal",
+			    s->journal_error ? json_string(strerror(-s->journal_error))
+					     : json_string("ok"));
+	return j;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * service_look.c - what the kernel says
+ *
+ * The data plane may be replaced by `apply`, taken away by `detach`, or lose an interface at any
+ * time, so it is found afresh each second, as the commands do, and what was mapped before is only
+ * kept when it is still the same.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "userspace/ctl/service_inner.h"
+#include "userspace/ctl/steer.h"
+#include "userspace/plane/bpfsys.h"
+#include "userspace/plane/control.h"
+#include "userspace/plane/telemetry.h"
+
+/* Verdicts after which a packet is gone for good. */
+static const enum shift_verdict losing[] = {SHIFT_DROP_TTL, SHIFT_DROP_REWRITE, SHIFT_RESET_UNABLE};
+
+void service_lose(struct service *s, int why)
+{
+	if (s->open)
+		plane_close(&s->plane);
+	s->open = false;
+	s->id = -1;
+	s->missing = why;
+}
+
+void service_find(struct service *s)
+{
+	struct plane p;
+	int err = plane_find(&p), id = err ? err : plane_service_by_name(&p, s->name);
+
+	if (!err && !p.attachments)
+		id = -ENOENT;
+	if (id < 0) {
+		plane_close(&p);
+		service_lose(s, id);
+		return;
+	}
+	if (s->open)
+		plane_close(&s->plane);
+	s->plane = p;
+	s->open = true;
+	s->id = id;
+	s->missing = 0;
+}
+
+/* What is not known counts as usable. */
+static bool is_down(const struct service *s, uint32_t id, const struct shift_backend *b,
+		    uint64_t boot)
+{
+	struct shift_breaker breaker;
+
+	if (b->health == SHIFT_HEALTH_DOWN && boot < b->health_until)
+		return true;
+	return !bpfsys_lookup(s->plane.map[PLANE_BREAKERS], &id, &breaker) && breaker.open;
+}
+
+static void look_at_backends(struct service *s, uint64_t boot)
+{
+	unsigned int n = 0, healthy = 0;
+
+	for (uint32_t id = 0; id < SHIFT_MAX_BACKENDS; id++) {
+		struct shift_backend b;
+
+		if (bpfsys_lookup(s->plane.map[PLANE_BACKENDS], &id, &b) ||
+		    !(b.flags & SHIFT_BACKEND_USED) || b.flags & SHIFT_BACKEND_DRAIN ||
+		    b.service != s->id || !b.weight)
+			continue;
+		n++;
+		healthy += !is_down(s, id, &b, boot);
+	}
+	s->view.backends = n;
+	s->view.healthy = healthy;
+	s->view.all_down = n && !healthy;
+}
+
+static bool application_gate(const struct config *c)
+{
+	for (unsigned int i = 0; i < c->n_gates; i++) {
+		if (c->gates[i].kind != CONF_GATE_KERNEL && c->gates[i].arm != CONF_ARM_OLD)
+			return true;
+	}
+	return false;
+}
+
+void service_look(struct service *s, uint64_t now)
+{
+	struct ramp_view *v = &s->view;
+	struct shift_record r;
+	uint64_t head;
+
+	v->leader = s->conf->leader;
+	v->real = control_real_ns();
+	v->app_gate = application_gate(s->conf);
+	v->journal_failed = s->journal_error;
+	v->tunnel_up = s->conf->rules.tunnel[0] && s->world.tunnel_up &&
+		       s->world.tunnel_up(s->world.arg, s->conf->rules.tunnel);
+	v->gates = s->shown;
+	v->attached = s->open && s->id >= 0 && !control_get(&s->plane.control[s->id], &r, &head);
+	if (!v->attached)
+		return;
+	steer_see(&r, now, v);
+	s->leased = r.lease_deadline;
+	look_at_backends(s, now);
+}
+
+static int count_drops(const struct service *s, uint64_t *ret)
+{
+	struct telemetry_interface seen;
+	struct shift_globals g;
+	uint64_t n = 0;
+	int err = plane_globals(&s->plane, &g);
+
+	for (uint32_t slot = 0; slot < SHIFT_MAX_INTERFACES && !err; slot++) {
+		if (!g.interface[slot].ifindex || !(g.interface[slot].services >> s->id & 1))
+			continue;
+		err = telemetry_interface(&s->plane, &g, slot, &seen);
+		for (size_t i = 0; i < sizeof(losing) / sizeof(*losing) && !err; i++)
+			n += seen.verdict[losing[i]];
+	}
+	*ret = n;
+	return err;
+}
+
+int service_count(struct service *s, uint64_t now, struct window_look *ret)
+{
+	uint32_t id = (uint32_t)s->id;
+	int err = 0;
+
+	if (!s->view.attached)
+		return -ENOENT;
+	memset(ret, 0, sizeof(*ret));
+	ret->at = now;
+	ret->epoch = s->view.epoch;
+	ret->weight = s->view.weight;
+	for (int arm = 0; arm < SHIFT_ARMS && !err; arm++)
+		err = telemetry_arm(&s->plane, id, (enum shift_arm_id)arm, &ret->arm[arm]);
+	if (!err)
+		err = telemetry_service(&s->plane, id, &ret->service);
+	if (!err)
+		err = count_drops(s, &ret->drops);
+	return err;
+}

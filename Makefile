@@ -49,7 +49,7 @@ DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) use
 # shiftctl-check has drain and preflight.
 CHECK := $(COMMON) $(wildcard userspace/conf/*.c userspace/cmd/drain*.c userspace/cmd/preflight*.c) \
 	userspace/cmd/complain.c \
-	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c sockdiag.c)
+	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c public.c sockdiag.c talk.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -57,7 +57,7 @@ objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
-CHECK_LIBS := -lcurl -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
+CHECK_LIBS := -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format

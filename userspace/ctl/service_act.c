@@ -248,15 +248,14 @@ static void carry_out(struct service *s, const struct ramp_action *a, bool *lost
 		service_result(s, a->id, &o);
 		break;
 	case RAMP_RUN_HOOKS:
-		o.result = RAMP_FAILED;
-		snprintf(o.why, sizeof(o.why), "nothing here can run hooks");
-		service_result(s, a->id, &o);
+		service_run_hooks(s, a);
+		break;
+	case RAMP_STOP_HOOKS:
+		service_stop_hooks(s);
 		break;
 	case RAMP_NOTIFY:
-		service_say(s, false, "ramp: %s: %s", a->event, a->reason);
-		break;
 	case RAMP_ALARM:
-		service_say(s, true, "ramp: ALARM: %s", a->reason);
+		service_notify(s, a);
 		break;
 	default:
 		break;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "userspace/base/loop.h"
 #include "userspace/conf/config.h"
 #include "userspace/ctl/notify.h"
 
@@ -71,3 +72,49 @@ char *notify_body_webhook(const struct notify_entry *e);
 /* Is it what a service may call an incident or a page: letters, digits, '-', '_'? It goes into a
  * URL. */
 bool notify_id_sound(const char *id);
+
+/* ---- on its way ---- */
+
+#define NOTIFY_SECRET 1024
+
+struct http;
+struct http_call;
+
+struct notify_target {
+	struct notifier *n;
+	struct notify_target *next;
+	struct conf_notify conf;
+	char *template;		    /* NULL: the shipped one */
+	struct notify_entry *first; /* in order; the first may be under way */
+	unsigned int waiting;
+	struct http_call *call;
+	struct loop_timer timer;
+	unsigned int failures; /* in a row */
+	bool said;	       /* that it fails */
+	struct notify_incident incident;
+	bool in_doubt; /* an incident may have been begun: look for it */
+	bool looking;  /* the request under way is that */
+	bool kept;     /* marks what stays, while the configuration changes */
+	uint64_t told, lost, joined, lost_said;
+};
+
+struct notifier {
+	struct loop *loop;
+	struct http *http;
+	struct notify_target *targets; /* in the configuration's order */
+	char dir[CONF_TEXT], ca_file[CONF_TEXT], host[CONF_HOST];
+	struct notifier_options o;
+};
+
+/* One line of printable characters. 0; −errno with `why`. The caller wipes `ret` also after a
+ * failure. */
+int notify_read_secret(const char *file, char ret[NOTIFY_SECRET], char *why, size_t size);
+/* The incident that was open when the process ended. */
+void notify_find_incident(struct notify_target *t);
+/* The first of the queue, to its service; there is one, and none is under way. */
+void notify_begin(struct notify_target *t);
+
+void notify_drop_first(struct notify_target *t);
+void notify_lose_first(struct notify_target *t);
+/* The next turn of this target, if there is anything to tell and nothing under way. */
+void notify_start_at(struct notify_target *t, uint64_t at);

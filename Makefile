@@ -57,7 +57,6 @@ objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
-DAEMON_LIBS := -lcurl -ljansson
 CHECK_LIBS := -lcurl -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
@@ -85,8 +84,8 @@ $(B)/shiftctl-dns: $(call objs,$(DNS) userspace/shiftctl_dns.c)
 $(B)/shiftctl-check: $(call objs,$(CHECK) userspace/shiftctl_check.c)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CHECK_LIBS)
 
-$(B)/shiftd: $(call objs,$(DAEMON))
-	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DAEMON_LIBS)
+$(B)/shiftd: $(call objs,$(DAEMON)) $(B)/userspace/api/page_object.o
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS) $(DNS_LIBS)
 
 $(B)/traffic: $(call objs,$(TRAFFIC))
 	$(CC) $(LDFLAGS) -o $@ $^
@@ -118,6 +117,11 @@ $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(BPF_PARTS) Makefile
 $(B)/bpf/object.o: userspace/plane/object.S $(B)/bpf/shift_tc.bpf.o
 	$(CC) -c -I$(B) -o $@ $<
 
+# The dashboard is carried inside shiftd likewise.
+$(B)/userspace/api/page_object.o: userspace/api/page_object.S userspace/api/page.html
+	@mkdir -p $(@D)
+	$(CC) -c -I. -o $@ $<
+
 -include $(shell [ -d $(B) ] && find $(B) -name '*.d')
 
 # ---- tests ----
@@ -126,7 +130,7 @@ UNIT := $(patsubst tests/unit/test_%.c,$(B)/tests/unit_%,$(wildcard tests/unit/t
 # All of our code but the mains, for whatever a test wants of it.
 PARTS := $(filter-out userspace/shift%.c,$(sort $(LIGHT) $(HEAVY) $(TUNNELS) $(DNS) $(CHECK) $(DAEMON)))
 
-$(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o
+$(B)/tests/parts.a: $(call objs,$(PARTS)) $(B)/bpf/object.o $(B)/userspace/api/page_object.o
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
@@ -146,7 +150,7 @@ $(B)/tests/hang: $(B)/tests/e2e/hang.o
 $(B)/tests/flood: $(B)/tests/e2e/flood.o
 	$(CC) $(LDFLAGS) -o $@ $^
 
-DRIVERS := $(addprefix $(B)/tests/,ike_drive dns_drive checks_drive vm_wireguard vm_xfrm)
+DRIVERS := $(addprefix $(B)/tests/,ike_drive dns_drive checks_drive page_drive vm_wireguard vm_xfrm)
 
 tests: all $(UNIT) $(DRIVERS) $(B)/tests/bpf_tables $(B)/tests/hang $(B)/tests/flood $(B)/bpf/variant.bpf.o
 
@@ -161,6 +165,10 @@ $(B)/tests/checks_drive: $(B)/tests/e2e/checks_drive.o $(B)/tests/parts.a
 # What the tests of the providers drive them with.
 $(B)/tests/dns_drive: $(B)/tests/e2e/dns_drive.o $(call objs,$(DNS))
 	$(CC) $(LDFLAGS) -o $@ $^ $(DNS_LIBS)
+
+# The dashboard and the socket, fed from files.
+$(B)/tests/page_drive: $(B)/tests/e2e/page_drive.o $(B)/tests/parts.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
 
 $(B)/tests/vm_%: $(B)/tests/vm/%_kernel.o $(B)/tests/parts.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(TUNNEL_LIBS)
@@ -217,13 +225,14 @@ soak: tests
 	@tests/soak $(MINUTES)
 
 # Feeds each parser until something breaks; SECONDS of it each.
-FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/route53 \
+FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/route53 \
 	$(B)/fuzz/tsig $(B)/fuzz/vici $(B)/fuzz/xfrm
 FUZZED := $(addprefix userspace/base/,key.c file.c ip.c text.c)
 
 $(B)/fuzz/conf: $(wildcard userspace/conf/*.c) $(wildcard userspace/base/*.c) \
 	$(addprefix userspace/net/,host.c resolve.c route.c netlink.c)
 $(B)/fuzz/dns: $(wildcard dns/message*.c)
+$(B)/fuzz/http: userspace/api/http_parse.c userspace/api/socket_call.c
 $(B)/fuzz/netlink: $(wildcard wg/wireguard*.c) $(FUZZED)
 $(B)/fuzz/tsig: dns/tsig.c dns/wire.c userspace/base/file.c
 $(B)/fuzz/probe: wg/probe_packet.c userspace/base/ip.c
@@ -235,7 +244,7 @@ $(B)/fuzz/xfrm: wg/xfrm.c wg/xfrm_events.c wg/keyfile.c userspace/base/whole.c $
 $(FUZZ): $(B)/fuzz/%: tests/fuzz/fuzz_%.c Makefile
 	@mkdir -p $(B)/fuzz/corpus-$*
 	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $@ \
-		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
+		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter http,$*),-ljansson) $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
 		$(if $(filter route53,$*),-lcurl -lexpat)
 
 fuzz: $(FUZZ)

@@ -67,36 +67,28 @@ static void mask(char *text, const char *secret)
 		memset(s, '*', n);
 }
 
-/* AWS repeats in its answer to a wrong signature all that was signed, the session's token too. */
-static void shown_masked(const struct cloud *c, const struct cloud_call *call,
-			 const struct http_reply *r, char ret[256])
+/* AWS repeats in its answer to a wrong signature all that was signed, the session's token too; a
+ * proxy may repeat any header. Such answers are for words only. */
+static void mask_secrets(const struct cloud *c, const struct cloud_call *call, char *body)
 {
-	struct http_reply masked = {.body = strdup(r->body ? r->body : "")};
 	const char *secret;
 
-	if (masked.body) {
-		for (const char *const *h = call->headers; h && *h; h++) {
-			secret = strchr(*h, ':');
-			if (!secret)
-				continue;
-			secret += strspn(secret, ": ");
-			mask(masked.body, secret);
-			secret = strchr(secret, ' '); /* "Bearer TOKEN" */
-			if (secret)
-				mask(masked.body, secret + 1);
-		}
-		secret = c->user ? strchr(c->user, ':') : NULL;
+	for (const char *const *h = call->headers; h && *h; h++) {
+		secret = strchr(*h, ':');
+		if (!secret)
+			continue;
+		secret += strspn(secret, ": ");
+		mask(body, secret);
+		secret = strchr(secret, ' '); /* "Bearer TOKEN" */
 		if (secret)
-			mask(masked.body, secret + 1);
+			mask(body, secret + 1);
 	}
-	cloud_shown(&masked, ret);
-	if (masked.body)
-		explicit_bzero(masked.body, strlen(masked.body));
-	free(masked.body);
+	secret = c->user ? strchr(c->user, ':') : NULL;
+	if (secret)
+		mask(body, secret + 1);
 }
 
-static void say(const struct cloud *c, const struct cloud_call *call, const struct http_reply *r,
-		const char *what, char *why)
+static void say(const struct cloud *c, const struct http_reply *r, const char *what, char *why)
 {
 	char text[256];
 
@@ -104,7 +96,7 @@ static void say(const struct cloud *c, const struct cloud_call *call, const stru
 		snprintf(why, DNS_WHY, "%s: %s: %s", c->title, what, r->why);
 		return;
 	}
-	shown_masked(c, call, r, text);
+	cloud_shown(r, text);
 	snprintf(why, DNS_WHY, "%s: %s: HTTP %ld%s%s", c->title, what, r->status,
 		 text[0] ? ": " : "", text);
 }
@@ -199,16 +191,16 @@ static enum cloud_outcome give_up(const struct cloud *c, const struct cloud_call
 {
 	switch (m) {
 	case DENIED:
-		say(c, call, r, "denied", why);
+		say(c, r, "denied", why);
 		return CLOUD_DENIED;
 	case NOT_NOW:
-		say(c, call, r, "asks us to wait, and there was no more time", why);
+		say(c, r, "asks us to wait, and there was no more time", why);
 		return CLOUD_UNREACHED;
 	case LOST:
-		say(c, call, r, "no answer that tells", why);
+		say(c, r, "no answer that tells", why);
 		return call->reads ? CLOUD_UNREACHED : CLOUD_LOST;
 	default:
-		say(c, call, r, "cannot be reached", why);
+		say(c, r, "cannot be reached", why);
 		return CLOUD_UNREACHED;
 	}
 }
@@ -224,6 +216,8 @@ enum cloud_outcome cloud_do(const struct cloud *c, const struct cloud_call *call
 		uint64_t ns;
 
 		send_once(c, call, ret);
+		if (!ret->err && ret->body && (ret->status < 200 || ret->status > 299))
+			mask_secrets(c, call, ret->body);
 		m = meaning(ret, throttled);
 		if (m == ANSWERED)
 			return CLOUD_ANSWERED;

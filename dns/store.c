@@ -126,7 +126,7 @@ static int make_folder(const char *dir)
 			return -errno;
 		*p = '/';
 	}
-	return mkdir(path, 0755) && errno != EEXIST ? -errno : 0;
+	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
 }
 
 int dns_store_save(const struct dns_store *st, const char *dir)

@@ -86,6 +86,7 @@ int survey_take_ns(struct survey_set *set, const uint8_t *wire, size_t size,
 	}
 	if (n >= 0)
 		dns_records_free(list, n);
+	set->child_seen |= !parent && taken > 0;
 	if (n > 0 && parent && taken) {
 		set->parent_seen = true;
 		take_glue(set, wire, size, DNS_A);
@@ -101,7 +102,7 @@ static void conclude_name(struct dns_survey *s, const struct survey_set *set,
 
 	for (unsigned int i = 0; i < ns->n; i++)
 		from_zone |= ns->own[i];
-	if (set->parent_seen && ns->in_parent != ns->in_child) {
+	if (set->parent_seen && set->child_seen && ns->in_parent != ns->in_child) {
 		s->delegation_differs++;
 		survey_note(s, "%.120s: %s", ns->name,
 			    ns->in_parent ? "delegated to by the parent, but not in the zone's own "

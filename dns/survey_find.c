@@ -422,8 +422,9 @@ static int find_own(struct dns_survey *s, struct survey_set *set)
 	unsigned int n = 0, told = 0;
 	int err = ask_servers(s, set, s->zone, DNS_NS, &b, &n);
 
+	set->child_seen = false; /* what a resolver says is not the zone's word */
 	for (unsigned int i = 0; !err && i < set->n; i++)
-		set->ns[i].in_child = false; /* what a resolver says is not the zone's word */
+		set->ns[i].in_child = false;
 	for (unsigned int i = 0; !err && i < n; i++)
 		if (b->a[i].settled && b->a[i].wire && b->a[i].answer.aa)
 			told += survey_take_ns(set, b->a[i].wire, b->a[i].size, DNS_IN_ANSWER,

@@ -78,6 +78,7 @@ struct survey_set {
 	struct survey_ns ns[SURVEY_NAMES];
 	unsigned int n;
 	bool parent_seen; /* the parent's servers told their delegation */
+	bool child_seen;  /* a server of the zone told its own NS records */
 };
 
 /* The one of that name, made when there is none; NULL: no room. */

@@ -221,6 +221,18 @@ static double share_of(const struct dns_wanted *w, const struct dns_sample *p, e
 	return p->n_addresses ? (double)fresh / p->n_addresses : 0.5;
 }
 
+/* A failure that the other type's question does not have is that type's. */
+static bool of_one_type(const struct judging *j, const struct dns_sample *p)
+{
+	for (unsigned int i = 0; p->rcode != DNS_NOERROR && i < j->s->n_samples; i++) {
+		const struct dns_sample *q = &j->s->sample[i];
+
+		if (answered(q) && q->type != p->type && q->rcode == DNS_NOERROR)
+			return true;
+	}
+	return false;
+}
+
 static void count(struct judging *j, const struct dns_sample *p)
 {
 	char why[160] = "";
@@ -230,7 +242,11 @@ static void count(struct judging *j, const struct dns_sample *p)
 	j->answers++;
 	if (said > j->worst) {
 		j->worst = said;
-		memcpy(j->ret->why, why, sizeof(why));
+		words(j->ret->why, sizeof(j->ret->why), "%s%s",
+		      !of_one_type(j, p)    ? ""
+		      : p->type == DNS_AAAA ? "AAAA: "
+					    : "A: ",
+		      why);
 	}
 	j->old |= said == SAID_OLD || said == SAID_STALE;
 	j->fresh |= said == SAID_NEW;

@@ -200,6 +200,7 @@ static bool conn_broken(struct client *cl, struct conn *c, int err)
 		cl->st.expected_lasting++;
 	else
 		cl->st.expected_short++;
+	cl->st.reset_requests += c->phase == PHASE_TALK;
 	stats_log(&cl->st, c->start, "expected_reset", c->lasting, &c->from, arm_name(cl, c));
 	conn_free(cl, c);
 	if (!cl->stopping) {

@@ -11,6 +11,7 @@
  *   requests, bytes        answers checked in full
  *   errors, errors_by_kind failures; each names the fate of one connection (or lost datagram)
  *   expected_resets        {"long","short"}: resets inside an --expect-reset window, no errors
+ *   reset_requests         of those resets, the ones that met a question without its answer
  *   arms         connections by the arm that answered them; arms_interval: since the last line
  *   arms_long    long-lived connections open now, by arm; arms_requests: answers by arm
  *   clients, clients_moved distinct source addresses answered; changes of a client's arm
@@ -270,6 +271,7 @@ void stats_report(struct stats *st, bool final)
 	printf(",\"expected_resets\":{\"long\":%llu,\"short\":%llu},\"reconnects\":%llu",
 	       (unsigned long long)st->expected_lasting, (unsigned long long)st->expected_short,
 	       (unsigned long long)st->reconnects);
+	printf(",\"reset_requests\":%llu", (unsigned long long)st->reset_requests);
 	printf(",\"slow_connects\":%llu", (unsigned long long)st->slow_connects);
 	print_arms(st, "arms", ARM_CONNECTIONS);
 	print_arms(st, "arms_interval", ARM_INTERVAL);

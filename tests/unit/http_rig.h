@@ -39,7 +39,8 @@ struct rig_seen {
 
 struct rig {
 	int fd;
-	const char *address; /* IPv4, where it listens; NULL: 127.0.0.1 */
+	const char *address; /* IPv4; NULL: 127.0.0.1 */
+	char address_text[INET_ADDRSTRLEN];
 	uint16_t port;
 	pid_t pid;
 	SSL_CTX *tls;
@@ -132,12 +133,13 @@ static inline void rig_connection(const struct rig *r, int fd, rig_answer answer
 	_exit(0);
 }
 
-static inline void rig_start_at(struct rig *r, in_addr_t address, SSL_CTX *tls, rig_answer answer)
+static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = address};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(a);
 
-	r->address = strdup(inet_ntoa((struct in_addr){address}));
+	if (r->address)
+		assert_int_equal(inet_pton(AF_INET, r->address, &a.sin_addr), 1);
 	r->tls = tls;
 	r->seen = mmap(NULL, sizeof(*r->seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		       -1, 0);
@@ -168,9 +170,11 @@ static inline void rig_start_at(struct rig *r, in_addr_t address, SSL_CTX *tls, 
 	}
 }
 
-static inline void rig_start(struct rig *r, SSL_CTX *tls, rig_answer answer)
+static inline void rig_start_at(struct rig *r, in_addr_t address, SSL_CTX *tls, rig_answer answer)
 {
-	rig_start_at(r, r->address ? inet_addr(r->address) : htonl(INADDR_LOOPBACK), tls, answer);
+	inet_ntop(AF_INET, &address, r->address_text, sizeof(r->address_text));
+	r->address = r->address_text;
+	rig_start(r, tls, answer);
 }
 
 static inline void rig_stop(struct rig *r)

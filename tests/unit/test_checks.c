@@ -168,7 +168,7 @@ static void http_answers_have_reasons(void **state)
 		{"/silence", 0, "", "", false,
 		 "it takes connections, but no whole answer came in 300ms"},
 		{"/die", 0, "", "", false, "the connection ended before the answer"},
-		{"/garbage", 0, "", "", false, "HTTP"},
+		{"/garbage", 0, "", "", false, "what it answers is no HTTP"},
 	};
 	struct ctl_place at = here(plain.port);
 

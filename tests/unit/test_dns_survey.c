@@ -212,6 +212,11 @@ static void a_delegation_and_the_zones_own_records_become_sources(void **state)
 	/* ns2 and ns3 are of one side only, ns2 has no address, glue that is not its address. */
 	assert_int_equal(r.s->delegation_differs, 2);
 	assert_int_equal(r.s->n_notes, 4);
+	/* where no server of the zone told its own, nothing is known to differ */
+	set->child_seen = false;
+	r.s->delegation_differs = 0;
+	survey_conclude(r.s, set);
+	assert_int_equal(r.s->delegation_differs, 0);
 	free(set);
 	rig_end(&r);
 }

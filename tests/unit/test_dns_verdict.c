@@ -212,6 +212,7 @@ static const struct row resolvers[] = {
 	{"A 192.0.2.1 place=1 ede=3;A 198.51.100.1 place=2", DNS_SAYS_STALE, "EDE 3", 60, 0.5, 2},
 	/* Broken. */
 	{"A rcode=2", DNS_SAYS_BROKEN, "SERVFAIL", -1, NAN, 1},
+	{"A 198.51.100.1;AAAA rcode=2", DNS_SAYS_BROKEN, "AAAA: SERVFAIL", 60, 1, 1},
 	{"A rcode=2 ede=22", DNS_SAYS_BROKEN, "SERVFAIL (EDE 22)", -1, NAN, 1},
 	{"A rcode=3", DNS_SAYS_BROKEN, "NXDOMAIN", -1, NAN, 1},
 	{"A rcode=5", DNS_SAYS_BROKEN, "REFUSED", -1, NAN, 1},
@@ -247,7 +248,7 @@ static const struct row authorities[] = {
 	{"A rcode=3", DNS_SAYS_BROKEN, "NXDOMAIN", -1, NAN, 1},
 	{"A rcode=3 noaa", DNS_SAYS_LAME, "not authoritative", -1, NAN, 1},
 	{"A 203.0.113.9", DNS_SAYS_BROKEN, "neither", 60, NAN, 1},
-	{"A 198.51.100.1;AAAA rcode=5", DNS_SAYS_LAME, "REFUSED", 60, 1, 1},
+	{"A 198.51.100.1;AAAA rcode=5", DNS_SAYS_LAME, "AAAA: it is no authority", 60, 1, 1},
 	{"A timeout", DNS_SAYS_UNREACHABLE, "timed out", -1, NAN, 0},
 };
 

@@ -58,10 +58,11 @@ int json_failure(const struct options *o, int code)
 
 static void complain(const char *format, va_list ap)
 {
-	char text[512];
+	char text[512], clean[512];
 
 	vsnprintf(text, sizeof(text), format, ap);
-	fprintf(stderr, "shiftctl: %s\n", text);
+	/* A server's words are among it: they do not steer the terminal. */
+	fprintf(stderr, "shiftctl: %s\n", screen_clean(text, clean, sizeof(clean)));
 	json_error(text);
 }
 

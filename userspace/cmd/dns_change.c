@@ -33,8 +33,10 @@ static int take_wait(struct change *c, const char *value)
 
 static int parse(struct change *c, int argc, char **argv)
 {
-	static const char *const flags[] = {"--dry-run",     "--yes",	  "--wait?",
-					    "--no-way-back", "--reason=", NULL};
+	static const char *const flags[] = {"--dry-run", "--yes",
+					    "--wait?",	 "--no-way-back",
+					    "--reason=", "--without-weights",
+					    NULL};
 	const char *value;
 	int at = 1, what, code = EXIT_OK;
 
@@ -59,6 +61,9 @@ static int parse(struct change *c, int argc, char **argv)
 		case 4:
 			c->reason = value;
 			break;
+		case 5:
+			c->without_weights = true;
+			break;
 		case -1:
 			code = after_wait ? take_wait(c, value)
 					  : usage_error("dns %s takes no argument, not '%s'",
@@ -74,7 +79,7 @@ static int parse(struct change *c, int argc, char **argv)
 /* A weight that the provider cannot answer by would be lost without a word. */
 static int check_weights(const struct change *c)
 {
-	const struct conf_dns *dns = &c->d.config->dns;
+	struct conf_dns *dns = &c->d.config->dns;
 	unsigned int given[2] = {0}, of[2] = {0};
 
 	if (c->back) /* it writes the old set, which has none in the configuration */
@@ -85,13 +90,19 @@ static int check_weights(const struct change *c)
 
 		of[v6]++;
 		given[v6] += r->weighted;
-		if (r->weighted && !c->class->weights) {
-			say("%s:%u:%u: dns.new[%u].weight: %s does not answer by weight",
+		if (r->weighted && !c->class->weights && !c->without_weights) {
+			say("refused: %s:%u:%u: dns.new[%u].weight: %s does not answer by weight, "
+			    "so each address would get the same share; --without-weights overrides "
+			    "this",
 			    c->o.config, r->address.at.line, r->address.at.column, i,
 			    c->class->title);
-			return EXIT_USAGE;
+			return EXIT_REFUSED;
 		}
 	}
+	for (unsigned int i = 0; c->without_weights && i < dns->n_fresh; i++)
+		dns->fresh[i].weighted = false;
+	if (c->without_weights)
+		return EXIT_OK;
 	for (int v6 = 0; v6 < 2; v6++)
 		if (given[v6] && given[v6] != of[v6]) {
 			say("%s:%u:%u: dns.new: %u of %u addresses of IPv%c have a weight: give all "
@@ -303,6 +314,7 @@ unsigned int change_read(struct change *c)
 
 		if (!t->asked)
 			continue;
+		t->unread = false; /* a second look may succeed */
 		got = dns_provider_read(c->p, t->type, &t->there, t->why);
 		if (!got)
 			continue;
@@ -491,13 +503,13 @@ void change_record(const struct change *c)
 	for (int i = 0; i < 2; i++) {
 		const struct change_type *t = &c->type[i];
 
-		if (!t->tried || used >= sizeof(detail))
+		if ((!t->tried && !t->concluded) || used >= sizeof(detail))
 			continue;
-		dns_rrset_text(&t->there, old, sizeof(old));
+		dns_rrset_text(t->concluded ? &c->snap.type[i].old : &t->there, old, sizeof(old));
 		dns_rrset_text(&t->to, fresh, sizeof(fresh));
-		used += (size_t)snprintf(detail + used, sizeof(detail) - used, "%s%s %s: %s -> %s",
-					 used ? "; " : "", t->word, dns_changes[t->got], old,
-					 fresh);
+		used += (size_t)snprintf(
+			detail + used, sizeof(detail) - used, "%s%s %s: %s -> %s", used ? "; " : "",
+			t->word, t->concluded ? "found changed" : dns_changes[t->got], old, fresh);
 	}
 	if (!used)
 		return;

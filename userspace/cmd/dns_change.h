@@ -14,6 +14,7 @@ struct change_type {
 	bool unread;	/* it could not be; why has the words */
 	bool from_disk; /* rollback: what it goes back to is the snapshot's */
 	bool earlier;	/* rollback: dns.old is there, and the snapshot is of another cutover */
+	bool concluded; /* cutover: a command that was cut off had changed it */
 	bool resumed;	/* goes on, or back, from what a change left that ended half-way */
 	bool differs;	/* rollback: the old data is there, with another TTL or weights */
 	struct dns_rrset there, to;
@@ -39,7 +40,7 @@ struct change {
 	struct options o;
 	const char *verb; /* "cutover" */
 	bool back;
-	bool dry, yes, no_way_back, wait;
+	bool dry, yes, no_way_back, without_weights, wait;
 	uint64_t wait_ns; /* 0: by the TTL */
 	const char *reason;
 	struct dns_command d;

@@ -119,8 +119,12 @@ static void keep(const struct check *k)
 static void print(const struct check *k, const struct dns_report *r, const struct dns_retire *t)
 {
 	if (k->o->json) {
-		json_t *j = dns_report_json(r);
+		struct dns_report shown = *r;
+		json_t *j;
 
+		if (t)
+			shown.code = t->code; /* the document and the exit code say the same */
+		j = dns_report_json(&shown);
 		if (t)
 			json_object_set_new(j, "retire", dns_retire_json(t));
 		print_json(j);
@@ -175,7 +179,7 @@ static int run(struct check *k)
 	int code = UNKNOWN, err;
 
 	if (dns_open(k->o, &k->d, UNKNOWN))
-		return dns_report_unknown(k->o, "the configuration cannot be used");
+		return dns_report_unknown(k->o, NULL);
 	err = prepare(k, why);
 	if (!err) {
 		err = dns_survey_sweep(k->s, DNS_SWEEP_ALL);
@@ -227,11 +231,11 @@ int dns_check(const struct options *o, int argc, char **argv)
 			err = usage_error("--ttls=%s: must be 1..1000", value);
 		k.rules.without_flows |= what == 7;
 		if (err)
-			return UNKNOWN;
+			return dns_report_unknown(o, NULL);
 	}
 	if (k.retire && !k.expect_new) {
 		usage_error("dns check: --retire is about the new value, not --expect old");
-		return UNKNOWN;
+		return dns_report_unknown(o, NULL);
 	}
 	return run(&k);
 }

@@ -186,10 +186,12 @@ static void conclude(struct change *c)
 		if (!c->type[i].asked || !dns_rrset_same_data(&k->fresh, &c->type[i].there))
 			return;
 		k->step = DNS_STEP_DONE;
+		c->type[i].concluded = true;
 	}
 	snprintf(c->snap.verb, sizeof(c->snap.verb), "cutover");
 	snprintf(c->snap.who, sizeof(c->snap.who), "%s", c->who);
 	finish_snapshot(c);
+	change_record(c);
 }
 
 static void tell_left(const struct change *c)

@@ -125,7 +125,8 @@ static bool weights_fit(struct preflight *p, const struct dns_provider_class *cl
 		return true;
 	dns_gate(&p->gates, "provider", DNS_GATE_FAILED,
 		 "dns.new has weights, and %s does not answer by weight", class->title);
-	dns_gate_fix(&p->gates, "take the weights out of dns.new");
+	dns_gate_fix(&p->gates,
+		     "take the weights out of dns.new, or dns cutover --without-weights");
 	return false;
 }
 

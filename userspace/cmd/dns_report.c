@@ -462,16 +462,20 @@ json_t *dns_report_json(const struct dns_report *r)
 
 int dns_report_unknown(const struct options *o, const char *why)
 {
-	char said[512];
+	char said[512], line[256];
 
+	json_said(said, sizeof(said));
 	if (o->json)
 		print_json(json_pack("{s:i, s:o, s:s, s:o, s:o, s:s, s:s, s:i, s:o}", "schema", 1,
 				     "name", json_null(), "state", "unknown", "share_new",
-				     json_null(), "eta_s", json_null(), "error",
-				     json_said(said, sizeof(said)), "status", levels[3], "code", 3,
-				     "sources", json_array()));
-	else
-		printf("SHIFT DNS UNKNOWN - %s\n", why);
+				     json_null(), "eta_s", json_null(), "error", said, "status",
+				     levels[3], "code", 3, "sources", json_array()));
+	if (o->json)
+		return 3;
+	snprintf(line, sizeof(line), "%.250s", why ? why : said);
+	for (char *bar = line; (bar = strchr(bar, '|'));) /* behind one come figures */
+		*bar = '/';
+	printf("SHIFT DNS UNKNOWN - %s\n", line);
 	return 3;
 }
 

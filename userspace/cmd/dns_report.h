@@ -39,5 +39,5 @@ void dns_report_notes(const struct dns_report *r, FILE *to);
 struct json_t *dns_report_json(const struct dns_report *r);
 /* 0 or −errno. */
 int dns_report_textfile(const struct dns_report *r, const char *path);
-/* Nothing is known, and why: the line or the JSON; 3. */
+/* Nothing is known, and why (NULL: what was said last to be wrong): the line or the JSON; 3. */
 int dns_report_unknown(const struct options *o, const char *why);

@@ -155,6 +155,19 @@ static void finish(struct change *c)
 		    strerror(-err));
 }
 
+/* A cutover was cut off before it changed anything: that is its end, and it is half no more. */
+static void conclude(struct change *c)
+{
+	for (int i = 0; i < 2; i++) {
+		struct dns_snapshot_type *k = &c->snap.type[i];
+
+		if (dns_step_half(k->step) && c->type[i].todo == DNS_TODO_THERE &&
+		    c->type[i].from_disk)
+			k->step = DNS_STEP_BACK;
+	}
+	finish(c);
+}
+
 static void tell_left(const struct change *c)
 {
 	char text[1024], to[1024];
@@ -288,7 +301,7 @@ static int rollback(struct change *c)
 	if (apply)
 		applied = go_back(c);
 	else if (c->has_snap && !c->snap.ended && !unread && !code)
-		finish(c);
+		conclude(c);
 	tell_left(c);
 	change_unlock(c);
 	if (apply && !applied) {

@@ -665,6 +665,8 @@ static int parse(struct drain *k, int argc, char **argv, bool *ret_force)
 			code = EXIT_USAGE;
 		}
 	}
+	if (code)
+		return code;
 	k->rate = (uint32_t)rate;
 	k->gap_ns = (S + rate - 1) / rate;
 	k->patience.idle_ms = (uint32_t)(idle / MS);

@@ -33,7 +33,8 @@ enum drain_rest drain_rest(const struct sockdiag_seen *seen, const struct drain_
 			   uint32_t *ret_again_ms)
 {
 	uint32_t quiet = seen->sent_ms < seen->received_ms ? seen->sent_ms : seen->received_ms;
-	bool owed = seen->received_ms < seen->sent_ms;
+	/* A handshake counts as something sent, and a first request follows on its heels. */
+	bool owed = seen->received_ms < seen->sent_ms || (seen->received && !seen->answered);
 
 	*ret_again_ms = p->idle_ms;
 	if (!seen->timed || seen->unread || seen->unsent || seen->in_flight)

@@ -361,6 +361,8 @@ static void say_http(const struct ctl_ask *a, const struct http_reply *r, struct
 		snprintf(ret->reason, sizeof(ret->reason),
 			 "it takes connections, but no whole answer came in %s",
 			 limit_of(a, limit));
+	else if (strstr(r->why, "HTTP/0.9"))
+		snprintf(ret->reason, sizeof(ret->reason), "what it answers is no HTTP");
 	else if (r->err == -ECONNRESET)
 		snprintf(ret->reason, sizeof(ret->reason),
 			 "the connection ended before the answer");

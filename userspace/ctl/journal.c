@@ -71,6 +71,7 @@ static const struct field of_saved[] = {
 	S(early, BOOL, 0),
 	S(backed, BOOL, 0),
 	S(unknown, BOOL, 0),
+	S(failed, BOOL, 0),
 	S(owed, BOOL, 0),
 	S(by_hand, BOOL, 0),
 	S(owed_hooks, U8, 0),
@@ -544,9 +545,10 @@ int journal_write(struct journal *j, const struct ramp_action *a, const struct r
 	free(line);
 	if (n < 0)
 		return -ENOMEM;
+	err = -EAGAIN;
 	if (sync && j->size && j->size + (size_t)n > j->limit)
 		err = rotate(j, whole, (size_t)n);
-	else
+	if (err) /* a file that cannot be begun anew goes on */
 		err = append(j, whole, (size_t)n, sync);
 	if (!err)
 		j->seq++;

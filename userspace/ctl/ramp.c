@@ -144,8 +144,10 @@ static void pass_time(struct ramp *r)
 static void forget_waivers(struct ramp *r)
 {
 	for (unsigned int i = 0; i < r->view->n_gates && i < 32; i++) {
-		if (r->view->gates[i].verdict.says == GATE_OK ||
-		    r->view->gates[i].verdict.says == GATE_ROLLBACK)
+		const struct ramp_gate *g = &r->view->gates[i];
+		bool based = !g->wants_baseline || g->has_baseline;
+
+		if ((g->verdict.says == GATE_OK && based) || g->verdict.says == GATE_ROLLBACK)
 			r->saved.waived &= ~(1u << i);
 	}
 }

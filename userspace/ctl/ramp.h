@@ -117,6 +117,7 @@ struct ramp_saved {
 	bool early;	     /* by `next`: the hold is not waited for */
 	bool backed;	     /* a gate went back: the next step back is an operator's */
 	bool unknown;	     /* hooks were under way when shiftd ended */
+	bool failed;	     /* hooks failed: what is next runs them again */
 	bool owed;	     /* a rollback was decided and is not in force */
 	bool by_hand;	     /* it, or the one under way, is an operator's: nothing holds it back */
 	uint8_t owed_hooks;  /* bits of enum conf_when: on commit, on rollback */

@@ -233,6 +233,7 @@ void ramp_drop_pending(struct ramp *r)
 {
 	struct ramp_pending *p = &r->saved.pending;
 
+	r->saved.unknown = r->saved.failed = false;
 	if (p->what == RAMP_RUN_HOOKS)
 		emit(r, RAMP_STOP_HOOKS, "what they prepare is off");
 	memset(p, 0, sizeof(*p));
@@ -253,7 +254,7 @@ void ramp_end_rolled_back(struct ramp *r, uint64_t latched_at, const char *reaso
 	s->stage = 0;
 	s->weight = 0;
 	s->held = s->clean = 0;
-	s->early = s->backed = s->owed = s->unknown = false;
+	s->early = s->backed = s->owed = false;
 	s->waived = 0;
 	s->owed_hooks |= 1u << CONF_ON_ROLLBACK;
 	ramp_set_state(r, RAMP_ROLLED_BACK, text);
@@ -354,6 +355,7 @@ static void hooks_outcome(struct ramp *r, const struct ramp_pending *p,
 		ramp_journal(r, "done", true, text);
 		return;
 	}
+	s->failed = true;
 	ramp_text(text,
 		  "hooks %s failed: %s; `ramp resume` runs them again, --skip-hooks goes on "
 		  "without",

@@ -86,10 +86,9 @@ static void settle_hooks(struct call *x)
 {
 	struct ramp_saved *s = &x->r->saved;
 
-	if ((x->c->flags & RAMP_SKIP_HOOKS) && !s->pending.id && s->leg != RAMP_LEG_NONE &&
-	    s->leg != RAMP_LEG_WEIGHT)
+	if ((x->c->flags & RAMP_SKIP_HOOKS) && (s->unknown || s->failed))
 		s->leg++;
-	s->unknown = false;
+	s->unknown = s->failed = false;
 }
 
 static void do_start(struct call *x)
@@ -129,7 +128,7 @@ static void do_start(struct call *x)
 	s->stage = 0;
 	s->weight = v->weight;
 	s->held = s->clean = 0;
-	s->early = s->unknown = s->owed = false;
+	s->early = s->unknown = s->failed = s->owed = false;
 	s->target = target;
 	s->leg = RAMP_LEG_BEFORE_RAMP;
 	signed_text(x, "started", text);
@@ -233,7 +232,7 @@ static void do_back(struct call *x)
 	take_over(x);
 	s->waived = 0;
 	s->backed = true;
-	s->early = s->unknown = false;
+	s->early = false;
 	ramp_text(text, "one stage back to %s%% by %s%s%s%s",
 		  text_weight(ramp_stage_weight(r, below), share), x->c->who,
 		  x->c->reason[0] ? ": " : "", x->c->reason,

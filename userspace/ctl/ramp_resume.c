@@ -139,7 +139,6 @@ void ramp_reconcile(struct ramp *r)
 	if (!plan_fits(r)) {
 		found = s->weight != v->weight ? ", which others or a deadline set meanwhile"
 					       : ", by the stages as they are now";
-		s->unknown = false; /* the promotion that they were of is off */
 		ramp_realign(r);
 	}
 	say_paused(r, was, found);

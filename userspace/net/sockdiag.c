@@ -4,15 +4,15 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "userspace/base/ip.h"
 
-#define ESTABLISHED (1u << TCP_ESTABLISHED)
+#define STATE_ESTABLISHED 1 /* net/tcp_states.h */
 
 struct sockdiag {
 	struct mnl_socket *socket;
@@ -26,8 +26,8 @@ struct walk {
 	int ended;
 };
 
-/* What of struct tcp_info is asked for here; kernels since 4.1 give these places. */
-#define INFO_NEEDED (offsetof(struct tcp_info, tcpi_last_ack_recv))
+/* What of struct tcp_info is asked for here; kernels since 4.1 give it. */
+#define INFO_NEEDED (offsetof(struct tcp_info, tcpi_segs_out))
 
 static void read_address(uint8_t family, const __be32 from[4], uint32_t ret[4])
 {
@@ -65,8 +65,10 @@ static bool read_one(const struct nlmsghdr *h, struct sockdiag_seen *ret)
 		ret->sent_ms = info.tcpi_last_data_sent;
 		ret->received_ms = info.tcpi_last_data_recv;
 		ret->in_flight = info.tcpi_unacked;
+		ret->received = info.tcpi_bytes_received;
+		ret->answered = info.tcpi_bytes_acked;
 	}
-	return m->idiag_state == TCP_ESTABLISHED;
+	return m->idiag_state == STATE_ESTABLISHED;
 }
 
 static int on_message(const struct nlmsghdr *h, void *arg)
@@ -118,7 +120,7 @@ static struct inet_diag_req_v2 *put_request(char *buffer, uint16_t type, uint16_
 	q = mnl_nlmsg_put_extra_header(h, sizeof(*q));
 	q->sdiag_family = family;
 	q->sdiag_protocol = IPPROTO_TCP;
-	q->idiag_states = ESTABLISHED;
+	q->idiag_states = 1u << STATE_ESTABLISHED;
 	*ret = h;
 	return q;
 }

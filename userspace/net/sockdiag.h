@@ -24,9 +24,10 @@ struct sockdiag_seen {
 	uint16_t local_port, remote_port; /* network order */
 	uint32_t unread;		  /* bytes that the program has not taken */
 	uint32_t unsent;		  /* bytes not sent, or not acknowledged */
-	bool timed;			  /* the next two are known */
+	bool timed;			  /* the rest is known */
 	uint32_t sent_ms, received_ms;	  /* since data last went out, and last came in */
 	uint32_t in_flight;		  /* segments not acknowledged */
+	uint64_t received, answered; /* bytes that came in; that went out and are acknowledged */
 };
 
 struct sockdiag;

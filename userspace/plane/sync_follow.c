@@ -105,10 +105,53 @@ static int check_families(const struct recalled *r)
 	return 0;
 }
 
-/* What grows only with an apply. */
+static bool same_ports(const struct shift_target *a, const struct shift_target *b)
+{
+	return b->flags & SHIFT_TARGET_USED && a->backend == b->backend &&
+	       a->protocol == b->protocol && !memcmp(a->nat, b->nat, sizeof(a->nat));
+}
+
+/* Live flows through one NAT address to one backend: its addresses share the ports. */
+static uint64_t flows_of_new(const struct picture *s, const struct recalled *r)
+{
+	uint64_t total = 0, ports = (uint64_t)(r->wish.port_hi - r->wish.port_lo) + 1;
+	bool tcp = false, udp = false;
+
+	for (unsigned int i = 0; i < r->wish.n_listens; i++) {
+		tcp |= r->listen[i].protocol == IPPROTO_TCP;
+		udp |= r->listen[i].protocol == IPPROTO_UDP;
+	}
+	for (unsigned int n = 0; n < r->wish.n_nat; n++) {
+		bool needed = false;
+
+		for (unsigned int i = 0; i < r->backend.addresses; i++)
+			needed |= ip_family(r->nat[n]) == ip_family(r->backend.address[i]);
+		for (uint32_t id = 1; id < SHIFT_MAX_TARGETS && !needed; id++)
+			needed = s->target[id].flags & SHIFT_TARGET_USED &&
+				 s->target[id].backend == r->id &&
+				 !memcmp(s->target[id].nat, r->nat[n], sizeof(r->nat[n]));
+		total += needed ? ports * ((uint64_t)tcp + udp) : 0;
+	}
+	return total;
+}
+
+/* The forward table grows only with an apply, which makes it large enough for flows through every
+ * pair of addresses; what there can be at once is less. */
 static int check_room(const struct picture *s, const struct recalled *r)
 {
-	return sync_capacity(s->p, &r->wish) > s->g.flow_capacity ? -EFBIG : 0;
+	uint64_t total = flows_of_new(s, r);
+
+	for (uint32_t id = 1; id < SHIFT_MAX_TARGETS; id++) {
+		const struct shift_target *t = &s->target[id];
+		uint32_t before = 1;
+
+		if (!(t->flags & SHIFT_TARGET_USED) || t->backend == r->id)
+			continue;
+		while (before < id && !same_ports(t, &s->target[before]))
+			before++;
+		total += before == id ? t->ports : 0;
+	}
+	return total > s->g.flow_capacity ? -EFBIG : 0;
 }
 
 /* No way out is narrower than the floor: it can only sink here. */

@@ -5,8 +5,8 @@
  * What it owns: the journal, the gates' numbers, the keep-alive in the record of control. What it
  * decides: nothing; that is ramp.c, gate.c and judge.c, which are pure.
  *
- * Twice a second it finds the data plane, reads control and the counters, feeds gates and judge,
- * steps the machine, and carries out what comes of it, each thing to its end before the next. An
+ * Twice a second, when sources.c has looked at the counters, it reads control, judges, steps the
+ * machine, and carries out what comes of it, each thing to its end before the next. An
  * operator's command comes between two turns, so commands of two operators are one after the other.
  *
  * What it promises.
@@ -31,6 +31,8 @@
 
 #include "userspace/base/screen.h"
 #include "userspace/base/text.h"
+#include "userspace/ctl/checks.h"
+#include "userspace/ctl/follow.h"
 #include "userspace/ctl/service_inner.h"
 
 static void look(struct service *s, uint64_t now)
@@ -54,7 +56,14 @@ static void turn(void *arg, uint64_t now)
 	ramp_step(&s->ramp, &s->view, now, &s->out);
 	service_act(s, now);
 	service_keep_alive(s, now);
-	loop_timer_set(s->loop, &s->turn, now + SERVICE_TURN_NS, turn, s);
+	loop_timer_set(s->loop, &s->turn, now + SERVICE_SECOND, turn, s);
+}
+
+void service_looked(void *arg, uint64_t now)
+{
+	struct service *s = arg;
+
+	loop_timer_set(s->loop, &s->turn, now, turn, s);
 }
 
 /* ---- operators ---- */
@@ -144,12 +153,24 @@ int service_ask(struct service *s, const char *command, const json_t *args, cons
 int service_make(struct loop *l, const struct service_world *world, struct service **ret)
 {
 	struct service *s = calloc(1, sizeof(*s));
+	int err;
 
 	if (!s)
 		return -ENOMEM;
 	s->loop = l;
 	s->world = *world;
 	s->id = -1;
+	err = service_gates_make(s);
+	if (!err)
+		err = ctl_checks_make(l, service_health_says, s, &s->checks);
+	if (!err)
+		err = ctl_follow_make(l, service_health_says, s, &s->follow);
+	if (!err)
+		err = service_tell_make(s);
+	if (err) {
+		service_free(s);
+		return err;
+	}
 	*ret = s;
 	return 0;
 }
@@ -159,6 +180,10 @@ void service_free(struct service *s)
 	if (!s)
 		return;
 	loop_timer_stop(s->loop, &s->turn);
+	sources_free(s->sources);
+	ctl_checks_free(s->checks);
+	ctl_follow_free(s->follow);
+	service_tell_free(s);
 	service_lose(s, 0);
 	journal_close(s->journal);
 	free(s);
@@ -166,19 +191,31 @@ void service_free(struct service *s)
 
 int service_use(struct service *s, const struct config *c)
 {
+	int err;
+
 	if (s->conf && strcmp(c->service, s->name) != 0)
 		return -EINVAL;
-	if (s->conf) {
-		service_gates_use(s, c);
+	if (!s->conf) {
+		snprintf(s->name, sizeof(s->name), "%s", c->service);
+		err = service_gates_begin(s, c);
+		s->conf = c;
+		ramp_begin(&s->ramp, c);
+		if (!err)
+			err = loop_timer_set(s->loop, &s->turn, loop_now(), turn, s);
+	} else {
+		err = service_gates_use(s, c);
 		s->conf = c;
 		ramp_use(&s->ramp, c);
-		return 0;
 	}
-	snprintf(s->name, sizeof(s->name), "%s", c->service);
-	s->conf = c;
-	service_gates_begin(s, c);
-	ramp_begin(&s->ramp, c);
-	return loop_timer_set(s->loop, &s->turn, loop_now(), turn, s);
+	if (err)
+		service_say(s, true, "gates: they cannot be asked: %s", strerror(-err));
+	err = ctl_checks_use(s->checks, c);
+	if (!err)
+		err = ctl_follow_use(s->follow, c);
+	if (err)
+		service_say(s, true, "health: some checks are missing: %s", strerror(-err));
+	service_tell_use(s, c);
+	return 0;
 }
 
 const char *service_text(const struct service *s, char *ret, size_t size)

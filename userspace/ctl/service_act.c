@@ -120,10 +120,14 @@ static void begin_change(const struct service *s, struct steer *c, const char *w
 }
 
 static void record(struct service *s, const struct shift_record *r, const char *verb,
-		   const char *reason, uint16_t from)
+		   const struct steer *c)
 {
-	struct state_event e = {
-		.verb = verb, .service = s->name, .reason = reason, .from = from, .to = r->weight};
+	struct state_event e = {.verb = verb,
+				.service = s->name,
+				.reason = c->reason,
+				.who = c->who,
+				.from = c->from,
+				.to = r->weight};
 	struct state_kept kept = state_record(r, &e);
 
 	if (kept.copy)
@@ -163,7 +167,7 @@ static void set_weight(struct service *s, const struct ramp_action *a, struct ra
 	s->view.weight = a->weight;
 	service_gates_stage(s, after.epoch);
 	service_say(s, false, "ramp: %s (epoch %llu)", a->reason, (unsigned long long)after.epoch);
-	record(s, &after, "ramp", a->reason, c.from);
+	record(s, &after, "ramp", &c);
 }
 
 static void roll_back(struct service *s, const struct ramp_action *a, struct ramp_outcome *o)
@@ -188,7 +192,7 @@ static void roll_back(struct service *s, const struct ramp_action *a, struct ram
 	service_gates_stage(s, after.epoch);
 	service_say(s, true, "ramp: rolled back: %s (epoch %llu)", a->reason,
 		    (unsigned long long)after.epoch);
-	record(s, &after, "rollback", a->reason, c.from);
+	record(s, &after, "rollback", &c);
 }
 
 void service_keep_alive(struct service *s, uint64_t now)
@@ -209,7 +213,7 @@ void service_keep_alive(struct service *s, uint64_t now)
 		err = control_change(&s->plane.control[s->id], steer_lease, &c, false, &before,
 				     &after);
 	else if (!err)
-		record(s, &after, "keep-alive", c.reason, c.from);
+		record(s, &after, "keep-alive", &c);
 	if (err)
 		service_say(s, true, "%s: the keep-alive cannot be renewed: %s", s->name,
 			    strerror(-err));
@@ -248,15 +252,14 @@ static void carry_out(struct service *s, const struct ramp_action *a, bool *lost
 		service_result(s, a->id, &o);
 		break;
 	case RAMP_RUN_HOOKS:
-		o.result = RAMP_FAILED;
-		snprintf(o.why, sizeof(o.why), "nothing here can run hooks");
-		service_result(s, a->id, &o);
+		service_run_hooks(s, a);
+		break;
+	case RAMP_STOP_HOOKS:
+		service_stop_hooks(s);
 		break;
 	case RAMP_NOTIFY:
-		service_say(s, false, "ramp: %s: %s", a->event, a->reason);
-		break;
 	case RAMP_ALARM:
-		service_say(s, true, "ramp: ALARM: %s", a->reason);
+		service_notify(s, a);
 		break;
 	default:
 		break;

@@ -34,15 +34,32 @@ static void begin_tests(struct service *s)
 	s->test[SERVICE_SPLIT].two_sided = true;
 }
 
-void service_gates_begin(struct service *s, const struct config *c)
+static int look_at_kernel(void *arg, struct window_look *ret)
+{
+	struct service *s = arg;
+
+	return s->open ? sources_look_plane(&s->plane, (uint32_t)s->id, ret) : -ENOENT;
+}
+
+int service_gates_make(struct service *s)
+{
+	struct sources_world world = {.look = look_at_kernel, .looked = service_looked, .arg = s};
+	int err = sources_make(s->loop, &world, &s->sources);
+
+	if (!err)
+		s->window = sources_window(s->sources);
+	return err;
+}
+
+int service_gates_begin(struct service *s, const struct config *c)
 {
 	for (unsigned int i = 0; i < c->n_gates; i++)
 		gate_begin(&s->gate[i], &c->gates[i]);
-	window_begin(&s->window, c->rules.window_ms * 1000000, c->rules.min_connections);
 	begin_tests(s);
+	return sources_use(s->sources, c, s->gate);
 }
 
-void service_gates_use(struct service *s, const struct config *c)
+int service_gates_use(struct service *s, const struct config *c)
 {
 	static struct gate fresh[CONF_MAX_GATES];
 	const struct config *was = s->conf;
@@ -60,31 +77,7 @@ void service_gates_use(struct service *s, const struct config *c)
 			gate_begin(&fresh[i], &c->gates[i]);
 	}
 	memcpy(s->gate, fresh, sizeof(s->gate));
-	if (c->rules.window_ms != was->rules.window_ms ||
-	    c->rules.min_connections != was->rules.min_connections)
-		window_begin(&s->window, c->rules.window_ms * 1000000, c->rules.min_connections);
-}
-
-/* ---- numbers ---- */
-
-static void look_at_counters(struct service *s, uint64_t now)
-{
-	static struct window_look look; /* 50 KiB, and one thread */
-	struct window_number n;
-	int err = service_count(s, now, &look);
-
-	if (!err)
-		window_add(&s->window, &look);
-	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
-		const struct conf_gate *g = &s->conf->gates[i];
-
-		if (g->kind != CONF_GATE_KERNEL)
-			continue;
-		if (!window_value(&s->window, now, g->kernel, g->arm, &n))
-			gate_observe(&s->gate[i], now, n.value);
-		else
-			gate_no_data(&s->gate[i], now, n.why);
-	}
+	return sources_use(s->sources, c, s->gate);
 }
 
 /* ---- the judge ---- */
@@ -111,11 +104,11 @@ static struct both counted(const struct window_both *e, int test)
 /* The newest last; what a human has passed over is left out. */
 static void feed(struct service *s)
 {
-	for (unsigned int i = s->window.epochs; i-- > 0;) {
+	for (unsigned int i = s->window->epochs; i-- > 0;) {
 		struct window_both e;
 
-		window_epoch_seen(&s->window.epoch[i], &e);
-		if (!e.weighed || e.epoch < s->judged_from || e.epoch < s->window.stage)
+		window_epoch_seen(&s->window->epoch[i], &e);
+		if (!e.weighed || e.epoch < s->judged_from || e.epoch < s->window->stage)
 			continue;
 		for (int t = 0; t < SERVICE_TESTS; t++) {
 			struct both b = counted(&e, t);
@@ -137,9 +130,9 @@ static void decide(struct service *s)
 	struct window_sum stage;
 
 	rules.least = s->conf->rules.min_connections;
-	window_since_stage(&s->window, &stage);
+	window_since_stage(s->window, &stage);
 	in.stage_begun = stage.arm[SHIFT_ARM_NEW].begun;
-	in.last_10s = window_last_10s(&s->window, SHIFT_ARM_NEW);
+	in.last_10s = window_last_10s(s->window, SHIFT_ARM_NEW);
 	/* A client's connections all fall on one side: as a count of clients nobody has them. */
 	if (s->conf->affinity == SHIFT_AFFINITY_CONNECTION) {
 		in.split = &s->test[SERVICE_SPLIT];
@@ -171,6 +164,20 @@ static void own_verdict(struct service *s, unsigned int i, const struct judge_fi
 	snprintf(g->verdict.why, sizeof(g->verdict.why), "%s", f->why);
 }
 
+/* Of the kernel's counters an ok must be certain; of a source that gives one number it cannot. */
+static void be_certain(struct service *s, const struct conf_gate *c, struct gate_verdict *v)
+{
+	struct judge_rules rules = judge_usual;
+	struct judge_finding found;
+	struct judge_gate shares;
+
+	if (v->says != GATE_OK || sources_shares(s->window, c, &shares))
+		return;
+	rules.least = s->conf->rules.min_connections;
+	judge_gate(&rules, &shares, &found);
+	sources_certain(&found, v);
+}
+
 static void show(struct service *s, uint64_t now)
 {
 	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
@@ -179,6 +186,7 @@ static void show(struct service *s, uint64_t now)
 
 		snprintf(to->name, sizeof(to->name), "%s", s->conf->gates[i].name);
 		gate_judge(g, now, &to->verdict);
+		be_certain(s, &s->conf->gates[i], &to->verdict);
 		to->broken_at = gate_broken_at(g);
 		to->wants_baseline = gate_wants_baseline(&s->conf->gates[i]);
 		to->has_baseline = g->has_baseline;
@@ -195,7 +203,6 @@ static void show(struct service *s, uint64_t now)
 
 void service_gates_turn(struct service *s, uint64_t now)
 {
-	look_at_counters(s, now);
 	feed(s);
 	decide(s);
 	show(s, now);
@@ -205,7 +212,7 @@ void service_gates_turn(struct service *s, uint64_t now)
 
 void service_gates_stage(struct service *s, uint64_t epoch)
 {
-	window_stage(&s->window, epoch);
+	window_stage(s->window, epoch);
 	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
 		gate_restart(&s->gate[i]);
 		gate_share(&s->gate[i], s->view.weight / 10000.0);
@@ -218,10 +225,10 @@ void service_gates_forgive(struct service *s)
 	s->judged_from = s->view.epoch;
 	memset(s->passed_old, 0, sizeof(s->passed_old));
 	memset(s->passed_new, 0, sizeof(s->passed_new));
-	for (unsigned int i = 0; i < s->window.epochs; i++) {
+	for (unsigned int i = 0; i < s->window->epochs; i++) {
 		struct window_both e;
 
-		window_epoch_seen(&s->window.epoch[i], &e);
+		window_epoch_seen(&s->window->epoch[i], &e);
 		for (int t = 0; t < SERVICE_TESTS && e.epoch == s->judged_from; t++) {
 			struct both b = counted(&e, t);
 

@@ -3,7 +3,8 @@
  * service_inner.h - what the parts of the service share
  *
  * service.c goes round and answers operators, service_look.c looks at the kernel, service_gates.c
- * judges, service_act.c carries out, service_json.c says how things are.
+ * judges, service_act.c carries out, service_tell.c runs hooks and notifies, service_json.c says
+ * how things are.
  */
 #pragma once
 
@@ -13,12 +14,12 @@
 #include "userspace/ctl/judge.h"
 #include "userspace/ctl/ramp.h"
 #include "userspace/ctl/service.h"
+#include "userspace/ctl/sources.h"
 #include "userspace/ctl/window.h"
 #include "userspace/base/loop.h"
 #include "userspace/plane/plane.h"
 
 #define SERVICE_SECOND	1000000000ull
-#define SERVICE_TURN_NS (SERVICE_SECOND / 2)
 #define SERVICE_OWN	4 /* gates that are always there */
 #define SERVICE_RESULTS 8
 
@@ -28,6 +29,19 @@ enum { SERVICE_FAILURES, SERVICE_SLOW, SERVICE_SPLIT, SERVICE_TESTS };
 struct service_result { /* of an action, not told to the machine yet */
 	uint32_t id;
 	struct ramp_outcome is;
+};
+
+struct ctl_checks;
+struct ctl_follow;
+struct hooks;
+struct hooks_run;
+struct notifier;
+
+/* Hooks that run: those of the promotion, and those on commit and on rollback. */
+struct service_hooks {
+	struct service *s;
+	uint32_t id; /* of the action; 0: none runs */
+	struct hooks_run *run;
 };
 
 struct service {
@@ -54,11 +68,20 @@ struct service {
 	/* what it is judged by */
 	struct gate gate[CONF_MAX_GATES];
 	struct ramp_gate shown[CONF_MAX_GATES + SERVICE_OWN];
-	struct window window;
+	struct sources *sources;
+	struct window *window; /* theirs */
 	struct judge_test test[SERVICE_TESTS];
 	uint64_t judged_from; /* epochs before it count no more, */
 	uint64_t passed_old[SERVICE_TESTS], passed_new[SERVICE_TESTS]; /* nor this of it */
 	struct judge_decision decision;
+	/* others who are asked and told */
+	struct ctl_checks *checks;
+	struct ctl_follow *follow;
+	struct hooks *hooks;
+	struct service_hooks running[2];
+	char hooks_why[CONF_TEXT]; /* they cannot be run; "" */
+	struct notifier *notifier;
+	bool alarmed, health_alarmed; /* and it was not taken back yet */
 	/* the disk */
 	char dir[280];
 	struct journal *journal;
@@ -69,23 +92,28 @@ struct service {
 	int journal_error;
 };
 
+/* ---- service.c ---- */
+
+/* The counters were looked at: what they show is acted on now. */
+void service_looked(void *service, uint64_t now);
+
 /* ---- service_look.c ---- */
 
 /* Finds the data plane again, whatever became of it, and the service in it. */
 void service_find(struct service *s);
 /* The record of control, and the backends, into the view. */
 void service_look(struct service *s, uint64_t now);
-/* The kernel's counters now. 0 or −errno. */
-int service_count(struct service *s, uint64_t now, struct window_look *ret);
 /* Nothing is attached now. */
 void service_lose(struct service *s, int why);
 
 /* ---- service_gates.c ---- */
 
-void service_gates_begin(struct service *s, const struct config *c);
-/* The same gates by another configuration; before s->conf is it. */
-void service_gates_use(struct service *s, const struct config *c);
-/* Looks at the counters, gives gates their numbers, judges: into the view. */
+/* 0 or −errno. */
+int service_gates_make(struct service *s);
+int service_gates_begin(struct service *s, const struct config *c);
+/* The same gates by another configuration; called before s->conf is it. */
+int service_gates_use(struct service *s, const struct config *c);
+/* Judges by what was seen so far: into the view. */
 void service_gates_turn(struct service *s, uint64_t now);
 /* The share is another: a stage begins with `epoch`. */
 void service_gates_stage(struct service *s, uint64_t epoch);
@@ -107,6 +135,22 @@ void service_disk(struct service *s, uint64_t now);
 void service_keep_alive(struct service *s, uint64_t now);
 void service_say(struct service *s, bool alarm, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* ---- service_tell.c ---- */
+
+int service_tell_make(struct service *s);
+void service_tell_free(struct service *s);
+/* What is wrong is said, and what was there before stays. */
+void service_tell_use(struct service *s, const struct config *c);
+/* RAMP_RUN_HOOKS; its result comes later, or at once. */
+void service_run_hooks(struct service *s, const struct ramp_action *a);
+void service_stop_hooks(struct service *s);
+/* RAMP_NOTIFY, RAMP_ALARM */
+void service_notify(struct service *s, const struct ramp_action *a);
+/* A line of the checks. */
+void service_health_says(void *service, bool alarm, const char *text);
+/* An alarm about health is over. */
+void service_health_is(struct service *s, bool well);
 
 /* ---- service_json.c ---- */
 

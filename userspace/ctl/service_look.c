@@ -9,14 +9,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "userspace/ctl/checks.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/ctl/steer.h"
 #include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
-#include "userspace/plane/telemetry.h"
-
-/* Verdicts after which a packet is gone for good. */
-static const enum shift_verdict losing[] = {SHIFT_DROP_TTL, SHIFT_DROP_REWRITE, SHIFT_RESET_UNABLE};
 
 void service_lose(struct service *s, int why)
 {
@@ -77,6 +74,23 @@ static void look_at_backends(struct service *s, uint64_t boot)
 	s->view.all_down = n && !healthy;
 }
 
+/* What the checks know beyond what they wrote: after a commit those that are down go on there. */
+static void look_at_checks(struct service *s)
+{
+	static struct ctl_checks_view k;
+	struct ramp_view *v = &s->view;
+
+	v->old_unhealthy = false;
+	ctl_checks_look(s->checks, &k);
+	if (!k.attached)
+		return;
+	v->old_unhealthy = k.old.checked && k.old.state == CTL_HEALTH_DOWN;
+	if (k.all.usable < v->healthy)
+		v->healthy = k.all.usable;
+	v->all_down |= k.all.members && !k.all.usable;
+	service_health_is(s, !v->old_unhealthy && v->healthy == v->backends);
+}
+
 static bool application_gate(const struct config *c)
 {
 	for (unsigned int i = 0; i < c->n_gates; i++) {
@@ -105,42 +119,5 @@ void service_look(struct service *s, uint64_t now)
 	steer_see(&r, now, v);
 	s->leased = r.lease_deadline;
 	look_at_backends(s, now);
-}
-
-static int count_drops(const struct service *s, uint64_t *ret)
-{
-	struct telemetry_interface seen;
-	struct shift_globals g;
-	uint64_t n = 0;
-	int err = plane_globals(&s->plane, &g);
-
-	for (uint32_t slot = 0; slot < SHIFT_MAX_INTERFACES && !err; slot++) {
-		if (!g.interface[slot].ifindex || !(g.interface[slot].services >> s->id & 1))
-			continue;
-		err = telemetry_interface(&s->plane, &g, slot, &seen);
-		for (size_t i = 0; i < sizeof(losing) / sizeof(*losing) && !err; i++)
-			n += seen.verdict[losing[i]];
-	}
-	*ret = n;
-	return err;
-}
-
-int service_count(struct service *s, uint64_t now, struct window_look *ret)
-{
-	uint32_t id = (uint32_t)s->id;
-	int err = 0;
-
-	if (!s->view.attached)
-		return -ENOENT;
-	memset(ret, 0, sizeof(*ret));
-	ret->at = now;
-	ret->epoch = s->view.epoch;
-	ret->weight = s->view.weight;
-	for (int arm = 0; arm < SHIFT_ARMS && !err; arm++)
-		err = telemetry_arm(&s->plane, id, (enum shift_arm_id)arm, &ret->arm[arm]);
-	if (!err)
-		err = telemetry_service(&s->plane, id, &ret->service);
-	if (!err)
-		err = count_drops(s, &ret->drops);
-	return err;
+	look_at_checks(s);
 }

@@ -328,7 +328,10 @@ static int append_history(const char *dir, const struct shift_record *r,
 	json_t *j;
 	int fd, err;
 
-	who_operator(who, sizeof(who));
+	if (e->who)
+		screen_clean(e->who, who, sizeof(who));
+	else
+		who_operator(who, sizeof(who));
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
 	j = json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:s?, s:s?}", "schema", 1, "time",
 		      when, "who", who, "verb", e->verb, "service", e->service, "epoch",

@@ -41,6 +41,7 @@ struct state_event {
 	const char *service;
 	const char *reason; /* may be NULL */
 	const char *detail; /* may be NULL: what else the line should say */
+	const char *who;    /* NULL: the operator of this process */
 	uint16_t from, to;  /* weights */
 	bool only_copy, only_history;
 	int wait_ms; /* 0: 40 */

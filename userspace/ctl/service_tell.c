@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * service_tell.c - what the ramp lets others do and know: hooks, notifications
+ *
+ * Two runs of hooks may go on at once, the promotion's and those on commit or on rollback; the
+ * second never waits for the first. A configuration whose hooks cannot be run does not make the
+ * ramp go on without them: they fail, each time, with the reason.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "userspace/base/screen.h"
+#include "userspace/ctl/hooks.h"
+#include "userspace/ctl/notify.h"
+#include "userspace/ctl/service_inner.h"
+#include "userspace/plane/state.h"
+
+enum { PROMOTION, BESIDE };
+
+static void notifier_says(void *arg, const char *text)
+{
+	service_say(arg, false, "%s", text);
+}
+
+int service_tell_make(struct service *s)
+{
+	static char dir[160];
+	struct notifier_options o = {.dir = dir, .say = notifier_says, .arg = s};
+	int err = hooks_make(s->loop, &s->hooks);
+
+	if (state_dir(dir, sizeof(dir)))
+		o.dir = NULL;
+	for (int i = 0; i < 2; i++)
+		s->running[i].s = s;
+	return err ? err : notifier_make(s->loop, &o, &s->notifier);
+}
+
+void service_tell_free(struct service *s)
+{
+	hooks_free(s->hooks);
+	notifier_free(s->notifier);
+}
+
+void service_tell_use(struct service *s, const struct config *c)
+{
+	char why[CONF_TEXT];
+
+	s->hooks_why[0] = '\0';
+	if (hooks_use(s->hooks, c, why, sizeof(why))) {
+		snprintf(s->hooks_why, sizeof(s->hooks_why), "%s", why);
+		service_say(s, true, "hooks: %s", why);
+	}
+	if (notifier_use(s->notifier, c, why, sizeof(why)))
+		service_say(s, true, "notify: %s", why);
+}
+
+/* ---- hooks ---- */
+
+static void on_step(void *arg, const struct hook_result *r)
+{
+	struct service_hooks *h = arg;
+	char why[300];
+
+	service_say(h->s, r->outcome != HOOK_OK && r->required, "hook %s %s: %s in %.1fs%s%s",
+		    hook_when_name(r->when), r->name, hook_outcome_name(r->outcome), r->seconds,
+		    r->why[0] ? ": " : "", screen_clean(r->why, why, sizeof(why)));
+}
+
+static void on_done(void *arg, const struct hooks_sum *sum)
+{
+	struct service_hooks *h = arg;
+	struct ramp_outcome o = {.result = sum->ok ? RAMP_DID : RAMP_FAILED};
+	uint32_t id = h->id;
+
+	screen_clean(sum->why[0] ? sum->why : "a required step failed", o.why, sizeof(o.why));
+	h->id = 0;
+	h->run = NULL;
+	service_result(h->s, id, &o);
+	service_act(h->s, loop_now());
+}
+
+void service_run_hooks(struct service *s, const struct ramp_action *a)
+{
+	bool beside = a->when == CONF_ON_COMMIT || a->when == CONF_ON_ROLLBACK;
+	struct service_hooks *h = &s->running[beside ? BESIDE : PROMOTION];
+	struct hook_about about = {.service = s->name,
+				   .stage = a->stage,
+				   .weight = a->weight,
+				   .epoch = a->epoch,
+				   .reason = a->reason,
+				   .operator= a->who };
+	struct ramp_outcome o = {.result = RAMP_DID};
+	int n;
+
+	if (s->hooks_why[0]) {
+		o.result = RAMP_FAILED;
+		snprintf(o.why, sizeof(o.why), "%.190s", s->hooks_why);
+		service_result(s, a->id, &o);
+		return;
+	}
+	hooks_cancel(h->run);
+	h->run = NULL;
+	h->id = a->id;
+	n = hooks_begin(s->hooks, a->when, a->stage, &about, on_step, on_done, h, &h->run);
+	if (n > 0)
+		return;
+	h->id = 0;
+	if (n < 0) {
+		o.result = RAMP_FAILED;
+		snprintf(o.why, sizeof(o.why), "%s", strerror(-n));
+	}
+	service_result(s, a->id, &o);
+}
+
+void service_stop_hooks(struct service *s)
+{
+	hooks_cancel(s->running[PROMOTION].run);
+	s->running[PROMOTION].run = NULL;
+	s->running[PROMOTION].id = 0;
+}
+
+/* ---- notifications ---- */
+
+static int notice_of(const char *event)
+{
+	static const struct {
+		const char *event;
+		enum notice_event is;
+	} rows[] = {
+		{"started", NOTICE_RAMP_STARTED},    {"stage", NOTICE_STAGE},
+		{"paused", NOTICE_PAUSED},	     {"back", NOTICE_BACK},
+		{"rolled-back", NOTICE_ROLLED_BACK}, {"done", NOTICE_DONE},
+		{"commit", NOTICE_COMMIT},	     {"alarm", NOTICE_ALARM},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		if (!strcmp(rows[i].event, event))
+			return (int)rows[i].is;
+	}
+	return -1;
+}
+
+static void tell(struct service *s, int event, bool over, const char *subject, const char *reason,
+		 const char *who)
+{
+	struct notice n = {.event = (enum notice_event)event,
+			   .over = over,
+			   .subject = subject,
+			   .service = s->name,
+			   .reason = reason,
+			   .who = who,
+			   .stage = s->ramp.saved.stage,
+			   .stages = s->conf->n_stages,
+			   .weight = s->view.weight,
+			   .time_ns = s->view.real};
+
+	if (event >= 0 && s->conf->leader)
+		notifier_tell(s->notifier, &n);
+}
+
+void service_notify(struct service *s, const struct ramp_action *a)
+{
+	bool alarm = a->what == RAMP_ALARM;
+
+	service_say(s, alarm, "ramp: %s: %s", a->event, a->reason);
+	tell(s, alarm ? NOTICE_ALARM : notice_of(a->event), false, alarm ? "ramp" : NULL, a->reason,
+	     a->who);
+	if (alarm) {
+		s->alarmed = true;
+	} else if (s->alarmed && strcmp(a->event, "paused") != 0 &&
+		   strcmp(a->event, "freeze") != 0) { /* somebody looked and went on */
+		s->alarmed = false;
+		tell(s, NOTICE_ALARM, true, "ramp", a->reason, a->who);
+	}
+}
+
+void service_health_says(void *arg, bool alarm, const char *text)
+{
+	struct service *s = arg;
+
+	service_say(s, alarm, "%s", text);
+	if (!alarm)
+		return;
+	s->health_alarmed = true;
+	tell(s, NOTICE_ALARM, false, "health", text, "shiftd");
+}
+
+void service_health_is(struct service *s, bool well)
+{
+	if (!s->health_alarmed || !well)
+		return;
+	s->health_alarmed = false;
+	tell(s, NOTICE_ALARM, true, "health", "both arms are healthy again", "shiftd");
+}

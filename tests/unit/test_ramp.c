@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "tests/unit/ramp_rig.h"
-#include "userspace/ctl/ramp_json.h"
 
 /* ---- a whole ramp ---- */
 
@@ -472,33 +471,6 @@ static void no_data_at_the_end_of_the_hold_holds(void **state)
 	rig_free(&x);
 }
 
-static void its_status_has_the_fields_that_scripts_rely_on(void **state)
-{
-	struct rig x;
-	json_t *j;
-	char *text;
-
-	(void)state;
-	rig_make(&x);
-	rig_bring(&x, RAMP_HOLDING);
-	rig_gate(&x, 1, GATE_INCONCLUSIVE, "no data yet");
-	rig_run(&x, 1);
-	j = ramp_status_json(&x.r, &x.v);
-	text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(6));
-	assert_string_equal(
-		text,
-		"{\"schema\":1,\"state\":\"holding\",\"stage\":2,\"stages\":5,\"weight\":25.0,"
-		"\"reason\":\"holds for 58s more; and now: gate p95 is inconclusive: no data yet; "
-		"--unproven overrides\",\"gates\":[{\"name\":\"errors\",\"verdict\":\"ok\",\"value\":"
-		"1.0,\"why\":\"0.04% < 0.1%\"},{\"name\":\"p95\",\"verdict\":\"inconclusive\","
-		"\"value\":null,\"why\":\"no data yet\"}],\"epoch\":9,\"frozen\":false,\"by\":"
-		"\"alice\",\"held_s\":2.0,\"hold_left_s\":58.0,\"next\":"
-		"\"50% in 58s if all gates are ok\"}");
-	free(text);
-	json_decref(j);
-	rig_free(&x);
-}
-
 static void names_are_their_own(void **state)
 {
 	(void)state;
@@ -523,7 +495,6 @@ int main(void)
 		cmocka_unit_test(a_pause_stops_the_clock_of_the_hold),
 		cmocka_unit_test(what_was_not_ok_begins_the_hold_anew),
 		cmocka_unit_test(no_data_at_the_end_of_the_hold_holds),
-		cmocka_unit_test(its_status_has_the_fields_that_scripts_rely_on),
 		cmocka_unit_test(names_are_their_own),
 	};
 

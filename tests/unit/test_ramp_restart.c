@@ -228,6 +228,8 @@ static void check_action(struct rig *x, const struct ramp_action *a)
 	}
 	if (a->what != RAMP_SET_WEIGHT)
 		return;
+	assert_int_equal(a->locked_at, v->locked_at);
+	assert_int_equal(a->force, v->locked_at != 0);
 	if (a->weight > v->weight) {
 		walk.raises++;
 		/* One stage of the plan, and only that. */

@@ -16,7 +16,7 @@
  *    by a compare-and-swap against the epoch that it looked at: what moved in between wins.
  *  - What is not known is never a pass: an inconclusive gate holds.
  *  - A gate's `rollback`, and all backends down, act in any state that has traffic on the new arm,
- *    at once and before anything is written to a disk. A gate's `back` goes one stage down and
+ *    at once and without waiting for a disk. A gate's `back` goes one stage down and
  *    pauses; a second step back is for an operator to say, because the numbers need time to follow.
  *  - An old arm known to be unhealthy is no place to send users to: then those two pause and alarm.
  *  - After `commit` (authority new) it moves nothing at all: it pauses and alarms.

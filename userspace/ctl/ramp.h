@@ -18,7 +18,7 @@
  * before the next one is begun; where that fails, an action with `recorded` set is not carried out
  * but told as RAMP_FAILED. A rollback waits for nothing: its journal entry has `recorded` false and
  * is written without waiting for the disk. RAMP_SET_WEIGHT, RAMP_ROLLBACK and RAMP_RUN_HOOKS get
- * exactly one outcome each. The lock need not be looked at again: who locks moves the epoch.
+ * exactly one outcome each.
  */
 #pragma once
 
@@ -144,12 +144,13 @@ struct ramp_action {
 	uint64_t epoch;
 	bool raise; /* of RAMP_SET_WEIGHT */
 	bool after_rollback;
-	bool force;	     /* over the lock of `locked_at` */
-	uint64_t latched_at; /* CLOCK_REALTIME ns: of that latch */
+	bool force; /* past the lock of `locked_at`, and only that: the ramp's own operator's, or
+		       one that was overridden */
+	uint64_t latched_at, locked_at; /* CLOCK_REALTIME ns */
 	enum conf_when when;
 	uint16_t stage;
-	char event[RAMP_EVENT]; /* of NOTIFY, ALARM, JOURNAL: "stage", "paused", "intent", … */
-	char who[SHIFT_NAME];
+	char event[RAMP_EVENT];	 /* of NOTIFY, ALARM, JOURNAL: "stage", "paused", "intent", … */
+	char who[SHIFT_NAME];	 /* to sign with: the operator of a command, else "shiftd" */
 	char reason[RAMP_TEXT];	 /* never empty */
 	struct ramp_saved saved; /* of RAMP_JOURNAL */
 };

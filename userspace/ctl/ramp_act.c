@@ -121,6 +121,8 @@ void ramp_do_weight(struct ramp *r, uint16_t target, uint16_t weight, const char
 	a->recorded = a->raise;
 	a->after_rollback = v->latched && a->raise && s->after_latch == v->latched_at;
 	a->latched_at = v->latched_at;
+	a->force = v->locked_at && !ramp_locked(r, s->who);
+	a->locked_at = v->locked_at;
 }
 
 static void stop_hooks(struct ramp *r, const struct ramp_pending *p)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * ramp_words.c - the ramp's names and texts, and its status as JSON
+ * ramp_words.c - the ramp's names and texts, and its gates as JSON
  */
 #include <errno.h>
 #include <math.h>
@@ -97,7 +97,7 @@ const char *ramp_next_text(const struct ramp *r, char ret[RAMP_TEXT])
 	return ret;
 }
 
-/* ---- `ramp status --json` ---- */
+/* ---- as JSON ---- */
 
 json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n)
 {
@@ -132,22 +132,4 @@ json_t *ramp_text_json(const char *text)
 		clean[i] = (text[i] & 0x80) ? '?' : text[i];
 	clean[i] = '\0';
 	return json_string(clean);
-}
-
-json_t *ramp_status_json(const struct ramp *r, const struct ramp_view *v)
-{
-	const struct ramp_saved *s = &r->saved;
-	char next[RAMP_TEXT];
-	json_t *j = json_pack(
-		"{s:i, s:s, s:i, s:i, s:f, s:o, s:o, s:I, s:b, s:o, s:f, s:f, s:o}", "schema", 1,
-		"state", ramp_state_name(s->state), "stage", (int)s->stage, "stages",
-		(int)r->conf->n_stages, "weight", v->weight / 100.0, "reason",
-		ramp_text_json(ramp_reason(r)), "gates", ramp_gates_json(v->gates, v->n_gates),
-		"epoch", (json_int_t)v->epoch, "frozen", s->frozen_at || v->frozen, "by",
-		ramp_text_json(s->who), "held_s", (double)s->held / 1e9, "hold_left_s",
-		(double)ramp_hold_left(r) / 1e9, "next", ramp_text_json(ramp_next_text(r, next)));
-
-	if (j && s->target)
-		json_object_set_new(j, "to_stage", json_integer(s->target));
-	return j;
 }

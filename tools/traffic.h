@@ -137,7 +137,7 @@ struct stats {
 	uint64_t started, completed, requests, bytes;
 	uint64_t active, active_lasting;
 	uint64_t expected_lasting, expected_short, reconnects;
-	uint64_t reset_requests; /* of the expected ones, with a question under way */
+	uint64_t reset_requests; /* of the expected ones, after a question was sent */
 	uint64_t slow_connects;	 /* 0.9 s and more: its SYN had to be sent again */
 	uint64_t faults[FAULT_MAX];
 	uint64_t errors, errors_before, started_before, requests_before;
@@ -178,8 +178,9 @@ struct conn {
 	int fd;
 	enum phase phase;
 	bool lasting;
-	bool again; /* its client's connection before was reset, as expected */
-	int arm;    /* -1: not told yet */
+	bool again;  /* its client's connection before was reset, as expected */
+	bool unsent; /* its last question could not be sent: it was closed before */
+	int arm;     /* -1: not told yet */
 	unsigned int to;
 	uint32_t client;
 	union endpoint from;

@@ -200,7 +200,7 @@ static bool conn_broken(struct client *cl, struct conn *c, int err)
 		cl->st.expected_lasting++;
 	else
 		cl->st.expected_short++;
-	cl->st.reset_requests += c->phase == PHASE_TALK;
+	cl->st.reset_requests += c->phase == PHASE_TALK && !c->unsent;
 	stats_log(&cl->st, c->start, "expected_reset", c->lasting, &c->from, arm_name(cl, c));
 	conn_free(cl, c);
 	if (!cl->stopping) {
@@ -367,8 +367,10 @@ bool conn_send(struct client *cl, struct conn *c, const void *buf, size_t n)
 
 	if (sent == (ssize_t)n)
 		return true;
-	if (sent < 0)
+	if (sent < 0) {
+		c->unsent = true;
 		return conn_broken(cl, c, errno);
+	}
 	return conn_fail(cl, c, FAULT_LOCAL, "only %zd of %zu bytes could be sent", sent, n);
 }
 

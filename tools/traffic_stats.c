@@ -11,7 +11,7 @@
  *   requests, bytes        answers checked in full
  *   errors, errors_by_kind failures; each names the fate of one connection (or lost datagram)
  *   expected_resets        {"long","short"}: resets inside an --expect-reset window, no errors
- *   reset_requests         of those resets, the ones that met a question without its answer
+ *   reset_requests         of those resets, the ones that met a question that had been sent
  *   arms         connections by the arm that answered them; arms_interval: since the last line
  *   arms_long    long-lived connections open now, by arm; arms_requests: answers by arm
  *   clients, clients_moved distinct source addresses answered; changes of a client's arm

@@ -13,8 +13,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "userspace/base/ip.h"
+#include "userspace/base/loop.h"
 #include "userspace/cmd/preflight.h"
 
 #define NOW 1700000000
@@ -500,6 +506,110 @@ static void the_budget_grows_with_what_is_asked(void **state)
 	free(x);
 }
 
+/* ---- talking to what answers badly ---- */
+
+/* A server on loopback that says `text` (then `filler` bytes), and closes or keeps silent. */
+static pid_t serve(const char *text, size_t filler, bool closes, uint16_t *ret_port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), c;
+	char junk[4096];
+	pid_t child;
+
+	assert_int_equal(bind(fd, (void *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (void *)&a, &size), 0);
+	*ret_port = ntohs(a.sin_port);
+	child = fork();
+	if (child) {
+		close(fd);
+		return child;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	alarm(20);
+	c = accept(fd, NULL, NULL);
+	(void)!read(c, junk, sizeof(junk));
+	(void)!write(c, text, strlen(text));
+	memset(junk, 'a', sizeof(junk));
+	for (size_t n = 0; n < filler && write(c, junk, sizeof(junk)) > 0; n += sizeof(junk))
+		;
+	if (!closes)
+		pause();
+	_exit(0);
+}
+
+static void answers_are_bounded_whatever_comes(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t filler;
+		bool closes;
+		int err;
+		unsigned int status;
+	} answers[] = {
+		{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 0, false, 0, 200},
+		{"HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", 0,
+		 false, 0, 404},
+		{"HTTP/1.1 204 No\r\n\r\n", 0, false, 0, 204},
+		{"HTTP/1.0 200 OK\r\n\r\nuntil the end", 0, true, 0, 200},
+		{"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n", 0, false, 0,
+		 429},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", 1 << 20, false, 0, 200},
+		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 1 << 20, false, 0, 200},
+		{"HTTP/1.1 200 OK\r\nX: ", 1 << 20, false, -EPROTO, 0},
+		{"SSH-2.0-OpenSSH\r\n", 0, false, -EPROTO, 0},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort", 0, true, -ECONNRESET, 200},
+		{"", 0, true, -ECONNRESET, 0},
+		{"", 0, false, -ETIMEDOUT, 0},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort", 0, false, -ETIMEDOUT, 200},
+	};
+	const struct talk_question q = {.host = "a.test", .path = "/", .padding = 3000};
+	uint32_t loopback[4];
+
+	(void)state;
+	ip_map(htonl(INADDR_LOOPBACK), loopback);
+	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
+		struct talk_answer got;
+		char why[TALK_WHY] = "";
+		struct talk *t;
+		uint16_t port;
+		pid_t child = serve(answers[i].text, answers[i].filler, answers[i].closes, &port);
+		uint64_t patience = answers[i].err == -ETIMEDOUT ? S / 4 : 10 * S;
+		int err;
+
+		assert_int_equal(talk_connect(NULL, loopback, port, 0, loop_now() + 5 * S, &t, why),
+				 0);
+		err = talk_ask(t, &q, loop_now() + patience, &got, why);
+		talk_close(t);
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		if (err != answers[i].err || got.status != answers[i].status || (err && !why[0]))
+			fail_msg("answer %zu: %d (%s), status %u", i, err, why, got.status);
+	}
+}
+
+static void what_is_no_tls_is_called_so(void **state)
+{
+	const struct talk_how how = {.name = "a.test", .alpn = "h2,http/1.1"};
+	uint32_t loopback[4];
+	char why[TALK_WHY];
+	struct talk_tls tls;
+	struct talk *t;
+	uint16_t port;
+	pid_t child = serve("HTTP/1.1 400 Bad Request\r\n\r\n", 0, false, &port);
+
+	(void)state;
+	ip_map(htonl(INADDR_LOOPBACK), loopback);
+	assert_int_equal(talk_connect(NULL, loopback, port, 0, loop_now() + 5 * S, &t, why), 0);
+	assert_int_equal(talk_secure(t, &how, loop_now() + 5 * S, &tls, why), -EPROTO);
+	talk_close(t);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	assert_int_equal(talk_connect(NULL, loopback, port, 0, loop_now() + 5 * S, &t, why),
+			 -ECONNREFUSED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -512,6 +622,8 @@ int main(void)
 		cmocka_unit_test(names_are_covered_by_themselves_and_by_wildcards_of_one_label),
 		cmocka_unit_test(a_full_report_counts_what_it_leaves_out),
 		cmocka_unit_test(the_budget_grows_with_what_is_asked),
+		cmocka_unit_test(answers_are_bounded_whatever_comes),
+		cmocka_unit_test(what_is_no_tls_is_called_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

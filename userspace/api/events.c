@@ -44,7 +44,7 @@ void api_events_free(struct api_events *e)
 
 void api_events_point(struct api_events *e, json_t *point)
 {
-	char *text = point ? json_dumps(point, JSON_COMPACT | JSON_REAL_PRECISION(7)) : NULL;
+	char *text = point ? json_dumps(point, JSON_COMPACT | JSON_REAL_PRECISION(13)) : NULL;
 	char **place = &e->point[e->count % e->room];
 
 	json_decref(point);
@@ -111,7 +111,7 @@ char *api_events_history(const struct api_events *e, const char *last, size_t n,
 
 char *api_events_page(const struct api_events *e, json_t *page, size_t *ret_size)
 {
-	char *json = page ? json_dumps(page, JSON_COMPACT | JSON_REAL_PRECISION(10)) : NULL;
+	char *json = page ? json_dumps(page, JSON_COMPACT | JSON_REAL_PRECISION(13)) : NULL;
 	char *text = NULL;
 	FILE *to = json ? open_memstream(&text, ret_size) : NULL;
 

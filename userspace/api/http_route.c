@@ -160,7 +160,7 @@ static void give_document(struct api_http_client *c, const char *name)
 {
 	json_t *j = !strcmp(name, "page") ? api_http_page(c->h)
 					  : c->h->source.document(c->h->source.arg, name);
-	char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(10)) : NULL;
+	char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(13)) : NULL;
 
 	if (text)
 		answer(c, 200, JSON, "", text, strlen(text));

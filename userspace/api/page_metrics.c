@@ -132,10 +132,14 @@ static void add_arms(struct metrics *m, const json_t *status)
 		 METRICS_COUNTER, "answers.answered", 1},
 		{"shift_arm_failed_total", "Watched connections that failed.", METRICS_COUNTER,
 		 "answers.failed", 1},
+		{"shift_arm_answer_p50_seconds", "Time to the first answer, since attach.",
+		 METRICS_GAUGE, "answers.ms.p50", 0.001},
+		{"shift_arm_answer_p95_seconds", "The same.", METRICS_GAUGE, "answers.ms.p95",
+		 0.001},
+		{"shift_arm_answer_p99_seconds", "The same.", METRICS_GAUGE, "answers.ms.p99",
+		 0.001},
 	};
 	static const char *const edges[] = {"100", "200", "500"};
-	static const char *const quantiles[][2] = {
-		{"p50", "0.5"}, {"p95", "0.95"}, {"p99", "0.99"}};
 	const json_t *all = json_object_get(status, "arms");
 
 	for (size_t i = 0; i < COUNT(family); i++) {
@@ -157,19 +161,6 @@ static void add_arms(struct metrics *m, const json_t *status)
 
 			if (!isnan(v))
 				metrics_value(m, v, "arm", arms[a], "over_ms", edges[i], NULL);
-		}
-	}
-	metrics_family(m, "shift_arm_answer_seconds", METRICS_GAUGE,
-		       "Time to the first answer, since attach.");
-	for (size_t a = 0; a < COUNT(arms); a++) {
-		const json_t *is = json_object_get(json_object_get(all, arms[a]), "answers");
-
-		for (size_t i = 0; i < COUNT(quantiles); i++) {
-			double v = number(json_object_get(is, "ms"), quantiles[i][0]);
-
-			if (!isnan(v))
-				metrics_value(m, v / 1000, "arm", arms[a], "quantile",
-					      quantiles[i][1], NULL);
 		}
 	}
 }

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -349,7 +350,34 @@ static void on_late(void *arg, uint64_t now)
 
 /* ---- listening ---- */
 
-/* A place for one of this user; NULL: there is none. */
+/* Who asked and has gone is not noticed while the answer is awaited: only where places are short.
+ */
+static void drop_gone(struct api_socket *s)
+{
+	for (unsigned int i = 0; i < CLIENTS; i++) {
+		struct pollfd p = {.fd = s->client[i] ? s->client[i]->fd : -1};
+
+		if (s->client[i] && poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR))
+			drop(s->client[i]);
+	}
+}
+
+/* The one that has done nothing for longest. */
+static struct client **oldest_idle(struct api_socket *s)
+{
+	struct client **oldest = NULL;
+
+	for (unsigned int i = 0; i < CLIENTS; i++) {
+		struct client **at = &s->client[i];
+
+		if (*at && (*at)->phase != WORKING && (*at)->phase != MORE &&
+		    (!oldest || (*at)->timer.at < (*oldest)->timer.at))
+			oldest = at;
+	}
+	return oldest;
+}
+
+/* A free place, if this user may have another; NULL. */
 static struct client **place_for(struct api_socket *s, uid_t uid)
 {
 	unsigned int all = 0, own = 0;
@@ -365,6 +393,22 @@ static struct client **place_for(struct api_socket *s, uid_t uid)
 	}
 	if (!is_own(uid) && (own >= PER_USER || all >= CLIENTS - RESERVED))
 		return NULL;
+	return place;
+}
+
+static struct client **make_place(struct api_socket *s, uid_t uid)
+{
+	struct client **place = place_for(s, uid);
+
+	if (!place) {
+		drop_gone(s);
+		place = place_for(s, uid);
+	}
+	if (!place && is_own(uid)) {
+		place = oldest_idle(s);
+		if (place)
+			drop(*place);
+	}
 	return place;
 }
 
@@ -390,7 +434,7 @@ static void admit(struct api_socket *s, int fd)
 			  "metrics.write_group");
 		return;
 	}
-	place = place_for(s, peer.uid);
+	place = make_place(s, peer.uid);
 	c = place ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
 		turn_away(fd, 1, "too many connections of this user");
@@ -469,7 +513,7 @@ static int listen_at(struct api_socket *s)
 	if (fchmod(s->fd, 0600) || bind(s->fd, (struct sockaddr *)&a, sizeof(a)))
 		return -errno;
 	err = set_mode(s);
-	if (!err && listen(s->fd, 64))
+	if (!err && listen(s->fd, 128))
 		err = -errno;
 	if (!err)
 		err = loop_watch(s->loop, s->fd, LOOP_READ, on_listen, s);

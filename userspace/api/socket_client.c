@@ -124,7 +124,7 @@ static int read_line(int fd, uint64_t until, char **ret, size_t *ret_size)
 		if (did < 0 && errno == EINTR)
 			continue;
 		if (did <= 0) {
-			err = did ? -errno : -EPROTO;
+			err = did && errno != ECONNRESET ? -errno : -EPROTO;
 			break;
 		}
 		n += (size_t)did;

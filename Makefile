@@ -49,7 +49,7 @@ DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) use
 # shiftctl-check has drain and preflight.
 CHECK := $(COMMON) $(wildcard userspace/conf/*.c userspace/cmd/drain*.c userspace/cmd/preflight*.c) \
 	userspace/cmd/complain.c \
-	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c sockdiag.c)
+	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c public.c sockdiag.c talk.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
 objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
@@ -57,7 +57,7 @@ objs = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
 LIGHT_LIBS := -lmnl -ljansson
 HEAVY_LIBS := -lbpf -lmnl -lfyaml -ljansson
 TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
-CHECK_LIBS := -lcurl -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
+CHECK_LIBS := -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
 .PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
@@ -183,9 +183,17 @@ demo:
 	@$(MAKE) --no-print-directory -s -j$$(nproc) all
 	@tools/demo
 
+# The providers' own clients, by the lock file.
+CLIENTS := tests/cloud/node_modules/.package-lock.json
+
+$(CLIENTS): tests/cloud/package-lock.json
+	@echo "installing the providers' own clients (npm)" >&2
+	cd tests/cloud && npm ci --silent --no-progress
+	@touch $@
+
 check:
 	@tools/deps build check
-	@$(MAKE) --no-print-directory -s -j$$(nproc) WERROR=1 tests
+	@$(MAKE) --no-print-directory -s -j$$(nproc) WERROR=1 tests $(CLIENTS)
 	@tests/check
 
 bench:
@@ -225,8 +233,8 @@ soak: tests
 	@tests/soak $(MINUTES)
 
 # Feeds each parser until something breaks; SECONDS of it each.
-FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/probe $(B)/fuzz/route53 \
-	$(B)/fuzz/tsig $(B)/fuzz/vici $(B)/fuzz/xfrm
+FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/notify $(B)/fuzz/probe $(B)/fuzz/route53 \
+	$(B)/fuzz/sources $(B)/fuzz/tsig $(B)/fuzz/vici $(B)/fuzz/xfrm
 FUZZED := $(addprefix userspace/base/,key.c file.c ip.c text.c)
 
 $(B)/fuzz/conf: $(wildcard userspace/conf/*.c) $(wildcard userspace/base/*.c) \
@@ -234,17 +242,19 @@ $(B)/fuzz/conf: $(wildcard userspace/conf/*.c) $(wildcard userspace/base/*.c) \
 $(B)/fuzz/dns: $(wildcard dns/message*.c)
 $(B)/fuzz/http: userspace/api/http_parse.c userspace/api/socket_call.c
 $(B)/fuzz/netlink: $(wildcard wg/wireguard*.c) $(FUZZED)
+$(B)/fuzz/notify: userspace/ctl/notify_text.c userspace/conf/utf8.c userspace/base/text.c userspace/base/ip.c
 $(B)/fuzz/tsig: dns/tsig.c dns/wire.c userspace/base/file.c
 $(B)/fuzz/probe: wg/probe_packet.c userspace/base/ip.c
 $(B)/fuzz/route53: $(wildcard dns/route53_*.c dns/message*.c userspace/net/http*.c) $(FUZZED) \
 	$(addprefix dns/,cloud.c record.c value.c wire.c) userspace/base/loop.c userspace/net/public.c
+$(B)/fuzz/sources: userspace/ctl/sources_read.c
 $(B)/fuzz/vici: wg/vici.c $(wildcard wg/charon*.c) $(FUZZED)
 $(B)/fuzz/xfrm: wg/xfrm.c wg/xfrm_events.c wg/keyfile.c userspace/base/whole.c $(FUZZED)
 
 $(FUZZ): $(B)/fuzz/%: tests/fuzz/fuzz_%.c Makefile
 	@mkdir -p $(B)/fuzz/corpus-$*
 	$(CLANG) -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -o $@ \
-		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter http,$*),-ljansson) $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
+		$(filter %.c,$^) -lfyaml -lmnl $(if $(filter http notify sources,$*),-ljansson) $(if $(filter dns tsig route53,$*),-lldns -lcrypto) \
 		$(if $(filter route53,$*),-lcurl -lexpat)
 
 fuzz: $(FUZZ)

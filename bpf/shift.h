@@ -166,7 +166,10 @@ struct shift_service {
 	char name[SHIFT_NAME];
 	__u32 pause_until; /* tick before which nothing new is shifted; 0: no pause. It ends by
 			      itself, should whoever set it die */
-	__u8 spare[156];
+	__u8 old_health;   /* enum shift_health, of the old arm: for people, no packet looks */
+	__u8 pad2[3];
+	__u64 old_until; /* boot ns after which old_health means nothing */
+	__u8 spare[144];
 };
 
 /* Where clients come in. IDs are stable; a removed one drains. */

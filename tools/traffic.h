@@ -138,7 +138,7 @@ struct stats {
 	uint64_t active, active_lasting;
 	uint64_t expected_lasting, expected_short, reconnects;
 	uint64_t reset_requests; /* of the expected ones, with a question under way */
-	uint64_t slow_connects; /* 0.9 s and more: its SYN had to be sent again */
+	uint64_t slow_connects;	 /* 0.9 s and more: its SYN had to be sent again */
 	uint64_t faults[FAULT_MAX];
 	uint64_t errors, errors_before, started_before, requests_before;
 	struct arm arms[MAX_ARMS];

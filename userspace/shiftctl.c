@@ -91,6 +91,18 @@ static const struct verb verbs[] = {
 	 "plan check [--rate N/s] [--bandwidth N] [--lifetime 5s] [--link-speed N] [--measure 10s]\n"
 	 "           [--allow-...]",
 	 "judge the configuration and print the plan"},
+	{"preflight", checks,
+	 "preflight [--url URL]... [--idle 60s] [--rate N] [--burst 30] [--timeout 3s] [--name NAME]\n"
+	 "           [--ca-file PATH] [--backend NAME] [--dry-run]\n"
+	 "    --url URL     asked of every backend and the old service, beside backends[].health.http\n"
+	 "    --idle 60s    so long a connection is silent before it is used again; 0s: not tried\n"
+	 "    --rate N      N connections within a second; else not tried\n"
+	 "    --burst 30    requests from one address as fast as they go; 0: not tried\n"
+	 "    --name NAME   for TLS, instead of the URL's host or dns.name\n"
+	 "    --ca-file     trusted instead of the system's\n"
+	 "    --dry-run     only what it would cost\n"
+	 "           exit 0: all is well, perhaps with warnings; 1: something failed; 5: not known",
+	 "each backend beside the old service, seen from the NAT addresses"},
 	{"doctor", elsewhere, "doctor [--all]",
 	 "what on this host would hurt, with evidence and fix"},
 	{"tunnel", tunnels,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * shiftctl_check.c - the verbs that look at connections and backends as a client would: preflight,
- * which needs the whole configuration, OpenSSL and libcurl, and drain; started by shiftctl, so that
+ * which needs the whole configuration and OpenSSL, and drain; started by shiftctl, so that
  * neither is a weight to a rollback
  */
 #include "userspace/cmd/cmd.h"
@@ -9,6 +9,7 @@
 
 static const struct verb verbs[] = {
 	{"drain", cmd_drain, NULL, NULL},
+	{"preflight", cmd_preflight, NULL, NULL},
 	{0},
 };
 

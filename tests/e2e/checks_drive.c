@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * checks_drive CONFIG: runs the health checks and follows the backends' names on a loop as shiftd
- * does (names twice a second), for the tests: a line on stdout for each change ("ALARM " before those that are one), the
- * view on a line on SIGUSR1, the configuration anew on SIGHUP; TERM ends it.
+ * does (names twice a second), for the tests: a line on stdout for each change ("ALARM " before
+ * those that are one), the view on a line on SIGUSR1, the configuration anew on SIGHUP; TERM ends
+ * it.
  */
 #include <signal.h>
 #include <stdio.h>

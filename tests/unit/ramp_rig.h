@@ -4,7 +4,7 @@
  * the ramp asks for, and writes it down
  *
  * The rig obeys the contract of ctl/ramp.h as the runner does: in order, a raise by the epoch, a
- * latch that refuses, the journal before the rest.
+ * latch that refuses, the journal before the rest. Whoever includes it has cmocka.h before it.
  */
 #pragma once
 
@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "userspace/ctl/ramp.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(*(a)))
 
 #define RIG_SECOND UINT64_C(1000000000)
 #define RIG_REAL   UINT64_C(1800000000000000000)
@@ -210,12 +212,14 @@ static inline void rig_carry_out(struct rig *x, const struct ramp_action *a)
 			snprintf(text, sizeof(text), "%s", whens[a->when]);
 		rig_log(x, text);
 		x->hook_runs++;
+		assert_int_equal(x->running, 0); /* one after the other */
 		x->running = a->id;
 		if (!x->slow_hooks)
 			rig_hooks_end(x, x->hooks);
 		return;
 	case RAMP_STOP_HOOKS:
 		rig_log(x, "stop");
+		assert_int_equal(a->id, x->running);
 		x->running = 0;
 		x->stops++;
 		return;
@@ -238,6 +242,7 @@ static inline void rig_carry_out(struct rig *x, const struct ramp_action *a)
 
 static inline void rig_carry_out_all(struct rig *x, const struct ramp_out *out)
 {
+	assert_true(out->n < RAMP_ACTIONS / 2); /* there is room to spare in any case */
 	for (unsigned int i = 0; i < out->n; i++)
 		rig_carry_out(x, &out->action[i]);
 }
@@ -346,4 +351,27 @@ static inline void rig_bring(struct rig *x, enum ramp_state state)
 	default:
 		break;
 	}
+}
+
+static inline void rig_lock(struct rig *x)
+{
+	x->v.locked_at = RIG_REAL;
+	strcpy(x->v.locked_by, "bob");
+	strcpy(x->v.lock_reason, "lunch");
+}
+
+static inline void rig_state_is(const struct rig *x, enum ramp_state state)
+{
+	if (x->r.saved.state != state)
+		print_error("%s, not %s: %s\n", ramp_state_name(x->r.saved.state),
+			    ramp_state_name(state), ramp_reason(&x->r));
+	assert_int_equal(x->r.saved.state, state);
+	assert_true(ramp_reason(&x->r)[0]);
+}
+
+static inline void rig_says(const char *text, const char *part)
+{
+	if (!strstr(text, part))
+		print_error("'%s' does not say '%s'\n", text, part);
+	assert_non_null(strstr(text, part));
 }

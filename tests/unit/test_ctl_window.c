@@ -71,6 +71,28 @@ static void any_span_is_the_difference_of_two_looks(void **state)
 	}
 }
 
+static void another_length_keeps_what_was_seen(void **state)
+{
+	struct window_sum s;
+
+	(void)state;
+	look();
+	window_stage(&w, 1);
+	traffic(100, 20, 0);
+	window_use(&w, 300 * SECOND, 200);
+	assert_int_equal(window_over(&w, w.span, &s), 0);
+	assert_in_range(s.span, 59 * SECOND, 66 * SECOND); /* what there is */
+	traffic(300, 20, 0);
+	assert_int_equal(window_over(&w, w.span, &s), 0);
+	assert_in_range(s.span, 300 * SECOND, 306 * SECOND);
+	window_use(&w, 20 * SECOND, 200);
+	traffic(20, 20, 0);
+	assert_int_equal(window_over(&w, w.span, &s), 0);
+	assert_in_range(s.span, 20 * SECOND, 25 * SECOND);
+	window_since_stage(&w, &s);
+	assert_int_equal(s.arm[NEW].begun, 8400);
+}
+
 static void too_few_connections_say_nothing_and_how_many_there_are(void **state)
 {
 	(void)state;
@@ -250,6 +272,7 @@ int main(void)
 		TEST(what_was_counted_before_the_first_look_is_in_no_window),
 		TEST(a_long_window_is_as_exact_as_a_sixtieth_of_it),
 		TEST(any_span_is_the_difference_of_two_looks),
+		TEST(another_length_keeps_what_was_seen),
 		TEST(too_few_connections_say_nothing_and_how_many_there_are),
 		TEST(counters_that_were_cleared_begin_a_new_window_and_no_rate_is_wrong),
 		TEST(a_time_that_nobody_saw_is_in_no_window),

@@ -288,6 +288,43 @@ static void ok_is_only_said_when_the_judge_is_sure(void **state)
 	assert_int_equal(v.says, GATE_ROLLBACK);
 }
 
+/* 8 of every 9 connections in this sum were not seen. */
+static void a_sum_is_no_more_certain_than_what_was_seen_of_it(void **state)
+{
+	struct conf_gate conf = gate_of(CONF_KERNEL_FAILURES, 0.5, 2);
+	struct judge_gate g;
+
+	(void)state;
+	conf.arm = CONF_ARM_SUM;
+	look();
+	window_stage(&w, 1);
+	begun(NEW, 1, 200);
+	failed(NEW, 1, SHIFT_FAILURE_REFUSED, 1);
+	begun(OLD, 1, 225);
+	look();
+	assert_int_equal(sources_shares(&w, &conf, &g), 0);
+	assert_int_equal(g.ok.seen.n, 250);
+	assert_int_equal(g.ok.seen.bad, 1);
+	assert_int_equal(g.pause.seen.n, 2000);
+	assert_int_equal(g.pause.seen.bad, 1);
+}
+
+static void a_limit_between_edges_is_taken_to_the_safe_side(void **state)
+{
+	struct conf_gate conf = gate_of(CONF_KERNEL_P95, 0.5, 0.5);
+	struct judge_gate g;
+
+	(void)state;
+	look();
+	window_stage(&w, 1);
+	begun(NEW, 1, 1000);
+	answered(NEW, 1, 15, 1000); /* 0.5 to 0.6 ms */
+	look();
+	assert_int_equal(sources_shares(&w, &conf, &g), 0);
+	assert_int_equal(g.ok.seen.bad, 1000);
+	assert_int_equal(g.pause.seen.bad, 0);
+}
+
 static void a_quantile_is_asked_as_a_share_of_slow_answers(void **state)
 {
 	struct conf_gate conf = gate_of(CONF_KERNEL_P95, 200, 500);
@@ -329,6 +366,8 @@ int main(void)
 		TEST(the_last_ten_seconds_are_there_from_the_first_look),
 		TEST(the_judge_takes_the_epochs_as_they_are),
 		TEST(ok_is_only_said_when_the_judge_is_sure),
+		TEST(a_sum_is_no_more_certain_than_what_was_seen_of_it),
+		TEST(a_limit_between_edges_is_taken_to_the_safe_side),
 		TEST(a_quantile_is_asked_as_a_share_of_slow_answers),
 	};
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "tests/unit/run_got.h"
@@ -40,17 +42,30 @@ static void a_signal_is_told_apart_from_a_status(void **state)
 	assert_non_null(strstr(got.r.why, "signal 11"));
 }
 
+/* What a program would inherit across a change of user if nobody took it away. */
+static void lend_capability(bool lend)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	assert_int_equal(syscall(SYS_capget, &head, data), 0);
+	data[0].inheritable = lend ? 1u << CAP_KILL : 0;
+	assert_int_equal(syscall(SYS_capset, &head, data), 0);
+}
+
 static void it_runs_as_the_user_with_its_groups_and_no_more(void **state)
 {
 	(void)state;
 	run_script("id -u; id -g; id -G", (struct run_request){0});
 	assert_string_equal(got.out, "65534\n65534\n65534\n");
 	got.calls = 0;
+	lend_capability(true);
 	run_script("sed -n 's/^Cap[A-Z][a-z]*:.//p;s/^NoNewPrivs:.//p' /proc/self/status",
 		   (struct run_request){0});
 	/* inheritable, permitted, effective; the bounding set does not matter; ambient */
 	assert_memory_equal(got.out, "0000000000000000\n0000000000000000\n0000000000000000\n", 51);
 	assert_non_null(strstr(got.out, "\n0000000000000000\n1\n"));
+	lend_capability(false);
 }
 
 static void its_environment_is_clean(void **state)
@@ -405,6 +420,8 @@ static void nothing_blocks_the_loop(void **state)
 	assert_int_equal(run_begin(runner, &(struct run_request){.argv = argv, .user = &nobody},
 				   take, NULL, NULL),
 			 0);
+	print_message("#   beginning a program took %.2f ms of the loop\n",
+		      (double)(loop_now() - begun) / 1e6);
 	while (!got.calls && turns < 10000) {
 		run_for(5 * MS);
 		turns++;

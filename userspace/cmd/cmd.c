@@ -157,7 +157,8 @@ bool takes_value(const char *argument)
 		"--state",   "--to",	  "--rate",	"--bandwidth", "--link-speed", "--lifetime",
 		"--measure", "--wait",	  "--textfile", "--lead",      "--spacing",    "--expect",
 		"--samples", "--until",	  "--timeout",	"--interval",  "--subnet",     "--control",
-		"--max",     "--idle",	  "--owed",	"--url",
+		"--max",     "--idle",	  "--owed",	"--url",       "--name",       "--ca-file",
+		"--burst",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

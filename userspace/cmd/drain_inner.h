@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * drain_inner.h - what the two halves of `drain` share: the work (drain.c), what is said of it
- * (drain_show.c)
+ * drain_inner.h - what the parts of `drain` share: the work (drain.c), what it reads
+ * (drain_look.c), what is said of it (drain_show.c)
  */
 #pragma once
 
@@ -61,6 +61,14 @@ struct drain {
 	enum drain_end end;
 	int err; /* with DRAIN_BROKEN */
 };
+
+/* The listeners, and those of their connections that may be moved, into k->entry. 0 or −errno. */
+int drain_read(struct drain *k);
+/* Into k->rules.usable. */
+void drain_look_at_backends(struct drain *k);
+/* New connections that fell back to the old host, ever. */
+uint64_t drain_fallbacks(const struct drain *k);
+enum drain_choice drain_choice_of(const struct drain *k, const uint32_t client[4], uint16_t port);
 
 /* The answer, on stdout. */
 void drain_print(const struct drain *k);

@@ -96,6 +96,8 @@ static void begin_arm(struct health_look *k, struct health_arm *a)
 		return;
 	}
 	n = ctl_ask_places(a->c, !a->b, at, n, places);
+	if (a->b)
+		ctl_ask_source(places, n, k->config->nat, k->config->n_nat);
 	snprintf(a->reason, sizeof(a->reason), "there is no address to ask");
 	for (unsigned int i = 0; i < n; i++) {
 		struct health_place *p = &a->place[a->n];

@@ -128,11 +128,11 @@ static int look_at_interfaces(const struct plane *p, const struct shift_globals 
 	return 0;
 }
 
-static enum status_health health_of(const struct shift_backend *b, uint64_t boot)
+static enum status_health health_of(uint8_t health, uint64_t until, uint64_t boot)
 {
-	if (b->health == SHIFT_HEALTH_UNKNOWN || boot >= b->health_until)
+	if (health == SHIFT_HEALTH_UNKNOWN || boot >= until)
 		return STATUS_UNKNOWN;
-	return b->health == SHIFT_HEALTH_UP ? STATUS_UP : STATUS_DOWN;
+	return health == SHIFT_HEALTH_UP ? STATUS_UP : STATUS_DOWN;
 }
 
 static int look_at_backends(const struct plane *p, uint32_t service, struct status_view *v,
@@ -160,7 +160,7 @@ static int look_at_backends(const struct plane *p, uint32_t service, struct stat
 		memcpy(s->name, b.name, SHIFT_NAME);
 		s->weight = b.weight;
 		s->draining = b.flags & SHIFT_BACKEND_DRAIN;
-		s->health = health_of(&b, v->boot);
+		s->health = health_of(b.health, b.health_until, v->boot);
 		if (!bpfsys_lookup(p->map[PLANE_BREAKERS], &id, &breaker)) {
 			s->breaker = breaker.open;
 			s->breaker_opened = breaker.opened;
@@ -290,7 +290,6 @@ int status_look(const struct plane *p, uint32_t service, struct status_view *ret
 
 	memset(ret, 0, sizeof(*ret));
 	ret->loaded = true;
-	ret->old_health = STATUS_UNKNOWN; /* nobody writes it yet */
 	look_at_clocks(ret);
 	err = plane_service(p, service, &s);
 	if (!err)
@@ -299,6 +298,7 @@ int status_look(const struct plane *p, uint32_t service, struct status_view *ret
 		return err;
 	memcpy(ret->service, s.name, SHIFT_NAME);
 	ret->affinity = s.affinity;
+	ret->old_health = health_of(s.old_health, s.old_until, ret->boot);
 	err = look_at_interfaces(p, &g, service, ret);
 	if (err)
 		return err;

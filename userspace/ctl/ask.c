@@ -28,7 +28,8 @@
 
 bool ctl_place_same(const struct ctl_place *a, const struct ctl_place *b)
 {
-	return a->port == b->port && a->loopback == b->loopback &&
+	return a->port == b->port && a->loopback == b->loopback && a->sourced == b->sourced &&
+	       !memcmp(a->source, b->source, sizeof(a->source)) &&
 	       !memcmp(a->address, b->address, sizeof(a->address));
 }
 
@@ -100,6 +101,18 @@ const char *ctl_ask_name(const struct conf_health *c, const char *host)
 	return c->tcp.host;
 }
 
+void ctl_ask_source(struct ctl_place *list, unsigned int n, const struct conf_address *nat,
+		    unsigned int n_nat)
+{
+	for (unsigned int i = 0; i < n; i++)
+		for (unsigned int k = 0; k < n_nat && !list[i].sourced; k++) {
+			if (nat[k].family != ip_family(list[i].address))
+				continue;
+			list[i].sourced = true;
+			memcpy(list[i].source, nat[k].ip, sizeof(list[i].source));
+		}
+}
+
 unsigned int ctl_ask_listeners(const struct conf_listen *l, unsigned int n,
 			       struct ctl_place ret[CTL_PLACES])
 {
@@ -166,6 +179,22 @@ static const char *limit_of(const struct ctl_ask *a, char ret[32])
 	return conf_duration_text(a->c->timeout_ms ? a->c->timeout_ms : 1000, ret);
 }
 
+/* An address that is elsewhere at the moment (VRRP) is no reason to ask nothing. */
+static bool is_here(const uint32_t address[4])
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = address[3]};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	bool four = ip_is_v4(address), here;
+	int fd = socket(four ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	memcpy(&v6.sin6_addr, address, sizeof(v6.sin6_addr));
+	here = fd >= 0 &&
+	       !bind(fd, four ? (void *)&v4 : (void *)&v6, four ? sizeof(v4) : sizeof(v6));
+	if (fd >= 0)
+		close(fd);
+	return here;
+}
+
 /* ---- TCP ---- */
 
 static void say_tcp(const struct ctl_ask *a, int err, struct ctl_answer *ret)
@@ -225,7 +254,12 @@ static int begin_tcp(struct ctl_ask *a)
 	uint64_t limit = (a->c->timeout_ms ? a->c->timeout_ms : 1000) * MS;
 	int err = 0;
 
-	a->fd = a->err ? a->err : dial_begin("", a->at.address, a->at.port);
+	if (a->err)
+		a->fd = a->err;
+	else if (a->at.sourced)
+		a->fd = dial_begin_from(a->at.source, a->at.address, a->at.port);
+	else
+		a->fd = dial_begin("", a->at.address, a->at.port);
 	if (a->fd < 0) {
 		a->err = a->fd;
 		a->fd = -1;
@@ -389,7 +423,7 @@ static void on_reply(void *arg, const struct http_reply *r)
 
 static int begin_http(struct ctl_ask *a, struct http *h)
 {
-	char at[64];
+	char at[64], from[64];
 	struct http_request q = {
 		.url = a->c->http.text,
 		.timeout_ns = (a->c->timeout_ms ? a->c->timeout_ms : 1000) * MS,
@@ -397,7 +431,9 @@ static int begin_http(struct ctl_ask *a, struct http *h)
 		.connect_to = ctl_place_text(&a->at, at),
 		.ca_file = a->c->ca_file[0] ? a->c->ca_file : NULL,
 		.once = true,
-		.public_only = !a->at.loopback,
+		.source = a->at.sourced ? text_address(a->at.source, 0, from) : NULL,
+		.public_only = true,
+		.own_host = a->at.loopback,
 	};
 
 	return http_begin(h, &q, on_reply, a, &a->call);
@@ -418,6 +454,7 @@ int ctl_ask_begin(struct loop *l, struct http *h, const struct conf_health *c,
 	a->done = done;
 	a->arg = arg;
 	a->begun = loop_now();
+	a->at.sourced = at->sourced && is_here(at->source);
 	if (!at->loopback && !ip_is_public(at->address))
 		a->err = -EACCES;
 	err = c->http.text[0] && !a->err ? begin_http(a, h) : begin_tcp(a);

@@ -14,6 +14,7 @@
 
 #include "userspace/ctl/health.h"
 
+struct conf_address;
 struct conf_health;
 struct conf_listen;
 struct http;
@@ -26,6 +27,8 @@ struct ctl_place {
 	uint32_t address[4];
 	uint16_t port; /* host order */
 	bool loopback; /* may be this host's own */
+	bool sourced;
+	uint32_t source[4]; /* with that: asked from this address of the host, where it has it */
 };
 
 /*
@@ -42,6 +45,10 @@ const char *ctl_ask_name(const struct conf_health *c, const char *host);
 /* The TCP listeners, as places of the old arm. */
 unsigned int ctl_ask_listeners(const struct conf_listen *l, unsigned int n,
 			       struct ctl_place ret[CTL_PLACES]);
+
+/* Backends are asked from the address that they see: the first of `nat.addresses` of the family. */
+void ctl_ask_source(struct ctl_place *list, unsigned int n, const struct conf_address *nat,
+		    unsigned int n_nat);
 
 bool ctl_place_same(const struct ctl_place *a, const struct ctl_place *b);
 /* "52.1.2.3:443". Returns ret. */

@@ -15,8 +15,7 @@
  *
  * Fails towards serving: a check that cannot be asked at all (memory) changes no verdict.
  *
- * Weaknesses: the old arm's health has no place in the data plane; whoever wants it asks here. A
- * backend that is checked by URL at several addresses is up while one of them is.
+ * Weakness: a backend that is checked by URL at several addresses is up while one of them is.
  */
 #include "userspace/ctl/checks_inner.h"
 
@@ -157,6 +156,8 @@ static int set_places(struct arm *a)
 	bool changed = false;
 	int err = 0;
 
+	if (a->b)
+		ctl_ask_source(list, n, a->k->conf->nat, a->k->conf->n_nat);
 	for (struct endpoint *e = a->list; e; e = e->next)
 		e->wanted = false;
 	for (unsigned int i = 0; i < n; i++) {
@@ -226,6 +227,7 @@ static void close_plane(struct ctl_checks *k)
 
 static void open_plane(struct ctl_checks *k)
 {
+	struct shift_service svc;
 	int err;
 
 	close_plane(k);
@@ -235,6 +237,9 @@ static void open_plane(struct ctl_checks *k)
 	if (!k->open) {
 		k->n_seen = 0;
 		plane_close(&k->plane);
+	} else if (!plane_service(&k->plane, (uint32_t)k->service, &svc)) {
+		k->old_health = svc.old_health;
+		k->old_until = svc.old_until;
 	}
 }
 

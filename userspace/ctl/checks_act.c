@@ -76,7 +76,26 @@ static bool differs(const struct arm *a, const struct ctl_health_member *m,
 
 static void on_again(void *arg, uint64_t now);
 
-static void publish(struct ctl_checks *k)
+static int publish_old(struct ctl_checks *k)
+{
+	const struct arm *a = &k->arms[k->n];
+	bool up = a->whole.state == CTL_HEALTH_UP;
+	uint8_t health = up ? SHIFT_HEALTH_UP : SHIFT_HEALTH_DOWN;
+	uint64_t until = until_of(a);
+	int err;
+
+	if (!k->open || !a->c->given || a->whole.state == CTL_HEALTH_UNKNOWN ||
+	    (health == k->old_health && until <= k->old_until + a->rules.interval_ns / 2))
+		return 0;
+	err = checks_plane_write_old(&k->plane, k->service, health, until);
+	if (!err) {
+		k->old_health = health;
+		k->old_until = until;
+	}
+	return err;
+}
+
+static int publish_backends(struct ctl_checks *k)
 {
 	struct checks_verdict v[CONF_MAX_BACKENDS];
 	unsigned int n = 0;
@@ -89,16 +108,21 @@ static void publish(struct ctl_checks *k)
 			n++;
 	}
 	if (!n)
-		return;
+		return 0;
 	err = checks_plane_write(&k->plane, k->service, v, n);
-	if (err == -EAGAIN)
-		loop_timer_set(k->loop, &k->again, loop_now() + AGAIN, on_again, k);
 	for (unsigned int i = 0; i < n && !err; i++)
 		for (unsigned int s = 0; s < k->n_seen; s++)
 			if (k->seen[s].id == v[i].id) {
 				k->seen[s].health = v[i].health;
 				k->seen[s].until = v[i].until;
 			}
+	return err;
+}
+
+static void publish(struct ctl_checks *k)
+{
+	if (publish_backends(k) == -EAGAIN || publish_old(k) == -EAGAIN)
+		loop_timer_set(k->loop, &k->again, loop_now() + AGAIN, on_again, k);
 }
 
 static void tell_family(const struct ctl_checks *k, const struct ctl_health_view *was, int f)

@@ -53,6 +53,8 @@ struct ctl_checks {
 	int service;
 	struct checks_seen seen[CONF_MAX_BACKENDS];
 	unsigned int n_seen;
+	uint8_t old_health; /* in the data plane */
+	uint64_t old_until;
 	struct ctl_health_member member[CONF_MAX_BACKENDS];
 	struct ctl_health_view view;
 	bool committed;

@@ -102,3 +102,22 @@ int checks_plane_write(const struct plane *p, int service, const struct checks_v
 		close(fd);
 	return err;
 }
+
+int checks_plane_write_old(const struct plane *p, int service, uint8_t health, uint64_t until)
+{
+	uint32_t id = (uint32_t)service;
+	struct shift_service svc;
+	char path[64];
+	int fd = hostlock_open(path), err = fd < 0 ? 0 : hostlock_take(fd);
+
+	if (!err)
+		err = plane_service(p, id, &svc);
+	if (!err && svc.flags & SHIFT_SERVICE_USED) {
+		svc.old_health = health;
+		svc.old_until = until;
+		err = bpfsys_update(p->map[PLANE_SERVICES], &id, &svc);
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}

@@ -36,3 +36,6 @@ struct checks_verdict {
  */
 int checks_plane_write(const struct plane *p, int service, const struct checks_verdict *v,
 		       unsigned int n);
+
+/* The same for the old arm, which `status` shows. */
+int checks_plane_write_old(const struct plane *p, int service, uint8_t health, uint64_t until);

@@ -13,7 +13,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 
 #include "userspace/base/whole.h"
 #include "userspace/ctl/journal.h"
+#include "userspace/ctl/ramp_json.h"
 
 #define READ_MAX (64u << 20)
 
@@ -98,21 +98,6 @@ static const struct field of_pending[] = {
 	{0},
 };
 
-/* A text that is no UTF-8 is kept as far as it is. */
-static json_t *text_value(const char *text)
-{
-	json_t *j = json_string(text);
-	char clean[1024];
-	size_t i;
-
-	if (j)
-		return j;
-	for (i = 0; text[i] && i < sizeof(clean) - 1; i++)
-		clean[i] = (text[i] & 0x80) ? '?' : text[i];
-	clean[i] = '\0';
-	return json_string(clean);
-}
-
 static uint64_t number_of(const struct field *f, const void *at)
 {
 	uint64_t u64;
@@ -147,7 +132,7 @@ static json_t *pack(const struct field *fields, const void *from)
 		const char *at = (const char *)from + f->offset;
 
 		if (f->kind == TEXT)
-			json_object_set_new(j, f->name, text_value(at));
+			json_object_set_new(j, f->name, ramp_text_json(at));
 		else if (f->kind == BOOL)
 			json_object_set_new(j, f->name, json_boolean(number_of(f, at)));
 		else
@@ -204,28 +189,6 @@ static bool unpack(const struct field *fields, const json_t *from, void *to)
 
 /* ---- one line ---- */
 
-static json_t *gates_json(const struct ramp_view *v)
-{
-	json_t *list = json_array();
-
-	for (unsigned int i = 0; list && v && i < v->n_gates; i++) {
-		const struct ramp_gate *g = &v->gates[i];
-		json_t *j = json_pack("{s:s, s:s, s:o, s:o}", "name", g->name, "verdict",
-				      gate_says_name(g->verdict.says), "value",
-				      g->verdict.has_value && isfinite(g->verdict.value)
-					      ? json_real(g->verdict.value)
-					      : json_null(),
-				      "why", text_value(g->verdict.why));
-
-		if (j && g->has_baseline && isfinite(g->baseline)) {
-			json_object_set_new(j, "baseline", json_real(g->baseline));
-			json_object_set_new(j, "whole", json_boolean(g->whole));
-		}
-		json_array_append_new(list, j);
-	}
-	return list;
-}
-
 static void time_text(uint64_t real, char ret[32])
 {
 	time_t t = (time_t)(real / 1000000000);
@@ -246,10 +209,11 @@ char *journal_line(const struct ramp_action *a, const struct ramp_view *v, uint6
 	time_text(v ? v->real : 0, when);
 	j = json_pack("{s:i, s:I, s:s, s:I, s:o, s:s, s:s, s:i, s:f, s:I, s:o, s:o, s:o}", "schema",
 		      1, "seq", (json_int_t)seq, "time", when, "real_ns",
-		      (json_int_t)(v ? v->real : 0), "who", text_value(a->who), "kind", a->event,
-		      "state", ramp_state_name(a->saved.state), "stage", (int)a->saved.stage,
-		      "weight", a->weight / 100.0, "epoch", (json_int_t)a->epoch, "reason",
-		      text_value(a->reason), "gates", gates_json(v), "saved", saved);
+		      (json_int_t)(v ? v->real : 0), "who", ramp_text_json(a->who), "kind",
+		      a->event, "state", ramp_state_name(a->saved.state), "stage",
+		      (int)a->saved.stage, "weight", a->weight / 100.0, "epoch",
+		      (json_int_t)a->epoch, "reason", ramp_text_json(a->reason), "gates",
+		      ramp_gates_json(v ? v->gates : NULL, v ? v->n_gates : 0), "saved", saved);
 	if (!j)
 		return NULL;
 	text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));

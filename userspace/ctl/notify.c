@@ -28,7 +28,8 @@
  * needs an address of its own.
  *
  * Weaknesses: queues are in memory and lost with the process. Keeping the incident waits for the
- * disk, twice in a ramp. libcurl copies a URL and does not wipe it (net/http.c).
+ * disk, twice in a ramp, and a secret is read in the loop: both belong on a disk of this host.
+ * libcurl copies a URL and does not wipe it (net/http.c).
  */
 #include "userspace/ctl/notify.h"
 
@@ -88,7 +89,7 @@ static void make_room(struct notify_target *t)
 {
 	struct notify_entry **at = waiting(t);
 
-	if (t->waiting < MAX_WAITING)
+	if (t->waiting < MAX_WAITING || !*at)
 		return;
 	for (struct notify_entry **p = at; *p; p = &(*p)->next)
 		if (!notify_is_alarm((*p)->event, (*p)->over)) {

@@ -37,7 +37,6 @@
  * Weakness: it sees control once a step. A share that was set and set back between two steps is not
  * noticed.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -158,6 +157,7 @@ void ramp_enter(struct ramp *r, const struct ramp_view *v, uint64_t now, struct 
 	r->out = out;
 	r->view = v;
 	r->now = now;
+	snprintf(r->signer, sizeof(r->signer), "shiftd");
 	if (!v->attached)
 		return;
 	if (r->restored)
@@ -513,15 +513,21 @@ static void raise_share(struct ramp *r)
 		ramp_text(r->waits, "not raised: %.280s", why.text);
 		return;
 	}
-	ramp_text(text, "ramp stage %u/%u: %s%%", (unsigned int)s->target, r->conf->n_stages,
-		  text_weight(weight, share));
+	ramp_text(text, "ramp stage %u/%u: %s%%, for %s", (unsigned int)s->target,
+		  r->conf->n_stages, text_weight(weight, share), s->who);
 	ramp_do_weight(r, s->target, weight, text);
 }
 
 void ramp_advance(struct ramp *r)
 {
 	struct ramp_saved *s = &r->saved;
+	char when[32];
 
+	if (s->side.id) {
+		ramp_text(r->waits, "waits for the hooks %s",
+			  ramp_when_text(s->side.when, 0, when));
+		return;
+	}
 	while (s->state == RAMP_PROMOTING && !s->pending.id) {
 		if (s->leg == RAMP_LEG_BEFORE_STAGE && !s->target)
 			s->leg = RAMP_LEG_AFTER_RAMP;
@@ -569,65 +575,4 @@ void ramp_step(struct ramp *r, const struct ramp_view *v, uint64_t now, struct r
 		try_promote(r);
 	if (r->saved.state == RAMP_PROMOTING)
 		ramp_advance(r);
-}
-
-/* ---- words ---- */
-
-static const char *const state_names[] = {"idle",      "holding", "paused",
-					  "promoting", "done",	  "rolled-back"};
-
-const char *ramp_state_name(enum ramp_state state)
-{
-	return (unsigned int)state < RAMP_STATES ? state_names[state] : "idle";
-}
-
-int ramp_state_parse(const char *name)
-{
-	for (int i = 0; name && i < RAMP_STATES; i++) {
-		if (!strcmp(name, state_names[i]))
-			return i;
-	}
-	return -EINVAL;
-}
-
-const char *ramp_reason(const struct ramp *r)
-{
-	return r->waits[0] && r->saved.state != RAMP_PAUSED ? r->waits : r->saved.reason;
-}
-
-const char *ramp_next_text(const struct ramp *r, char ret[RAMP_TEXT])
-{
-	uint16_t above = ramp_stage_above(r);
-	char share[16], left[32];
-
-	text_weight(ramp_stage_weight(r, above), share);
-	switch (r->saved.state) {
-	case RAMP_HOLDING:
-		text_duration(ramp_hold_left(r), left);
-		if (above)
-			ramp_text(ret, "%s%% in %s if all gates are ok", share, left);
-		else
-			ramp_text(ret, "done in %s if all gates are ok", left);
-		break;
-	case RAMP_PROMOTING:
-		if (r->saved.target)
-			ramp_text(ret, "%s%%",
-				  text_weight(ramp_stage_weight(r, r->saved.target), share));
-		else
-			ramp_text(ret, "done");
-		break;
-	case RAMP_PAUSED:
-		ramp_text(ret, "shiftctl ramp resume%s", above ? ", next or back" : " or back");
-		break;
-	case RAMP_DONE:
-		ramp_text(ret, r->saved.authority == SHIFT_AUTHORITY_NEW ? "shiftctl dns cutover"
-									 : "shiftctl commit");
-		break;
-	case RAMP_ROLLED_BACK:
-		ramp_text(ret, "shiftctl ramp start --after-rollback");
-		break;
-	default:
-		ramp_text(ret, "shiftctl ramp start");
-	}
-	return ret;
 }

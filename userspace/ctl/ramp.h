@@ -17,7 +17,8 @@
  * Carrying out. Actions are done in the order in which they stand. RAMP_JOURNAL is on the disk
  * before the next one is begun; where that fails, an action with `recorded` set is not carried out
  * but told as RAMP_FAILED. A rollback waits for nothing: its journal entry has `recorded` false and
- * is written without waiting for the disk. Every action with an id gets exactly one outcome.
+ * is written without waiting for the disk. RAMP_SET_WEIGHT, RAMP_ROLLBACK and RAMP_RUN_HOOKS get
+ * exactly one outcome each. The lock need not be looked at again: who locks moves the epoch.
  */
 #pragma once
 
@@ -85,8 +86,8 @@ enum ramp_do {
 			    `latched_at` */
 	RAMP_ROLLBACK,	 /* weight 0 and the latch, whatever the epoch */
 	RAMP_RUN_HOOKS,	 /* all steps of (when, stage), in order; `stage` 0: none's */
-	RAMP_STOP_HOOKS, /* kill those that run: what they prepare is off. Their outcome is not
-			    waited for */
+	RAMP_STOP_HOOKS, /* kill those of `id`: what they prepare is off. It has no outcome, nor
+			    have they any more */
 	RAMP_NOTIFY,	 /* `event` and `reason` to whoever is told everything */
 	RAMP_ALARM,	 /* the same, to those as well who are told only alarms */
 	RAMP_JOURNAL,	 /* `event`, `reason` and `saved` into the journal */
@@ -137,14 +138,14 @@ struct ramp_saved {
 
 struct ramp_action {
 	enum ramp_do what;
-	uint32_t id; /* of the first three; 0 otherwise */
+	uint32_t id; /* of the first four; 0 otherwise */
 	bool recorded;
 	uint16_t weight;
 	uint64_t epoch;
 	bool raise; /* of RAMP_SET_WEIGHT */
 	bool after_rollback;
-	bool force;			/* over the lock of `locked_at` */
-	uint64_t latched_at, locked_at; /* CLOCK_REALTIME ns */
+	bool force;	     /* over the lock of `locked_at` */
+	uint64_t latched_at; /* CLOCK_REALTIME ns: of that latch */
 	enum conf_when when;
 	uint16_t stage;
 	char event[RAMP_EVENT]; /* of NOTIFY, ALARM, JOURNAL: "stage", "paused", "intent", … */
@@ -254,6 +255,7 @@ struct ramp {
 	uint64_t alarm_at;     /* when, */
 	bool alarm_over;       /* and whether it is gone */
 	/* Of the call that is running. */
+	char signer[SHIFT_NAME]; /* the operator of a command, else "shiftd" */
 	const struct ramp_view *view;
 	uint64_t now;
 	struct ramp_out *out;

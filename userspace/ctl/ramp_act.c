@@ -6,38 +6,11 @@
  * outcome gives the entry "done", "failed" or "overtaken". So a journal that ends with an intent
  * means: look at control.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "userspace/base/text.h"
 #include "userspace/ctl/ramp_inner.h"
-
-void ramp_text(char ret[RAMP_TEXT], const char *format, ...)
-{
-	char text[RAMP_TEXT];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	memcpy(ret, text, sizeof(text)); /* ret may be among the arguments */
-}
-
-const char *ramp_when_text(enum conf_when when, uint16_t stage, char ret[32])
-{
-	static const char *const names[] = {
-		[CONF_BEFORE_RAMP] = "before the ramp", [CONF_BEFORE_STAGE] = "before stage",
-		[CONF_AFTER_STAGE] = "after stage",	[CONF_ON_COMMIT] = "on commit",
-		[CONF_ON_ROLLBACK] = "on rollback",	[CONF_AFTER_RAMP] = "after the ramp",
-	};
-
-	if (when == CONF_BEFORE_STAGE || when == CONF_AFTER_STAGE)
-		snprintf(ret, 32, "%s %u", names[when], (unsigned int)stage);
-	else
-		snprintf(ret, 32, "%s", names[when]);
-	return ret;
-}
 
 /* ---- emitting ---- */
 
@@ -49,7 +22,7 @@ static struct ramp_action *emit(struct ramp *r, enum ramp_do what, const char *r
 	memset(a, 0, sizeof(*a));
 	a->what = what;
 	a->recorded = true;
-	snprintf(a->who, sizeof(a->who), "%s", r->saved.who[0] ? r->saved.who : "shiftd");
+	snprintf(a->who, sizeof(a->who), "%s", r->signer);
 	snprintf(a->reason, sizeof(a->reason), "%s", reason);
 	return a;
 }
@@ -148,23 +121,26 @@ void ramp_do_weight(struct ramp *r, uint16_t target, uint16_t weight, const char
 	a->recorded = a->raise;
 	a->after_rollback = v->latched && a->raise && s->after_latch == v->latched_at;
 	a->latched_at = v->latched_at;
-	a->force = v->locked_at && s->forced_lock == v->locked_at;
-	a->locked_at = v->locked_at;
+}
+
+static void stop_hooks(struct ramp *r, const struct ramp_pending *p)
+{
+	if (p->what == RAMP_RUN_HOOKS)
+		emit(r, RAMP_STOP_HOOKS, "what they prepare is off")->id = p->id;
 }
 
 void ramp_do_rollback(struct ramp *r, const char *reason, bool by_hand)
 {
 	struct ramp_saved *s = &r->saved;
+	struct ramp_pending was = s->pending;
 	struct ramp_action *a;
 	char text[RAMP_TEXT];
 	uint32_t id;
 
 	snprintf(text, sizeof(text), "%s", reason);
-	if (s->pending.what == RAMP_RUN_HOOKS)
-		ramp_drop_pending(r);
 	s->leg = RAMP_LEG_NONE;
 	s->target = 0;
-	s->owed = false;
+	s->owed = s->unknown = s->failed = false;
 	s->by_hand = by_hand;
 	id = begin_action(r, &s->pending, RAMP_ROLLBACK);
 	memcpy(s->reason, text, sizeof(text));
@@ -173,6 +149,7 @@ void ramp_do_rollback(struct ramp *r, const char *reason, bool by_hand)
 	a->id = id;
 	a->recorded = false;
 	a->epoch = r->view->epoch;
+	stop_hooks(r, &was);
 }
 
 bool ramp_has_hooks(const struct ramp *r, enum conf_when when, uint16_t stage)
@@ -213,8 +190,10 @@ void ramp_do_side_hooks(struct ramp *r)
 	static const enum conf_when kinds[] = {CONF_ON_ROLLBACK, CONF_ON_COMMIT};
 	struct ramp_saved *s = &r->saved;
 
-	if (s->side.id || !r->view->leader)
-		return;
+	if (!r->view->leader)
+		s->owed_hooks = 0; /* they are the leader's, and not to be caught up with */
+	if (s->side.id || s->pending.what == RAMP_RUN_HOOKS)
+		return; /* one after the other */
 	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		uint8_t bit = (uint8_t)(1u << kinds[i]);
 
@@ -234,8 +213,7 @@ void ramp_drop_pending(struct ramp *r)
 	struct ramp_pending *p = &r->saved.pending;
 
 	r->saved.unknown = r->saved.failed = false;
-	if (p->what == RAMP_RUN_HOOKS)
-		emit(r, RAMP_STOP_HOOKS, "what they prepare is off");
+	stop_hooks(r, p);
 	memset(p, 0, sizeof(*p));
 }
 
@@ -331,7 +309,6 @@ static void rollback_outcome(struct ramp *r, const struct ramp_outcome *o)
 	if (o->result == RAMP_DID) {
 		s->epoch = o->epoch;
 		ramp_end_rolled_back(r, o->latched_at, s->reason);
-		ramp_do_side_hooks(r);
 		return;
 	}
 	s->owed = true;
@@ -376,7 +353,6 @@ static void side_outcome(struct ramp *r, const struct ramp_pending *p, const str
 	ramp_journal(r, did ? "done" : "failed", true, text);
 	if (!did)
 		ramp_alarm(r, when, text);
-	ramp_do_side_hooks(r);
 }
 
 void ramp_outcome(struct ramp *r, uint32_t id, const struct ramp_outcome *o,

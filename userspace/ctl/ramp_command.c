@@ -324,6 +324,7 @@ void ramp_command(struct ramp *r, const struct ramp_command *c, const struct ram
 
 	memset(ret, 0, sizeof(*ret));
 	ramp_enter(r, v, now, out);
+	snprintf(r->signer, sizeof(r->signer), "%s", c->who);
 	memcpy(was, r->saved.who, sizeof(was));
 	if (signs)
 		snprintf(r->saved.who, sizeof(r->saved.who), "%s", c->who);

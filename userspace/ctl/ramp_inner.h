@@ -3,7 +3,8 @@
  * ramp_inner.h - what the parts of the ramp's machine share
  *
  * ramp.c steps, ramp_act.c emits actions and takes their outcomes, ramp_rules.c says what forbids a
- * raise, ramp_command.c does what operators ask, ramp_resume.c goes on after a restart.
+ * raise, ramp_command.c does what operators ask, ramp_resume.c goes on after a restart,
+ * ramp_words.c has the texts.
  */
 #pragma once
 

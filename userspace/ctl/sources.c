@@ -212,6 +212,7 @@ int sources_make(struct loop *l, const struct sources_world *world, struct sourc
 	s->loop = l;
 	s->world = *world;
 	s->look_err = -EAGAIN;
+	window_begin(&s->window, 0, 0);
 	err = http_make(l, &s->http);
 	if (!err)
 		err = runner_make(l, &s->runner);
@@ -256,9 +257,7 @@ int sources_use(struct sources *s, const struct config *c, struct gate *gates)
 	if (!c)
 		return 0;
 	s->config = c;
-	if (s->window.span != c->rules.window_ms * MS)
-		window_begin(&s->window, c->rules.window_ms * MS, c->rules.min_connections);
-	s->window.least = c->rules.min_connections;
+	window_use(&s->window, c->rules.window_ms * MS, c->rules.min_connections);
 	if (s->world.look) /* before the gates that want it */
 		err = loop_timer_set(s->loop, &s->look_due, now, on_look_due, s);
 	for (unsigned int i = 0; i < c->n_gates && !err; i++) {

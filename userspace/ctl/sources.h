@@ -51,8 +51,8 @@ void sources_free(struct sources *s);
 
 /*
  * Asks for the gates of this configuration from now on; both stay the caller's and must live until
- * the next call. What is under way for the gates before is forgotten; the window stays when it is
- * as long as before. NULL: asks for nothing. Finding the users of exec gates may block, as long as
+ * the next call. What is under way for the gates before is forgotten; what the window has
+ * seen stays. NULL: asks for nothing. Finding the users of exec gates may block, as long as
  * the name service does. 0 or −errno, and then it asks for nothing.
  */
 int sources_use(struct sources *s, const struct config *c, struct gate *gates);
@@ -84,3 +84,7 @@ int sources_shares(const struct window *w, const struct conf_gate *conf, struct 
  * (judge_gate's, of the same gate) is not sure becomes inconclusive, with what is missing.
  */
 void sources_certain(const struct judge_finding *found, struct gate_verdict *v);
+
+/* What a gate says: gate_judge, and of a kernel gate that is a share, only as ok as is certain. */
+void sources_verdict(const struct window *w, const struct gate *gate, uint64_t now,
+		     struct gate_verdict *ret);

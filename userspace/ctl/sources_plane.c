@@ -91,10 +91,19 @@ static bool is_plain(const struct conf_bound *b)
 	return !b->for_ms && b->times < 2 && !b->below_baseline;
 }
 
+/* In a sum the old arm's connections stand for more than were seen: that makes nothing certain. */
+static void as_seen(struct judge_counts *c)
+{
+	c->n /= SHIFT_WATCH_ONE_IN;
+	c->bad = (c->bad + SHIFT_WATCH_ONE_IN - 1) / SHIFT_WATCH_ONE_IN;
+	if (c->bad > c->n)
+		c->bad = c->n;
+}
+
 static void set_limit(const struct conf_bounds *bounds, bool above, const struct window_sum *s,
 		      const struct conf_gate *g, struct judge_limit *ret)
 {
-	double q = quantile_of(g->kernel);
+	double q = quantile_of(g->kernel), ms;
 
 	for (unsigned int i = 0; i < bounds->n; i++) {
 		const struct conf_bound *b = &bounds->bound[i];
@@ -103,7 +112,10 @@ static void set_limit(const struct conf_bounds *bounds, bool above, const struct
 			continue;
 		ret->given = true;
 		ret->share = q > 0 ? 1 - q : b->number / 100;
-		ret->seen = counts_of(s, g, (uint32_t)b->number);
+		ms = above ? ceil(b->number) : floor(b->number); /* edges are whole ms */
+		ret->seen = counts_of(s, g, (uint32_t)ms);
+		if (!above && g->arm == CONF_ARM_SUM)
+			as_seen(&ret->seen);
 		return;
 	}
 }
@@ -134,4 +146,19 @@ void sources_certain(const struct judge_finding *found, struct gate_verdict *v)
 		return;
 	v->says = GATE_INCONCLUSIVE;
 	snprintf(v->why, sizeof(v->why), "%s", found->why);
+}
+
+void sources_verdict(const struct window *w, const struct gate *gate, uint64_t now,
+		     struct gate_verdict *ret)
+{
+	struct judge_rules rules = judge_usual;
+	struct judge_finding found;
+	struct judge_gate g;
+
+	gate_judge(gate, now, ret);
+	if (ret->says != GATE_OK || sources_shares(w, gate->conf, &g))
+		return;
+	rules.least = w->least;
+	judge_gate(&rules, &g, &found);
+	sources_certain(&found, ret);
 }

@@ -120,14 +120,19 @@ static void push(struct window *w, const struct window_point *p)
 	ring_push(&w->coarse, p);
 }
 
+void window_use(struct window *w, uint64_t span_ns, uint32_t least)
+{
+	w->span = span_ns;
+	w->least = least;
+	w->coarse.step = span_ns / 60;
+}
+
 void window_begin(struct window *w, uint64_t span_ns, uint32_t least)
 {
 	memset(w, 0, sizeof(*w));
-	w->span = span_ns;
-	w->least = least;
 	w->fine = (struct window_ring){.point = w->fine_point, .room = WINDOW_FINE, .step = GRAIN};
-	w->coarse = (struct window_ring){
-		.point = w->coarse_point, .room = WINDOW_COARSE, .step = span_ns / 60};
+	w->coarse = (struct window_ring){.point = w->coarse_point, .room = WINDOW_COARSE};
+	window_use(w, span_ns, least);
 }
 
 /* ---- epochs ---- */

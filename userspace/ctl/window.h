@@ -110,6 +110,8 @@ struct window_number {
 
 /* Empty; the window points into itself and must not be copied. */
 void window_begin(struct window *w, uint64_t span_ns, uint32_t least);
+/* Another length from now on: a longer one fills as time goes by. */
+void window_use(struct window *w, uint64_t span_ns, uint32_t least);
 
 /*
  * 0; 1: it does not go on from the look before, because counters were cleared or more than ten

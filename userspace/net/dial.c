@@ -11,31 +11,56 @@
 
 #include "userspace/base/ip.h"
 
-int dial_begin(const char *device, const uint32_t address[4], uint16_t port)
+union end {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+};
+
+static socklen_t fill(union end *e, const uint32_t address[4], uint16_t port)
 {
-	struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	struct sockaddr_in to4 = {
-		.sin_family = AF_INET,
-		.sin_port = htons(port),
-		.sin_addr.s_addr = address[3],
-	};
-	bool v4 = ip_is_v4(address);
-	int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int err = 0;
+	memset(e, 0, sizeof(*e));
+	if (ip_is_v4(address)) {
+		e->v4.sin_family = AF_INET;
+		e->v4.sin_port = htons(port);
+		e->v4.sin_addr.s_addr = address[3];
+		return sizeof(e->v4);
+	}
+	e->v6.sin6_family = AF_INET6;
+	e->v6.sin6_port = htons(port);
+	memcpy(&e->v6.sin6_addr, address, sizeof(e->v6.sin6_addr));
+	return sizeof(e->v6);
+}
+
+static int begin(const char *device, const uint32_t *source, const uint32_t address[4],
+		 uint16_t port)
+{
+	union end to, from;
+	socklen_t size = fill(&to, address, port), from_size = source ? fill(&from, source, 0) : 0;
+	int fd = socket(to.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err = 0;
 
 	if (fd < 0)
 		return -errno;
-	memcpy(&to6.sin6_addr, address, sizeof(to6.sin6_addr));
-	if (device[0] &&
-	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device) + 1))
+	if ((device[0] &&
+	     setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device) + 1)) ||
+	    (source && bind(fd, &from.sa, from_size)))
 		err = -errno;
-	else if (connect(fd, v4 ? (void *)&to4 : (void *)&to6, v4 ? sizeof(to4) : sizeof(to6)) &&
-		 errno != EINPROGRESS)
+	else if (connect(fd, &to.sa, size) && errno != EINPROGRESS)
 		err = -errno;
 	if (!err)
 		return fd;
 	close(fd);
 	return err;
+}
+
+int dial_begin(const char *device, const uint32_t address[4], uint16_t port)
+{
+	return begin(device, NULL, address, port);
+}
+
+int dial_begin_from(const uint32_t source[4], const uint32_t address[4], uint16_t port)
+{
+	return begin("", source, address, port);
 }
 
 int dial_result(int fd)

@@ -15,3 +15,5 @@
 int dial_begin(const char *device, const uint32_t address[4], uint16_t port);
 /* 0: connected; -ECONNREFUSED: an answer, too; -EINPROGRESS: not yet; −errno: no answer. */
 int dial_result(int fd);
+/* The same through any device, from `source` (v4-mapped); a port of the kernel's choice. */
+int dial_begin_from(const uint32_t source[4], const uint32_t address[4], uint16_t port);

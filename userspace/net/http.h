@@ -24,6 +24,7 @@ struct http_request {
 	size_t max_size;	/* of the answer's body; 0: 1 MiB */
 	const char *connect_to; /* "ADDRESS:PORT" to connect to, with the URL's name for SNI and
 				   Host; NULL */
+	const char *source;	/* an address of this host to connect from; NULL: any */
 	const char *ca_file;	/* trusted instead of the system's; NULL */
 	const char *sigv4;	/* "aws:amz:us-east-1:route53": signed; NULL */
 	const char *user;	/* "AKID:SECRET" for that; NULL */

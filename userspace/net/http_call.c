@@ -316,6 +316,12 @@ static int set_options(struct http_call *c, const struct http_request *q, bool o
 		SET(CAINFO, q->ca_file);
 		SET(CAPATH, NULL);
 	}
+	if (q->source) {
+		char from[80]; /* "host!": no name of a device that could be meant */
+
+		snprintf(from, sizeof(from), "host!%s", q->source);
+		SET(INTERFACE, from);
+	}
 	if (q->sigv4)
 		SET(AWS_SIGV4, q->sigv4);
 	if (q->user)

@@ -137,6 +137,10 @@ static int write_service(struct picture *s)
 	svc.timeout_udp = ticks(&s->g, s->w->udp_ms);
 	svc.timeout_second = s->g.hz >> SHIFT_TICK_SHIFT;
 	svc.mtu_floor = was.mtu_floor;
+	if (!s->result.fresh) {
+		svc.old_health = was.old_health;
+		svc.old_until = was.old_until;
+	}
 	svc.client_cap = sync_client_cap(s->w->client_cap, ports_of_backend(s->w));
 	snprintf(svc.name, sizeof(svc.name), "%s", s->w->service);
 	if (s->result.fresh) {

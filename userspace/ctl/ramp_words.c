@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * ramp_words.c - the ramp's names and texts, and its status as JSON
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "userspace/base/text.h"
+#include "userspace/ctl/ramp_inner.h"
+#include "userspace/ctl/ramp_json.h"
+
+void ramp_text(char ret[RAMP_TEXT], const char *format, ...)
+{
+	char text[RAMP_TEXT];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	memcpy(ret, text, sizeof(text)); /* ret may be among the arguments */
+}
+
+const char *ramp_when_text(enum conf_when when, uint16_t stage, char ret[32])
+{
+	static const char *const names[] = {
+		[CONF_BEFORE_RAMP] = "before the ramp", [CONF_BEFORE_STAGE] = "before stage",
+		[CONF_AFTER_STAGE] = "after stage",	[CONF_ON_COMMIT] = "on commit",
+		[CONF_ON_ROLLBACK] = "on rollback",	[CONF_AFTER_RAMP] = "after the ramp",
+	};
+
+	if (when == CONF_BEFORE_STAGE || when == CONF_AFTER_STAGE)
+		snprintf(ret, 32, "%s %u", names[when], (unsigned int)stage);
+	else
+		snprintf(ret, 32, "%s", names[when]);
+	return ret;
+}
+
+static const char *const state_names[] = {"idle",      "holding", "paused",
+					  "promoting", "done",	  "rolled-back"};
+
+const char *ramp_state_name(enum ramp_state state)
+{
+	return (unsigned int)state < RAMP_STATES ? state_names[state] : "idle";
+}
+
+int ramp_state_parse(const char *name)
+{
+	for (int i = 0; name && i < RAMP_STATES; i++) {
+		if (!strcmp(name, state_names[i]))
+			return i;
+	}
+	return -EINVAL;
+}
+
+const char *ramp_reason(const struct ramp *r)
+{
+	return r->waits[0] && r->saved.state != RAMP_PAUSED ? r->waits : r->saved.reason;
+}
+
+const char *ramp_next_text(const struct ramp *r, char ret[RAMP_TEXT])
+{
+	uint16_t above = ramp_stage_above(r);
+	char share[16], left[32];
+
+	text_weight(ramp_stage_weight(r, above), share);
+	switch (r->saved.state) {
+	case RAMP_HOLDING:
+		text_duration(ramp_hold_left(r), left);
+		if (above)
+			ramp_text(ret, "%s%% in %s if all gates are ok", share, left);
+		else
+			ramp_text(ret, "done in %s if all gates are ok", left);
+		break;
+	case RAMP_PROMOTING:
+		if (r->saved.target)
+			ramp_text(ret, "%s%%",
+				  text_weight(ramp_stage_weight(r, r->saved.target), share));
+		else
+			ramp_text(ret, "done");
+		break;
+	case RAMP_PAUSED:
+		ramp_text(ret, "shiftctl ramp resume%s", above ? ", next or back" : " or back");
+		break;
+	case RAMP_DONE:
+		ramp_text(ret, r->saved.authority == SHIFT_AUTHORITY_NEW ? "shiftctl dns cutover"
+									 : "shiftctl commit");
+		break;
+	case RAMP_ROLLED_BACK:
+		ramp_text(ret, "shiftctl ramp start --after-rollback");
+		break;
+	default:
+		ramp_text(ret, "shiftctl ramp start");
+	}
+	return ret;
+}
+
+/* ---- `ramp status --json` ---- */
+
+json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; list && i < n; i++) {
+		const struct gate_verdict *v = &gates[i].verdict;
+		json_t *j = json_pack("{s:s, s:s, s:o, s:o}", "name", gates[i].name, "verdict",
+				      gate_says_name(v->says), "value",
+				      v->has_value && isfinite(v->value) ? json_real(v->value)
+									 : json_null(),
+				      "why", ramp_text_json(v->why));
+
+		if (j && gates[i].has_baseline && isfinite(gates[i].baseline)) {
+			json_object_set_new(j, "baseline", json_real(gates[i].baseline));
+			json_object_set_new(j, "whole", json_boolean(gates[i].whole));
+		}
+		json_array_append_new(list, j);
+	}
+	return list;
+}
+
+json_t *ramp_text_json(const char *text)
+{
+	json_t *j = json_string(text);
+	char clean[1024];
+	size_t i;
+
+	if (j)
+		return j;
+	for (i = 0; text[i] && i < sizeof(clean) - 1; i++)
+		clean[i] = (text[i] & 0x80) ? '?' : text[i];
+	clean[i] = '\0';
+	return json_string(clean);
+}
+
+json_t *ramp_status_json(const struct ramp *r, const struct ramp_view *v)
+{
+	const struct ramp_saved *s = &r->saved;
+	char next[RAMP_TEXT];
+	json_t *j = json_pack(
+		"{s:i, s:s, s:i, s:i, s:f, s:o, s:o, s:I, s:b, s:o, s:f, s:f, s:o}", "schema", 1,
+		"state", ramp_state_name(s->state), "stage", (int)s->stage, "stages",
+		(int)r->conf->n_stages, "weight", v->weight / 100.0, "reason",
+		ramp_text_json(ramp_reason(r)), "gates", ramp_gates_json(v->gates, v->n_gates),
+		"epoch", (json_int_t)v->epoch, "frozen", s->frozen_at || v->frozen, "by",
+		ramp_text_json(s->who), "held_s", (double)s->held / 1e9, "hold_left_s",
+		(double)ramp_hold_left(r) / 1e9, "next", ramp_text_json(ramp_next_text(r, next)));
+
+	if (j && s->target)
+		json_object_set_new(j, "to_stage", json_integer(s->target));
+	return j;
+}

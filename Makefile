@@ -41,7 +41,7 @@ TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/
 DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) \
 	$(addprefix userspace/cmd/,cmd.c complain.c daemon.c) \
 	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/plane/sync_follow.c \
-	userspace/shiftd.c
+	$(addprefix userspace/cmd/status_,look.c json.c answers.c next.c) userspace/shiftd_page.c userspace/shiftd.c
 # shiftctl-dns has the verbs about records and resolvers, and about health.
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
 	$(addprefix userspace/ctl/,health.c ask.c checks_plane.c) userspace/net/dial.c $(wildcard userspace/cmd/health*.c) \

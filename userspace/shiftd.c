@@ -29,6 +29,7 @@
 #include "userspace/ctl/service.h"
 #include "userspace/ctl/tunnels.h"
 #include "userspace/plane/state.h"
+#include "userspace/shiftd_page.h"
 #include "wg/watch.h"
 
 #define SECOND 1000000000ull
@@ -41,6 +42,8 @@ struct daemon {
 	struct ctl_tunnels *tunnels;
 	struct service *service;
 	struct api_socket *socket; /* NULL: nobody can ask */
+	struct api_http *http;	   /* NULL: no dashboard */
+	struct page_parts parts;   /* of it */
 	struct loop_timer beat;
 	char dir[200];
 	int lock;
@@ -122,6 +125,18 @@ static const struct api_verb verbs[] = {
 	{"unfreeze", true, on_call},
 };
 
+/* The dashboard and /metrics; where they listen is read once. */
+static void show_here(struct daemon *d)
+{
+	const struct api_verbs v = {verbs, sizeof(verbs) / sizeof(*verbs), d};
+	char why[300], text[400];
+
+	if (!page_open(d->loop, &d->parts, &v, &d->http, why, sizeof(why)))
+		return;
+	snprintf(text, sizeof(text), "no dashboard, no metrics: %s", why);
+	tell(d, text);
+}
+
 static void read_groups(struct daemon *d, const struct config *c, gid_t *read, gid_t *write)
 {
 	const char *names[] = {c->metrics.read_group, c->metrics.write_group};
@@ -186,6 +201,7 @@ static int load(struct daemon *d)
 	conf_errors_free(&d->errors);
 	conf_free(d->config);
 	d->config = c;
+	d->parts = (struct page_parts){d->service, c};
 	d->errors = errors;
 	return EXIT_OK;
 }
@@ -254,8 +270,10 @@ static int begin(struct daemon *d)
 	loop_signal(d->loop, SIGINT, on_end, d);
 	loop_signal(d->loop, SIGHUP, on_reload, d);
 	code = load(d);
-	if (!code)
+	if (!code) {
 		listen_here(d);
+		show_here(d);
+	}
 	return code;
 }
 
@@ -287,6 +305,7 @@ int main(int argc, char **argv)
 	code = begin(&d);
 	if (!code)
 		code = run(&d);
+	api_http_close(d.http);
 	api_socket_close(d.socket);
 	service_free(d.service);
 	ctl_tunnels_free(d.tunnels);

@@ -121,28 +121,6 @@ static void a_step_back_does_not_clear_a_latch(void **state)
 	assert_true(r.latched);
 }
 
-static void a_foreign_lock_yields_only_to_force_on_that_lock(void **state)
-{
-	struct shift_record r = record(1000);
-	struct steer c = change(2500, 1000);
-
-	(void)state;
-	r.locked_at = LOCK;
-	strcpy(r.locked_by, "bob");
-	refused(&r, &c, STEER_LOCKED);
-	c.force = true;
-	c.locked_at = LOCK + 1;
-	refused(&r, &c, STEER_LOCKED);
-	c.locked_at = LOCK;
-	assert_int_equal(steer_weight(&r, &c), 0);
-	assert_int_equal(r.locked_at, LOCK);
-	r = record(1000);
-	c = change(2500, 1000);
-	r.locked_at = LOCK;
-	strcpy(r.locked_by, "alice");
-	assert_int_equal(steer_weight(&r, &c), 0);
-}
-
 static void a_rollback_is_never_refused_and_leaves_no_way_back_up(void **state)
 {
 	struct shift_record r = record(5000);
@@ -252,7 +230,6 @@ int main(void)
 		cmocka_unit_test(what_moved_since_the_decision_wins),
 		cmocka_unit_test(a_latch_yields_only_to_the_word_that_names_it),
 		cmocka_unit_test(a_step_back_does_not_clear_a_latch),
-		cmocka_unit_test(a_foreign_lock_yields_only_to_force_on_that_lock),
 		cmocka_unit_test(a_rollback_is_never_refused_and_leaves_no_way_back_up),
 		cmocka_unit_test(a_renewal_moves_the_deadline_and_nothing_else),
 		cmocka_unit_test(a_renewal_that_comes_too_late_does_not_raise_again),

@@ -235,3 +235,9 @@ uint64_t service_alive(const struct service *s)
 {
 	return s->alive;
 }
+
+const struct plane *service_plane(const struct service *s, uint32_t *ret_id)
+{
+	*ret_id = s->id < 0 ? 0 : (uint32_t)s->id;
+	return s->open && s->id >= 0 ? &s->plane : NULL;
+}

@@ -20,6 +20,7 @@
 
 struct config;
 struct loop;
+struct plane;
 struct service;
 
 /* What the owner adds. */
@@ -45,6 +46,17 @@ int service_use(struct service *s, const struct config *c);
 /* What an operator asks: an exit code of SPEC, and *ret, the caller's to free. */
 int service_ask(struct service *s, const char *command, const json_t *args, const char *who,
 		json_t **ret);
+
+/* ---- for the dashboard and /metrics (api/page.h) ---- */
+
+/* As "ramp status" answers, with the plan and the gates' bounds; NULL: there is no plan. */
+json_t *service_page_ramp(const struct service *s);
+json_t *service_page_share(const struct service *s);
+json_t *service_page_alarms(const struct service *s);
+/* A second's figures of both arms; NULL: nothing was counted. */
+json_t *service_page_point(struct service *s);
+/* The data plane and the service's id in it, until the loop goes on; NULL: there is none. */
+const struct plane *service_plane(const struct service *s, uint32_t *ret_id);
 
 /* One line for people: "ramp holding at stage 2 of 5, 25%". Returns ret. */
 const char *service_text(const struct service *s, char *ret, size_t size);

@@ -151,8 +151,6 @@ static void set_weight(struct service *s, const struct ramp_action *a, struct ra
 	c.weight = a->weight;
 	c.after_rollback = a->after_rollback;
 	c.latched_at = a->latched_at;
-	c.force = a->force;
-	c.locked_at = a->locked_at;
 	err = s->id < 0 ? -ENOENT
 			: control_change(&s->plane.control[s->id], steer_weight, &c, false, &before,
 					 &after);
@@ -255,7 +253,7 @@ static void carry_out(struct service *s, const struct ramp_action *a, bool *lost
 		service_run_hooks(s, a);
 		break;
 	case RAMP_STOP_HOOKS:
-		service_stop_hooks(s);
+		service_stop_hooks(s, a->id);
 		break;
 	case RAMP_NOTIFY:
 	case RAMP_ALARM:

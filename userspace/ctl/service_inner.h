@@ -23,6 +23,8 @@
 #define SERVICE_OWN	4 /* gates that are always there */
 #define SERVICE_RESULTS 8
 
+enum { SERVICE_ALARM_RAMP, SERVICE_ALARM_HEALTH };
+
 /* Of the judge: what new and old are compared in. */
 enum { SERVICE_FAILURES, SERVICE_SLOW, SERVICE_SPLIT, SERVICE_TESTS };
 
@@ -81,7 +83,11 @@ struct service {
 	struct service_hooks running[2];
 	char hooks_why[CONF_TEXT]; /* they cannot be run; "" */
 	struct notifier *notifier;
-	bool alarmed, health_alarmed; /* and it was not taken back yet */
+	struct service_alarm { /* that was not taken back yet */
+		bool on;
+		uint64_t since; /* CLOCK_REALTIME ns */
+		char text[RAMP_TEXT];
+	} alarm[2]; /* the ramp's, and health's */
 	/* the disk */
 	char dir[280];
 	struct journal *journal;
@@ -144,7 +150,7 @@ void service_tell_free(struct service *s);
 void service_tell_use(struct service *s, const struct config *c);
 /* RAMP_RUN_HOOKS; its result comes later, or at once. */
 void service_run_hooks(struct service *s, const struct ramp_action *a);
-void service_stop_hooks(struct service *s);
+void service_stop_hooks(struct service *s, uint32_t id);
 /* RAMP_NOTIFY, RAMP_ALARM */
 void service_notify(struct service *s, const struct ramp_action *a);
 /* A line of the checks. */

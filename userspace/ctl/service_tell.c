@@ -112,11 +112,15 @@ void service_run_hooks(struct service *s, const struct ramp_action *a)
 	service_result(s, a->id, &o);
 }
 
-void service_stop_hooks(struct service *s)
+void service_stop_hooks(struct service *s, uint32_t id)
 {
-	hooks_cancel(s->running[PROMOTION].run);
-	s->running[PROMOTION].run = NULL;
-	s->running[PROMOTION].id = 0;
+	for (int i = 0; i < 2; i++) {
+		if (s->running[i].id != id)
+			continue;
+		hooks_cancel(s->running[i].run);
+		s->running[i].run = NULL;
+		s->running[i].id = 0;
+	}
 }
 
 /* ---- notifications ---- */
@@ -158,6 +162,16 @@ static void tell(struct service *s, int event, bool over, const char *subject, c
 		notifier_tell(s->notifier, &n);
 }
 
+static void raise_alarm(struct service *s, int which, const char *text)
+{
+	struct service_alarm *a = &s->alarm[which];
+
+	if (!a->on)
+		a->since = s->view.real;
+	a->on = true;
+	snprintf(a->text, sizeof(a->text), "%s", text);
+}
+
 void service_notify(struct service *s, const struct ramp_action *a)
 {
 	bool alarm = a->what == RAMP_ALARM;
@@ -165,11 +179,11 @@ void service_notify(struct service *s, const struct ramp_action *a)
 	service_say(s, alarm, "ramp: %s: %s", a->event, a->reason);
 	tell(s, alarm ? NOTICE_ALARM : notice_of(a->event), false, alarm ? "ramp" : NULL, a->reason,
 	     a->who);
-	if (alarm) {
-		s->alarmed = true;
-	} else if (s->alarmed && strcmp(a->event, "paused") != 0 &&
-		   strcmp(a->event, "freeze") != 0) { /* somebody looked and went on */
-		s->alarmed = false;
+	if (alarm)
+		raise_alarm(s, SERVICE_ALARM_RAMP, a->reason);
+	else if (s->alarm[SERVICE_ALARM_RAMP].on && strcmp(a->event, "paused") != 0 &&
+		 strcmp(a->event, "freeze") != 0) { /* somebody looked and went on */
+		s->alarm[SERVICE_ALARM_RAMP].on = false;
 		tell(s, NOTICE_ALARM, true, "ramp", a->reason, a->who);
 	}
 }
@@ -181,14 +195,14 @@ void service_health_says(void *arg, bool alarm, const char *text)
 	service_say(s, alarm, "%s", text);
 	if (!alarm)
 		return;
-	s->health_alarmed = true;
+	raise_alarm(s, SERVICE_ALARM_HEALTH, text);
 	tell(s, NOTICE_ALARM, false, "health", text, "shiftd");
 }
 
 void service_health_is(struct service *s, bool well)
 {
-	if (!s->health_alarmed || !well)
+	if (!s->alarm[SERVICE_ALARM_HEALTH].on || !well)
 		return;
-	s->health_alarmed = false;
+	s->alarm[SERVICE_ALARM_HEALTH].on = false;
 	tell(s, NOTICE_ALARM, true, "health", "both arms are healthy again", "shiftd");
 }

@@ -45,9 +45,6 @@ int steer_weight(struct shift_record *r, void *arg)
 		return STEER_LATCHED;
 	if (r->epoch != c->epoch || c->from != c->expect)
 		return STEER_OVERTAKEN;
-	if (r->locked_at && strncmp(r->locked_by, c->who, sizeof(r->locked_by)) != 0 &&
-	    !(c->force && r->locked_at == c->locked_at))
-		return STEER_LOCKED;
 	r->weight = c->weight;
 	r->threshold = shift_weight_threshold(c->weight);
 	r->not_before = 0;
@@ -146,10 +143,6 @@ const char *steer_error(int err, const struct shift_record *seen, char *ret, siz
 		copy(who, seen->latched_by, sizeof(who));
 		snprintf(ret, size, "rolled back by %s at %s", who,
 			 text_time(seen->latched_at, when));
-		break;
-	case STEER_LOCKED:
-		copy(who, seen->locked_by, sizeof(who));
-		snprintf(ret, size, "locked by %s since %s", who, text_time(seen->locked_at, when));
 		break;
 	default:
 		snprintf(ret, size, "%s", strerror(-err));

@@ -21,7 +21,6 @@ struct ramp_view;
 enum {
 	STEER_OVERTAKEN = -1000, /* the record is not the one that was decided on */
 	STEER_LATCHED = -1001,	 /* a rollback came first */
-	STEER_LOCKED = -1002,	 /* by another operator */
 };
 
 struct steer {
@@ -33,9 +32,8 @@ struct steer {
 	uint64_t epoch;	 /* that control must have */
 	uint16_t expect; /* the share that must be in force: deadlines pass without an epoch */
 	uint16_t weight;
-	bool after_rollback;		/* clears the latch of `latched_at`, and only that one */
-	bool force;			/* past the lock of `locked_at`, and only that one */
-	uint64_t latched_at, locked_at; /* CLOCK_REALTIME ns */
+	bool after_rollback; /* clears the latch of `latched_at`, and only that one */
+	uint64_t latched_at; /* CLOCK_REALTIME ns */
 	/* The keep-alive, of a weight and of steer_lease. */
 	uint64_t lease;	  /* ns from `boot`; 0: none */
 	uint8_t on_death; /* enum shift_lease_action */
@@ -43,7 +41,10 @@ struct steer {
 	uint16_t from; /* the share in force before */
 };
 
-/* The share, as a stage or a step back sets it. 0, or one of the codes above. */
+/*
+ * The share, as a stage or a step back sets it. 0, or one of the codes above. Locks were looked at
+ * when it was decided: who locks moves the epoch.
+ */
 int steer_weight(struct shift_record *r, void *steer);
 /* Weight 0 and the latch, whatever is there; cannot be refused. */
 int steer_rollback(struct shift_record *r, void *steer);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include "userspace/shiftd_page.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "userspace/api/page.h"
+#include "userspace/cmd/status.h"
+#include "userspace/conf/config.h"
+#include "userspace/ctl/service.h"
+#include "userspace/plane/state.h"
+
+#define HISTORY_ENTRIES 12
+#define HISTORY_TAIL	8192
+
+static json_t *status_document(const struct page_parts *p)
+{
+	static struct status_view view; /* 100 KiB, and one thread */
+	uint32_t id;
+	const struct plane *plane = service_plane(p->service, &id);
+
+	return plane && !status_look(plane, id, &view) ? status_json(&view) : NULL;
+}
+
+static const char *text_of(const json_t *j, const char *key)
+{
+	const char *text = json_string_value(json_object_get(j, key));
+
+	return text ? text : "";
+}
+
+static json_t *one_entry(const json_t *e)
+{
+	struct tm tm = {0};
+	char what[64];
+	const char *end = strptime(text_of(e, "time"), "%Y-%m-%dT%H:%M:%SZ", &tm);
+
+	snprintf(what, sizeof(what), "%s %g%%", text_of(e, "verb"),
+		 json_number_value(json_object_get(e, "to")));
+	return json_pack("{s:f, s:s, s:s, s:s}", "at", end ? (double)timegm(&tm) : 0.0, "who",
+			 text_of(e, "who"), "what", what, "why", text_of(e, "reason"));
+}
+
+/* The last lines of the audit trail, the newest first. */
+static json_t *history(const struct page_parts *p)
+{
+	char path[300], tail[HISTORY_TAIL + 1], *line, *rest = tail;
+	json_t *list = json_array();
+	FILE *f = NULL;
+	size_t n = 0;
+
+	if (!state_dir(path, sizeof(path) - 20)) {
+		strcat(path, "/history.jsonl");
+		f = fopen(path, "re");
+	}
+	if (f) {
+		if (fseek(f, -HISTORY_TAIL, SEEK_END))
+			rewind(f);
+		n = fread(tail, 1, HISTORY_TAIL, f);
+		fclose(f);
+	}
+	tail[n] = '\0';
+	while ((line = strsep(&rest, "\n"))) {
+		json_t *e = json_loads(line, 0, NULL);
+
+		if (json_is_object(e) && !strcmp(text_of(e, "service"), p->config->service))
+			json_array_insert_new(list, 0, one_entry(e));
+		json_decref(e);
+	}
+	while (json_array_size(list) > HISTORY_ENTRIES)
+		json_array_remove(list, json_array_size(list) - 1);
+	return list;
+}
+
+static json_t *or_null(json_t *j)
+{
+	return j ? j : json_null();
+}
+
+static json_t *page(const struct page_parts *p)
+{
+	struct timespec t;
+	char host[65] = "";
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	gethostname(host, sizeof(host) - 1);
+	return json_pack("{s:i, s:f, s:s, s:o, s:o, s:o, s:n, s:n, s:o, s:o}", "schema", 1, "at",
+			 (double)t.tv_sec + (double)t.tv_nsec / 1e9, "host", host, "status",
+			 or_null(status_document(p)), "share", service_page_share(p->service),
+			 "ramp", or_null(service_page_ramp(p->service)), "dns", "tunnels", "alarms",
+			 service_page_alarms(p->service), "history", history(p));
+}
+
+static json_t *document(void *arg, const char *name)
+{
+	const struct page_parts *p = arg;
+
+	if (!strcmp(name, "page"))
+		return page(p);
+	if (!strcmp(name, "status"))
+		return status_document(p);
+	return strcmp(name, "ramp") != 0 ? NULL : service_page_ramp(p->service);
+}
+
+static json_t *point(void *arg)
+{
+	const struct page_parts *p = arg;
+
+	return service_page_point(p->service);
+}
+
+int page_open(struct loop *l, const struct page_parts *parts, const struct api_verbs *verbs,
+	      struct api_http **ret, char *why, size_t size)
+{
+	const struct conf_metrics *m = &parts->config->metrics;
+	struct api_http_config c = {.port = m->listen.port, .verbs = *verbs};
+	char token[API_TOKEN] = "";
+	int err = 0;
+
+	*ret = NULL;
+	if (!m->given)
+		return 0;
+	c.source = (struct api_http_source){
+		.arg = (void *)(uintptr_t)parts, .document = document, .point = point};
+	memcpy(c.address, m->listen.address.ip, sizeof(c.address));
+	if (m->token_file[0])
+		err = api_token_read(m->token_file, token, why, size);
+	c.token = token;
+	if (!err) {
+		err = api_http_open(l, &c, ret);
+		if (err)
+			snprintf(why, size, "%s: %s", m->listen.text, strerror(-err));
+	}
+	explicit_bzero(token, sizeof(token));
+	return err;
+}

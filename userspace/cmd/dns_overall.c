@@ -22,6 +22,7 @@
 #include "userspace/base/text.h"
 #include "userspace/cmd/dns.h"
 #include "userspace/cmd/verbs.h"
+#include "userspace/plane/control.h"
 
 /* What the resolvers say of how many are on the new side. EXIT_OK, or the exit code after saying.
  */
@@ -133,6 +134,20 @@ static int set_weight(const struct options *o, int argc, char **argv, const char
 	return code;
 }
 
+/* Is the new side the one with the true data? Not known counts as no: weight itself says why. */
+static bool committed(const char *service)
+{
+	struct shift_record r = {0};
+	struct plane p;
+	uint64_t head;
+	int id = plane_find(&p) ? -1 : plane_service_by_name(&p, service);
+	bool is = id >= 0 && !control_get(&p.control[id], &r, &head) &&
+		  r.authority == SHIFT_AUTHORITY_NEW;
+
+	plane_close(&p);
+	return is;
+}
+
 int cmd_overall(const struct options *o, int argc, char **argv)
 {
 	const char *value = value_of(argc, argv);
@@ -140,7 +155,7 @@ int cmd_overall(const struct options *o, int argc, char **argv)
 	struct dns_judged j;
 	struct dns_command d;
 	char reason[64], text[16];
-	bool above;
+	bool above, stale;
 
 	if (!value)
 		return usage_error("weight --overall: which share? Such as weight 50 --overall");
@@ -150,6 +165,7 @@ int cmd_overall(const struct options *o, int argc, char **argv)
 	if (code)
 		return code;
 	code = look(&d, &j);
+	stale = committed(d.config->service);
 	dns_close(&d);
 	if (code)
 		return code;
@@ -161,6 +177,11 @@ int cmd_overall(const struct options *o, int argc, char **argv)
 		say("that is more than %s%%: no weight brings it down; shiftctl dns rollback moves the "
 		    "records back",
 		    value);
+	if (above && stale) {
+		say("refused: authority is new, and weight 0 would send all who still come here to stale "
+		    "data; shiftctl weight 0 overrides this");
+		return EXIT_REFUSED;
+	}
 	snprintf(reason, sizeof(reason), "%.8s%% overall, DNS has moved %.1f%%", value,
 		 100 * j.share_new);
 	return set_weight(o, argc, argv, value, weight, reason);

@@ -34,6 +34,7 @@
 #include "userspace/ctl/checks.h"
 #include "userspace/ctl/follow.h"
 #include "userspace/ctl/service_inner.h"
+#include "userspace/plane/state.h"
 
 static void look(struct service *s, uint64_t now)
 {
@@ -56,6 +57,7 @@ static void turn(void *arg, uint64_t now)
 	ramp_step(&s->ramp, &s->view, now, &s->out);
 	service_act(s, now);
 	service_keep_alive(s, now);
+	state_reap();
 	loop_timer_set(s->loop, &s->turn, now + SERVICE_SECOND, turn, s);
 }
 

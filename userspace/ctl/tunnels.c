@@ -425,7 +425,8 @@ bool ctl_tunnels_up(const struct ctl_tunnels *d, const char *name)
 		unsigned int active = wg->failover.active < wg->group.n ? wg->failover.active : 0;
 
 		for (unsigned int i = 0; i < wg->group.n; i++) {
-			enum health_state s = d->watch->tunnel[wg->group.member[active]].health.state;
+			enum health_state s =
+				d->watch->tunnel[wg->group.member[active]].health.state;
 
 			if (!strcmp(wg->rules.name[i], name))
 				return s == HEALTH_UP || s == HEALTH_DEGRADED || s == HEALTH_IDLE;

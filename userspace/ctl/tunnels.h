@@ -32,7 +32,8 @@ void ctl_tunnels_private(struct ctl_tunnels *t, int fd);
 
 /* One line for people: "aws: up via aws". Returns ret. */
 const char *ctl_tunnels_text(const struct ctl_tunnels *t, char *ret, size_t size);
-/* Does traffic pass where the tunnel of that name should carry it: it or its backup in use is up? */
+/* Does traffic pass where the tunnel of that name should carry it: it or its backup in use is up?
+ */
 bool ctl_tunnels_up(const struct ctl_tunnels *t, const char *name);
 /* When the loop last came round to all of it, CLOCK_BOOTTIME: the sign of life. */
 uint64_t ctl_tunnels_alive(const struct ctl_tunnels *t);

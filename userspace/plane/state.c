@@ -418,11 +418,11 @@ static int be_apart(int keep)
 	return high;
 }
 
-/* A child outlives the call; in a process that goes on, the next call takes what is left of it. */
+/* A child outlives the call. */
 #define CHILDREN 8
 static pid_t children[CHILDREN];
 
-static void reap_children(void)
+void state_reap(void)
 {
 	for (int i = 0; i < CHILDREN; i++) {
 		if (children[i] && waitpid(children[i], NULL, WNOHANG))
@@ -449,7 +449,7 @@ struct state_kept state_record(const struct shift_record *r, const struct state_
 	int pipefd[2];
 	pid_t child;
 
-	reap_children();
+	state_reap();
 	if (pipe2(pipefd, O_CLOEXEC))
 		return (struct state_kept){-errno, -errno};
 	child = fork();

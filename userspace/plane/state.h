@@ -70,3 +70,7 @@ void state_to_record(const struct state *s, struct shift_record *ret);
 /* Writes both in a child and waits until they can be read, but no longer than e->wait_ms; the child
  * then sees them to the disk. */
 struct state_kept state_record(const struct shift_record *r, const struct state_event *e);
+
+/* A process that goes on calls this now and then: what those children leave when they end is taken
+ * away. Their ends are nobody else's to wait for. */
+void state_reap(void);

@@ -158,7 +158,7 @@ static void where_nobody_is_nothing_was_done(void **state)
 	struct cloud_call call = {.method = "POST", .body = "{}"};
 	struct http_reply r;
 	char why[DNS_WHY];
-	struct rig gone;
+	struct rig gone = {0};
 
 	(void)state;
 	rig_start(&gone, NULL, answer);

@@ -235,7 +235,7 @@ static void a_broken_answer_is_an_error_and_may_have_been_carried_out(void **sta
 
 static void what_never_reached_a_server_was_not_sent(void **state)
 {
-	struct rig gone;
+	struct rig gone = {0};
 
 	(void)state;
 	rig_start(&gone, NULL, answer);
@@ -299,7 +299,7 @@ static void certificates_are_verified(void **state)
 static void old_tls_is_refused(void **state)
 {
 	char file[] = "/tmp/http-old-XXXXXX";
-	struct rig old;
+	struct rig old = {0};
 	struct http_request q = {.url = "https://www.example.test/ok", .ca_file = file};
 	struct http_reply r;
 	SSL_CTX *x;

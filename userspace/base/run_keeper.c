@@ -213,12 +213,21 @@ static int become(const struct run_user *u)
 	return u->uid ? drop_capabilities() : 0;
 }
 
+/* By the kernel's own call: the C library keeps two signals for itself and refuses to touch them,
+ * but whoever started the daemon may have left them ignored. Zeros are SIG_DFL without flags. */
+static void reset(int signal)
+{
+	static const unsigned long nothing[8];
+
+	syscall(SYS_rt_sigaction, signal, nothing, NULL, 8);
+}
+
 static int prepare(void)
 {
 	sigset_t none;
 
 	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_DFL); /* what the daemon ignores would be ignored for ever */
+		reset(s); /* what the daemon ignores would be ignored for ever */
 	sigemptyset(&none);
 	if (setsid() < 0 || chdir("/") || dup2(OUT, 1) < 0 || dup2(ERRORS, 2) < 0)
 		return -errno;

@@ -108,11 +108,19 @@ static void beat(void *arg, uint64_t now)
 
 /* ---- who asks ---- */
 
+/* Root may say in whose name it acts; anybody else is who the kernel says. */
 static void on_call(void *arg, struct api_call *call)
 {
 	struct daemon *d = arg;
 	json_t *body = NULL;
-	int code = service_ask(d->service, call->verb->name, call->args, call->who, &body);
+	char who[API_WHO];
+	int code;
+
+	if (call->uid == 0 || call->uid == geteuid() || call->uid == API_NOBODY)
+		snprintf(who, sizeof(who), "%s", call->who);
+	else
+		snprintf(who, sizeof(who), "uid %u", (unsigned int)call->uid);
+	code = service_ask(d->service, call->verb->name, call->args, who, &body);
 
 	api_answer(call, code, body);
 }

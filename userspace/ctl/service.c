@@ -57,6 +57,7 @@ static void turn(void *arg, uint64_t now)
 	ramp_step(&s->ramp, &s->view, now, &s->out);
 	service_act(s, now);
 	service_keep_alive(s, now);
+	service_attach(s, now);
 	state_reap();
 	loop_timer_set(s->loop, &s->turn, now + SERVICE_SECOND, turn, s);
 }
@@ -206,6 +207,7 @@ int service_use(struct service *s, const struct config *c)
 			err = loop_timer_set(s->loop, &s->turn, loop_now(), turn, s);
 	} else {
 		err = service_gates_use(s, c);
+		memset(s->had, 0, sizeof(s->had)); /* they may stand in another order */
 		s->conf = c;
 		ramp_use(&s->ramp, c);
 	}

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "userspace/conf/config.h"
 #include "userspace/ctl/gate.h"
 #include "userspace/ctl/journal.h"
@@ -59,6 +61,10 @@ struct service {
 	int id;	     /* of the service in it; −1: it is not there */
 	int missing; /* why nothing is attached, −errno */
 	uint64_t found_at;
+	uint32_t had[CONF_MAX_IFACES]; /* interfaces of the configuration that had our program */
+	pid_t apply;		       /* that is run for one that was re-created; 0: none */
+	uint64_t apply_wait;
+	uint64_t apply_at; /* not again before */
 	bool leased;	   /* the record has a keep-alive */
 	uint64_t lease_at; /* when it is renewed next */
 	/* the ramp */
@@ -111,6 +117,11 @@ void service_find(struct service *s);
 void service_look(struct service *s, uint64_t now);
 /* Nothing is attached now. */
 void service_lose(struct service *s, int why);
+
+/* ---- service_attach.c ---- */
+
+/* Runs `apply` where an interface was re-created. */
+void service_attach(struct service *s, uint64_t now);
 
 /* ---- service_gates.c ---- */
 

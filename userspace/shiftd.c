@@ -94,7 +94,8 @@ static void beat(void *arg, uint64_t now)
 	service_text(d->service, text, 100);
 	ctl_tunnels_text(d->tunnels, tunnels, sizeof(tunnels));
 	if (tunnels[0])
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "; %s", tunnels);
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+			 text[0] ? "; " : "", tunnels);
 	if (strcmp(text, d->status) != 0) {
 		snprintf(d->status, sizeof(d->status), "%s", text);
 		notify_status(text);

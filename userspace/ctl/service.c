@@ -227,7 +227,7 @@ const char *service_text(const struct service *s, char *ret, size_t size)
 	char share[16];
 
 	if (!s->conf || !s->conf->n_stages)
-		snprintf(ret, size, "no ramp is configured");
+		ret[0] = '\0';
 	else
 		snprintf(ret, size, "ramp %s at stage %u of %u, %s%%",
 			 ramp_state_name(s->ramp.saved.state), (unsigned int)s->ramp.saved.stage,

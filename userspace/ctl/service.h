@@ -58,7 +58,7 @@ json_t *service_page_point(struct service *s);
 /* The data plane and the service's id in it, until the loop goes on; NULL: there is none. */
 const struct plane *service_plane(const struct service *s, uint32_t *ret_id);
 
-/* One line for people: "ramp holding at stage 2 of 5, 25%". Returns ret. */
+/* One line for people: "ramp holding at stage 2 of 5, 25%"; "" without a ramp. Returns ret. */
 const char *service_text(const struct service *s, char *ret, size_t size);
 /* When the loop last came round to it, CLOCK_BOOTTIME: the sign of life. */
 uint64_t service_alive(const struct service *s);

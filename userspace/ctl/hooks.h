@@ -45,10 +45,8 @@ struct hook_result {
 	bool required;
 	enum hook_outcome outcome;
 	double seconds;
-	char why[300]; /* in words, with the last line that a program which failed printed; "" only
-			  with HOOK_OK and nothing to remark */
-	const char
-		*output; /* the beginning of what it printed or answered; never NULL, any bytes */
+	char why[300];	    /* in words, a failed program's last line included; "" only with HOOK_OK */
+	const char *output; /* the beginning of what it printed or answered; never NULL */
 	size_t output_size;
 	bool cut; /* there was more */
 };

@@ -46,9 +46,10 @@
 
 #define MS	 1000000ull
 #define SECOND	 (1000 * MS)
-#define BUDGET	 (2 * MS)	/* of one turn */
-#define RAREST	 (5 * SECOND)	/* between two rounds, to spare the CPU */
-#define SHARE	 200		/* of the time that the rounds may take: one part in so many */
+#define BUDGET	 (2 * MS)     /* of one turn */
+#define RAREST	 (5 * SECOND) /* between two rounds, to spare the CPU */
+#define SHARE	 200	      /* of the time that the rounds may take: one part in so many */
+#define SOON	 (100 * MS)
 #define SAID	 (600 * SECOND) /* between two complaints about losses */
 #define GUARD_MS 1500		/* rounds that are further apart wait for no late packets */
 #define STEP	 512u		/* between two looks at the clock; a multiple of every page size */
@@ -272,6 +273,8 @@ static void turn(void *arg, uint64_t now)
 		l->busy += loop_now() - from;
 		wait = l->busy * SHARE < RAREST ? l->busy * SHARE : RAREST;
 		next = l->began + (wait > l->interval ? wait : l->interval);
+		if (l->fresh) /* from when there is a data plane, nothing is missed */
+			next = l->began + SOON;
 	} else {
 		l->busy += loop_now() - from;
 	}
@@ -388,7 +391,8 @@ void flowlog_use(struct flowlog *l, const struct config *c)
 
 void flowlog_counts(const struct flowlog *l, struct flowlog_counts *ret)
 {
-	*ret = (struct flowlog_counts){.on = l->on, .written = l->written, .lost = l->lost};
+	*ret = (struct flowlog_counts){
+		.on = l->on && !l->fresh, .written = l->written, .lost = l->lost};
 	if (l->failing)
 		snprintf(ret->failing, sizeof(ret->failing), "%s", l->file.why);
 }

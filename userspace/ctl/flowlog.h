@@ -51,7 +51,7 @@ struct flowlog_world {
 };
 
 struct flowlog_counts {
-	bool on;
+	bool on;		/* false before there is a data plane, too */
 	uint64_t written, lost; /* flows, since this process began */
 	char failing[700];	/* why nothing can be written now; "" */
 };

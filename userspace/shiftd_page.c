@@ -13,6 +13,7 @@
 #include "userspace/base/loop.h"
 #include "userspace/cmd/status.h"
 #include "userspace/conf/config.h"
+#include "userspace/ctl/flowlog.h"
 #include "userspace/ctl/service.h"
 #include "userspace/plane/flows.h"
 #include "userspace/plane/state.h"
@@ -108,6 +109,18 @@ static json_t *or_null(json_t *j)
 	return j ? j : json_null();
 }
 
+static json_t *flow_log(const struct page_parts *p)
+{
+	struct flowlog_counts is;
+
+	flowlog_counts(p->flowlog, &is);
+	if (!is.on)
+		return json_null();
+	return json_pack("{s:I, s:I, s:b, s:s*}", "written", (json_int_t)is.written, "lost",
+			 (json_int_t)is.lost, "failing", is.failing[0] != '\0', "why",
+			 is.failing[0] ? is.failing : NULL);
+}
+
 static json_t *page(const struct page_parts *p)
 {
 	struct timespec t;
@@ -115,12 +128,12 @@ static json_t *page(const struct page_parts *p)
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	gethostname(host, sizeof(host) - 1);
-	return json_pack("{s:i, s:f, s:s, s:o, s:o, s:o, s:n, s:n, s:o, s:o}", "schema", 1, "at",
-			 (double)t.tv_sec + (double)t.tv_nsec / 1e9, "host", host, "status",
-			 or_null(status_document(p, false)), "share",
-			 service_page_share(p->service), "ramp",
-			 or_null(service_page_ramp(p->service)), "dns", "tunnels", "alarms",
-			 service_page_alarms(p->service), "history", history(p));
+	return json_pack(
+		"{s:i, s:f, s:s, s:o, s:o, s:o, s:n, s:n, s:o, s:o, s:o}", "schema", 1, "at",
+		(double)t.tv_sec + (double)t.tv_nsec / 1e9, "host", host, "status",
+		or_null(status_document(p, false)), "share", service_page_share(p->service), "ramp",
+		or_null(service_page_ramp(p->service)), "dns", "tunnels", "alarms",
+		service_page_alarms(p->service), "history", history(p), "flow_log", flow_log(p));
 }
 
 static json_t *document(void *arg, const char *name)

@@ -45,7 +45,7 @@ struct hook_result {
 	bool required;
 	enum hook_outcome outcome;
 	double seconds;
-	char why[300];	    /* in words, a failed program's last line included; "" only with HOOK_OK */
+	char why[300]; /* in words, a failed program's last line included; "" only with HOOK_OK */
 	const char *output; /* the beginning of what it printed or answered; never NULL */
 	size_t output_size;
 	bool cut; /* there was more */

@@ -243,6 +243,7 @@ struct conf_bound {
 struct conf_bounds {
 	struct conf_bound bound[CONF_MAX_BOUNDS];
 	unsigned int n;
+	bool given; /* the key is there, whatever became of it */
 };
 
 struct conf_argument {
@@ -270,6 +271,7 @@ struct conf_gate {
 	char ca_file[CONF_TEXT];
 	uint64_t interval_ms, timeout_ms;
 	struct conf_bounds ok, pause, back, rollback;
+	bool shipped; /* the bounds are not the file's but what its name stands for (defaults.c) */
 };
 
 /* ---- what is done and told besides ---- */
@@ -474,6 +476,7 @@ struct config {
 	struct conf_dns dns;
 	struct conf_gate gates[CONF_MAX_GATES];
 	unsigned int n_gates;
+	bool gates_given; /* false, with a ramp: those of the kernel were put in */
 	struct conf_stage stages[CONF_MAX_STAGES];
 	unsigned int n_stages;
 	struct conf_at ramp_at; /* line 0: no ramp */
@@ -534,6 +537,10 @@ void conf_errors_free(struct conf_errors *errors);
 
 /* NULL: there is none of that name. */
 const struct conf_tunnel *conf_tunnel(const struct config *c, const char *name);
+
+/* "ok < 0.1%, pause > 0.5%, rollback > 5%", and "kernel.errors", "tps of https://…". Return ret. */
+const char *conf_bounds_text(const struct conf_gate *g, char *ret, size_t size);
+const char *conf_source_text(const struct conf_gate *g, char *ret, size_t size);
 
 /* "203.0.113.10", "2001:db8::10"; CIDRs with their prefix. Returns ret. */
 const char *conf_address_text(const struct conf_address *a, char ret[64]);

@@ -104,9 +104,10 @@ _Static_assert(SHIFT_UNABLE_RESET == 0 && SHIFT_UNABLE_LOCAL == 1, "unables");
 	{KEY(path ".fall"), &type_integer, 0, 1, 100, "3", OF_HEALTH(in, fall)}
 
 #define BOUND(name)                                                                                \
-	{KEY("gates[]." #name), &type_bound, ROW_LIST | ROW_SOME, 0, CONF_MAX_BOUNDS,              \
+	{KEY("gates[]." #name), &type_bound, ROW_LIST, 0, CONF_MAX_BOUNDS,                         \
 	 .to = IN_GATE(name.bound), .size = sizeof(struct conf_bound),                             \
-	 .count_to = IN_GATE(name.n), .want = "a bound or a list of them"},                        \
+	 .count_to = IN_GATE(name.n), .given_to = IN_GATE(name.given),                             \
+	 .want = "a bound or a list of them"},                                                     \
 	{KEY("gates[]." #name "[]"), &type_bound, ROW_WHOLE}
 
 #define PROVIDER(name, key)                                                                        \
@@ -420,7 +421,8 @@ const struct row schema_rows[] = {
 	{KEY("ramp.dns_after"), &type_duration, 0, 0, 30 * DAY, "2h", INTO(rules.dns_after_ms)},
 
 	{KEY("gates"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_GATES, LIST_OF(gates),
-	 .count_to = IN(n_gates), .want = "a list of maps with name, source and bounds"},
+	 .count_to = IN(n_gates), .given_to = IN(gates_given),
+	 .want = "a list of maps with name, source and bounds"},
 	{KEY("gates[]"), NULL, ROW_MAP,
 	 .want = "a map such as {name: errors, source: kernel.errors, ok: \"< 0.1%\"}"},
 	{KEY("gates[].name"), &type_name, ROW_REQUIRED, .to = IN_GATE(name),

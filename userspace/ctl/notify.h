@@ -31,6 +31,7 @@ enum notice_event {
 	NOTICE_COMMIT,
 	NOTICE_TUNNEL,
 	NOTICE_DNS,
+	NOTICE_MONITOR, /* a gate is not ok, and nothing is done about it */
 	NOTICES,
 };
 

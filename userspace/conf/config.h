@@ -295,7 +295,8 @@ struct conf_hook_step { /* a named step: a program, or a URL that is asked */
 	uint16_t stage; /* from 1; 0: each */
 	struct conf_argument argv[CONF_MAX_ARGS];
 	unsigned int n_argv;
-	struct conf_url url; /* text "": a program */
+	struct conf_url url;	 /* text "": a program */
+	char ca_file[CONF_TEXT]; /* of a URL; "": the system's */
 	char user[CONF_NAME];
 	uint64_t timeout_ms;
 	bool required; /* its failure holds the ramp; false: it is only said */
@@ -313,13 +314,23 @@ struct conf_notify {
 	struct conf_url url;	     /* webhook's; others: instead of the service's own */
 	char page[CONF_NAME * 2], component[CONF_NAME * 2]; /* Statuspage */
 	char template[CONF_TEXT];			    /* "": the shipped one */
+	char ca_file[CONF_TEXT];			    /* "": the system's */
 	bool only_alarms;
+};
+
+#define CONF_MAX_HOSTS 16
+
+struct conf_host {
+	struct conf_at at;
+	char name[CONF_HOST];
 };
 
 struct conf_metrics {
 	bool given;
-	struct conf_server listen;  /* /metrics and the dashboard; loopback by default */
-	char token_file[CONF_TEXT]; /* "": the dashboard only shows */
+	struct conf_server listen; /* /metrics and the dashboard; loopback by default */
+	struct conf_host hosts[CONF_MAX_HOSTS]; /* names it may be asked by, besides its address */
+	unsigned int n_hosts;
+	char token_file[CONF_TEXT];			    /* "": the dashboard only shows */
 	char read_group[CONF_NAME], write_group[CONF_NAME]; /* of the socket; "": root alone */
 };
 

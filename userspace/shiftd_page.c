@@ -154,28 +154,47 @@ static json_t *point(void *arg)
 	return service_page_point(p->service);
 }
 
-int page_open(struct loop *l, const struct page_parts *parts, const struct api_verbs *verbs,
-	      struct api_http **ret, char *why, size_t size)
+static bool same_place(const struct conf_server *a, const struct conf_server *b)
+{
+	return a->port == b->port && !memcmp(a->address.ip, b->address.ip, sizeof(a->address.ip));
+}
+
+int page_use(struct loop *l, struct page_parts *parts, const struct api_verbs *verbs,
+	     struct api_http **http, char *why, size_t size)
 {
 	const struct conf_metrics *m = &parts->config->metrics;
-	struct api_http_config c = {.port = m->listen.port, .verbs = *verbs};
+	struct api_http_config c = {.port = m->listen.port, .verbs = *verbs, .n_hosts = m->n_hosts};
+	const char *hosts[CONF_MAX_HOSTS];
 	char token[API_TOKEN] = "";
+	struct api_http *other = NULL;
 	int err = 0;
 
-	*ret = NULL;
-	if (!m->given)
-		return 0;
-	c.source = (struct api_http_source){
-		.arg = (void *)(uintptr_t)parts, .document = document, .point = point};
-	memcpy(c.address, m->listen.address.ip, sizeof(c.address));
-	if (m->token_file[0])
-		err = api_token_read(m->token_file, token, why, size);
-	c.token = token;
-	if (!err) {
-		err = api_http_open(l, &c, ret);
+	if (m->given) {
+		c.source = (struct api_http_source){
+			.arg = parts, .document = document, .point = point};
+		memcpy(c.address, m->listen.address.ip, sizeof(c.address));
+		for (unsigned int i = 0; i < m->n_hosts; i++)
+			hosts[i] = m->hosts[i].name;
+		c.hosts = hosts;
+		if (m->token_file[0])
+			err = api_token_read(m->token_file, token, why, size);
+		c.token = token;
+	}
+	if (!err && m->given) {
+		bool stays = *http && same_place(&parts->listens, &m->listen);
+
+		err = stays ? api_http_use(*http, &c) : api_http_open(l, &c, &other);
 		if (err)
 			snprintf(why, size, "%s: %s", m->listen.text, strerror(-err));
+		if (stays)
+			other = *http;
 	}
 	explicit_bzero(token, sizeof(token));
-	return err;
+	if (err)
+		return err;
+	if (*http != other)
+		api_http_close(*http);
+	*http = other;
+	parts->listens = m->listen;
+	return 0;
 }

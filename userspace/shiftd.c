@@ -210,7 +210,7 @@ static int load(struct daemon *d)
 	conf_errors_free(&d->errors);
 	conf_free(d->config);
 	d->config = c;
-	d->parts = (struct page_parts){d->service, c};
+	d->parts = (struct page_parts){d->service, d->tunnels, c};
 	d->errors = errors;
 	return EXIT_OK;
 }

@@ -7,11 +7,13 @@
 #include "userspace/api/http.h"
 
 struct config;
+struct ctl_tunnels;
 struct loop;
 struct service;
 
 struct page_parts {
 	struct service *service;
+	struct ctl_tunnels *tunnels;
 	const struct config *config;
 };
 

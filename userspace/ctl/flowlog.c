@@ -349,6 +349,7 @@ static void begin(struct flowlog *l)
 	if (!flowlog_file_open(&l->file) && !l->fresh)
 		read_tail(l);
 	l->began = 0;
+	l->search_at = 0;
 	loop_timer_set(l->loop, &l->timer, loop_now(), turn, l);
 }
 

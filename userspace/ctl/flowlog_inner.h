@@ -170,6 +170,7 @@ struct flowlog {
 	uint32_t id;
 	struct shift_globals globals;
 	struct shift_service svc;
+	uint64_t search_at;  /* when targets are searched next */
 	uint64_t gone_since; /* 0: there is a data plane */
 	struct flowlog_watched *watched[SHIFT_MAX_TARGETS];
 	bool known[SHIFT_MAX_BACKENDS], listen_known[SHIFT_MAX_LISTENS]; /* in this round */

@@ -22,6 +22,7 @@
 
 #define SECOND 1000000000ull
 #define GONE   (5 * SECOND)  /* without a data plane: it was detached */
+#define SEARCH (5 * SECOND)  /* for new targets: their flows do not go before */
 #define EVERY  (60 * SECOND) /* all records are looked at, whatever is thought of them */
 #define HOT    2	     /* a port that was just taken may get its flow after the first look */
 #define STEPS  (65536 / FLOWLOG_STEP)
@@ -218,7 +219,8 @@ int flowlog_find(struct flowlog *l, uint64_t now)
 {
 	const struct plane *p = l->world.plane(l->world.arg, &l->id);
 	struct shift_service svc;
-	int err = 0, one;
+	bool search;
+	int err, one;
 
 	memset(l->known, 0, sizeof(l->known));
 	memset(l->listen_known, 0, sizeof(l->listen_known));
@@ -234,8 +236,11 @@ int flowlog_find(struct flowlog *l, uint64_t now)
 	if (!plane_service(p, l->id, &svc))
 		l->svc = svc;
 	err = plane_globals(p, &l->globals);
+	search = now >= l->search_at;
+	if (search)
+		l->search_at = now + SEARCH;
 	for (uint32_t i = 1; i < SHIFT_MAX_TARGETS && !err; i++) {
-		one = find_target(l, p, i);
+		one = search || l->watched[i] ? find_target(l, p, i) : 0;
 		if (one)
 			flowlog_odd(l, FLOWLOG_SAID_RECORDS, "some records cannot be looked at: %s",
 				    strerror(-one));

@@ -87,6 +87,12 @@ static const struct verb verbs[] = {
 	 "they go by the share again"},
 	{"pins", cmd_pins, "pins", "who is pinned, and what the configuration excepts"},
 	{"history", cmd_history, "history [--limit N] [--since 2h]", "who changed what, and why"},
+	{"report", checks,
+	 "report [--format markdown|html|json] [--output FILE] [--since 2h] [--ramp N]\n"
+	 "    --output FILE   instead of stdout\n"
+	 "    --since 2h      only what was not over by then\n"
+	 "    --ramp N        of those in the journal, from 1; else the last",
+	 "a ramp stage by stage: what was seen, decided, by whom, and how fast"},
 	{"plan", elsewhere,
 	 "plan check [--rate N/s] [--bandwidth N] [--lifetime 5s] [--link-speed N] [--measure 10s]\n"
 	 "           [--allow-...]",

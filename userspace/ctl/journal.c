@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "userspace/base/whole.h"
+#include "userspace/ctl/hooks.h"
 #include "userspace/ctl/journal.h"
 #include "userspace/ctl/ramp_json.h"
 
@@ -197,6 +198,66 @@ static void time_text(uint64_t real, char ret[32])
 	strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
 }
 
+static uint64_t real_of(const struct ramp_view *v, uint64_t boot)
+{
+	return boot <= v->boot && v->boot - boot <= v->real ? v->real - (v->boot - boot) : 0;
+}
+
+/* When the evidence of each was first seen. */
+static json_t *gates_of(const struct ramp_view *v)
+{
+	json_t *list = ramp_gates_json(v ? v->gates : NULL, v ? v->n_gates : 0);
+
+	for (unsigned int i = 0; v && i < v->n_gates; i++) {
+		uint64_t since = v->gates[i].since ? real_of(v, v->gates[i].since) : 0;
+
+		if (since)
+			json_object_set_new(json_array_get(list, i), "since_ns",
+					    json_integer((json_int_t)since));
+	}
+	return list;
+}
+
+static json_t *flags_of(unsigned int flags)
+{
+	json_t *list = json_array();
+
+	for (unsigned int bit = 1; bit && bit <= flags; bit <<= 1) {
+		if (flags & bit)
+			json_array_append_new(list, json_string(ramp_flag_name(bit)));
+	}
+	return list;
+}
+
+static json_t *hook_of(const struct hook_result *h)
+{
+	return json_pack("{s:s, s:o, s:s, s:f, s:b, s:o}", "when", hook_when_name(h->when), "name",
+			 ramp_text_json(h->name), "outcome", hook_outcome_name(h->outcome),
+			 "seconds", h->seconds, "required", (int)h->required, "why",
+			 ramp_text_json(h->why));
+}
+
+/* What the record wants to know besides; a restart needs none of it. */
+static void put_record(json_t *j, const struct ramp_action *a, const struct ramp_view *v)
+{
+	if (v && v->set_at) {
+		json_object_set_new(j, "set_ns", json_integer((json_int_t)v->set_at));
+		json_object_set_new(j, "set_by", ramp_text_json(v->set_by));
+	}
+	if (a->stages)
+		json_object_set_new(j, "stages", json_integer(a->stages));
+	if (a->hold_ms)
+		json_object_set_new(j, "hold_s", json_real((double)a->hold_ms / 1000));
+	if (a->cause[0])
+		json_object_set_new(j, "cause", ramp_text_json(a->cause));
+	if (a->asked)
+		json_object_set_new(j, "asked", json_string(a->asked));
+	if (a->flags)
+		json_object_set_new(j, "flags", flags_of(a->flags));
+	if (a->hook)
+		json_object_set_new(j, "hook", hook_of(a->hook));
+}
+
 char *journal_line(const struct ramp_action *a, const struct ramp_view *v, uint64_t seq)
 {
 	json_t *saved = pack(of_saved, &a->saved), *j;
@@ -213,9 +274,10 @@ char *journal_line(const struct ramp_action *a, const struct ramp_view *v, uint6
 		      a->event, "state", ramp_state_name(a->saved.state), "stage",
 		      (int)a->saved.stage, "weight", a->weight / 100.0, "epoch",
 		      (json_int_t)a->epoch, "reason", ramp_text_json(a->reason), "gates",
-		      ramp_gates_json(v ? v->gates : NULL, v ? v->n_gates : 0), "saved", saved);
+		      gates_of(v), "saved", saved);
 	if (!j)
 		return NULL;
+	put_record(j, a, v);
 	text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(j);
 	return text;
@@ -259,14 +321,6 @@ int journal_parse(const char *line, size_t size, struct journal_found *ret, uint
 
 /* ---- reading ---- */
 
-static void path_of(const char *dir, unsigned int number, char ret[400])
-{
-	if (number)
-		snprintf(ret, 400, "%s/ramp.jsonl.%u", dir, number);
-	else
-		snprintf(ret, 400, "%s/ramp.jsonl", dir);
-}
-
 /* The last whole entry of a file, from its end. -ENODATA: it has none. */
 static int last_entry(const char *path, struct journal_found *ret, uint64_t *ret_seq,
 		      unsigned int *damaged)
@@ -300,54 +354,11 @@ static int find_state(struct journal *j, struct journal_found *found)
 
 	memset(found, 0, sizeof(*found));
 	for (unsigned int i = 0; err == -ENODATA && i <= JOURNAL_KEPT; i++) {
-		path_of(j->dir, i, path);
+		journal_path(j->dir, i, path);
 		err = last_entry(path, found, &j->seq, &damaged);
 	}
 	found->damaged = damaged;
 	return err == -ENODATA ? 0 : err;
-}
-
-static int each_of_file(const char *path, int (*each)(void *arg, const json_t *entry), void *arg,
-			unsigned int *damaged)
-{
-	FILE *f = fopen(path, "re");
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t n;
-	int err = 0;
-
-	if (!f)
-		return errno == ENOENT ? 0 : -errno;
-	while (!err && (n = getline(&line, &room, f)) > 0) {
-		json_t *j = n > 1 ? json_loadb(line, (size_t)n, 0, NULL) : NULL;
-
-		if (json_is_object(j))
-			err = each(arg, j);
-		else if (n > 1)
-			++*damaged;
-		json_decref(j);
-	}
-	if (!err && ferror(f))
-		err = -EIO;
-	free(line);
-	fclose(f);
-	return err;
-}
-
-int journal_each(const char *dir, int (*each)(void *arg, const json_t *entry), void *arg,
-		 unsigned int *ret_damaged)
-{
-	unsigned int damaged = 0;
-	char path[400];
-	int err = 0;
-
-	for (unsigned int i = JOURNAL_KEPT + 1; !err && i--;) {
-		path_of(dir, i, path);
-		err = each_of_file(path, each, arg, &damaged);
-	}
-	if (ret_damaged)
-		*ret_damaged = damaged;
-	return err;
 }
 
 /* ---- writing ---- */
@@ -386,7 +397,7 @@ static int open_current(struct journal *j)
 	struct stat st;
 	int err;
 
-	path_of(j->dir, 0, path);
+	journal_path(j->dir, 0, path);
 	j->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (j->fd < 0)
 		return -errno;
@@ -462,12 +473,12 @@ static int rotate(struct journal *j, const char *line, size_t size)
 	if (!err && fsync(fd))
 		err = -errno;
 	for (unsigned int i = JOURNAL_KEPT; !err && i--;) {
-		path_of(j->dir, i, from);
-		path_of(j->dir, i + 1, to);
+		journal_path(j->dir, i, from);
+		journal_path(j->dir, i + 1, to);
 		if (rename(from, to) && errno != ENOENT)
 			err = -errno;
 	}
-	path_of(j->dir, 0, to);
+	journal_path(j->dir, 0, to);
 	if (!err && rename(fresh, to))
 		err = -errno;
 	if (err) {

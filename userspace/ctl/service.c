@@ -33,6 +33,7 @@
 #include "userspace/base/text.h"
 #include "userspace/ctl/checks.h"
 #include "userspace/ctl/follow.h"
+#include "userspace/ctl/points.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/plane/state.h"
 
@@ -57,6 +58,7 @@ static void turn(void *arg, uint64_t now)
 	ramp_step(&s->ramp, &s->view, now, &s->out);
 	service_act(s, now);
 	service_keep_alive(s, now);
+	service_points(s, now);
 	service_attach(s, now);
 	state_reap();
 	loop_timer_set(s->loop, &s->turn, now + SERVICE_SECOND, turn, s);
@@ -189,6 +191,7 @@ void service_free(struct service *s)
 	service_tell_free(s);
 	service_lose(s, 0);
 	journal_close(s->journal);
+	points_free(s->points);
 	free(s);
 }
 

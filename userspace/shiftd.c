@@ -3,14 +3,18 @@
  * shiftd.c - the daemon: what watches and waits
  *
  * One loop, one thread: the tunnels (ctl/tunnels.c), the ramp with what it needs (ctl/service.c),
- * and a socket on which shiftctl asks (api/socket.c). While it runs it holds shiftd.lock, and
- * `tunnel check --fix` leaves switching to it. When it dies, nothing changes for traffic: routes,
- * tunnels and the data plane are the kernel's.
+ * the flow log (ctl/flowlog.c), and a socket on which shiftctl asks (api/socket.c). While it runs
+ * it holds shiftd.lock, and `tunnel check --fix` leaves switching to it. When it dies, nothing
+ * changes for traffic: routes, tunnels and the data plane are the kernel's.
+ *
+ * Started with every right, it keeps those it needs, for itself and all that it starts (a hook that
+ * is root's has no more): the same as systemd/shiftd.service leaves it, where each has its reason.
  *
  * Signals: TERM and INT end it, HUP reads the configuration again and keeps every state; one that
  * cannot be used changes nothing and is said.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +24,14 @@
 #include <unistd.h>
 
 #include "userspace/api/socket.h"
+#include "userspace/base/caps.h"
 #include "userspace/base/loop.h"
 #include "userspace/base/notify.h"
 #include "userspace/base/text.h"
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/complain.h"
 #include "userspace/cmd/daemon.h"
+#include "userspace/ctl/flowlog.h"
 #include "userspace/ctl/service.h"
 #include "userspace/ctl/tunnels.h"
 #include "userspace/plane/state.h"
@@ -41,6 +47,7 @@ struct daemon {
 	struct conf_errors errors;
 	struct ctl_tunnels *tunnels;
 	struct service *service;
+	struct flowlog *flowlog;
 	struct api_socket *socket; /* NULL: nobody can ask */
 	struct api_http *http;	   /* NULL: no dashboard */
 	struct page_parts parts;   /* of it */
@@ -78,10 +85,25 @@ static bool is_up(void *arg, const char *tunnel)
 	return ctl_tunnels_up(d->tunnels, tunnel);
 }
 
+static const struct plane *plane_now(void *arg, uint32_t *ret_id)
+{
+	const struct daemon *d = arg;
+
+	return service_plane(d->service, ret_id);
+}
+
 static bool is_alive(const struct daemon *d, uint64_t now)
 {
 	return now < ctl_tunnels_alive(d->tunnels) + 5 * SECOND &&
 	       now < service_alive(d->service) + 5 * SECOND;
+}
+
+static void add_status(char *text, size_t size, const char *part)
+{
+	size_t n = strlen(text);
+
+	if (part[0])
+		snprintf(text + n, size - n, "%s%s", n ? "; " : "", part);
 }
 
 /* The sign of life is given only while the work itself goes on. */
@@ -89,13 +111,11 @@ static void beat(void *arg, uint64_t now)
 {
 	struct daemon *d = arg;
 	uint64_t every = notify_watchdog_ns();
-	char text[400], tunnels[300];
+	char text[400], part[250];
 
 	service_text(d->service, text, 100);
-	ctl_tunnels_text(d->tunnels, tunnels, sizeof(tunnels));
-	if (tunnels[0])
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
-			 text[0] ? "; " : "", tunnels);
+	add_status(text, sizeof(text), ctl_tunnels_text(d->tunnels, part, sizeof(part)));
+	add_status(text, sizeof(text), flowlog_text(d->flowlog, part, sizeof(part)));
 	if (strcmp(text, d->status) != 0) {
 		snprintf(d->status, sizeof(d->status), "%s", text);
 		notify_status(text);
@@ -207,10 +227,11 @@ static int load(struct daemon *d)
 		conf_free(c);
 		return EXIT_FAILED;
 	}
+	flowlog_use(d->flowlog, c);
 	conf_errors_free(&d->errors);
 	conf_free(d->config);
 	d->config = c;
-	d->parts = (struct page_parts){d->service, c};
+	d->parts = (struct page_parts){d->service, d->flowlog, c};
 	d->errors = errors;
 	return EXIT_OK;
 }
@@ -262,6 +283,28 @@ static int take_lock(struct daemon *d)
 	return err ? EXIT_FAILED : EXIT_OK;
 }
 
+/* What is logged is remembered beside the socket, where no reboot leaves it. */
+static int make_flowlog(struct daemon *d)
+{
+	const struct flowlog_world world = {.plane = plane_now, .say = tell, .arg = d};
+	char path[256];
+	int err = daemon_socket(path, sizeof(path) - sizeof(".flows"));
+
+	return err ? err : flowlog_make(d->loop, &world, strcat(path, ".flows"), &d->flowlog);
+}
+
+static int drop_rights(void)
+{
+	static const int needed[] = {CAP_NET_ADMIN, CAP_NET_RAW,      CAP_BPF,	  CAP_PERFMON,
+				     CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CAP_SETUID, CAP_SETGID,
+				     CAP_KILL,	    CAP_SYS_PTRACE};
+	int err = caps_keep(needed, sizeof(needed) / sizeof(*needed));
+
+	if (err)
+		say("the rights that are not needed cannot be given up: %s", strerror(-err));
+	return err ? EXIT_FAILED : EXIT_OK;
+}
+
 static int begin(struct daemon *d)
 {
 	struct service_world world = {.say = tell_of_ramp, .tunnel_up = is_up, .arg = d};
@@ -270,7 +313,7 @@ static int begin(struct daemon *d)
 	if (code)
 		return code;
 	if (loop_make(&d->loop) || ctl_tunnels_make(d->loop, d->dir, tell, d, &d->tunnels) ||
-	    service_make(d->loop, &world, &d->service)) {
+	    service_make(d->loop, &world, &d->service) || make_flowlog(d)) {
 		say("no event loop: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
@@ -311,11 +354,14 @@ int main(int argc, char **argv)
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	d.o = &o;
 	d.stamps = !getenv("JOURNAL_STREAM");
-	code = begin(&d);
+	code = drop_rights();
+	if (!code)
+		code = begin(&d);
 	if (!code)
 		code = run(&d);
 	api_http_close(d.http);
 	api_socket_close(d.socket);
+	flowlog_free(d.flowlog);
 	service_free(d.service);
 	ctl_tunnels_free(d.tunnels);
 	conf_errors_free(&d.errors);

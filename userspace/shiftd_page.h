@@ -7,11 +7,13 @@
 #include "userspace/api/http.h"
 
 struct config;
+struct flowlog;
 struct loop;
 struct service;
 
 struct page_parts {
 	struct service *service;
+	struct flowlog *flowlog;
 	const struct config *config;
 };
 

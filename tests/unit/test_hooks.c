@@ -244,16 +244,16 @@ static void a_required_failure_stops_the_rest(void **state)
 	add_script("never", CONF_ON_COMMIT, "exit 0");
 	all(CONF_ON_COMMIT, 0, 3);
 	assert_int_equal(got.n, 2);
-	step_is(0, "soft", HOOK_FAILED, "ended with exit status 9");
+	step_is(0, "soft", HOOK_FAILED, "ended with exit status 9: no");
 	assert_string_equal(got.step[0].output, "no\n");
-	step_is(1, "hard", HOOK_FAILED, "ended with exit status 3");
+	step_is(1, "hard", HOOK_FAILED, "ended with exit status 3: half");
 	assert_string_equal(got.step[1].output, "half\n");
 	assert_false(got.sum.ok);
 	assert_int_equal(got.sum.done, 2);
 	assert_int_equal(got.sum.failed, 2);
 	assert_int_equal(got.sum.left, 1);
 	assert_string_equal(got.sum.stopped_at, "hard");
-	assert_string_equal(got.sum.why, "hard: ended with exit status 3");
+	assert_string_equal(got.sum.why, "hard: ended with exit status 3: half");
 }
 
 static void hostile_programs_are_bounded_and_named(void **state)

@@ -321,6 +321,14 @@ struct conf_metrics {
 	char read_group[CONF_NAME], write_group[CONF_NAME]; /* of the socket; "": root alone */
 };
 
+struct conf_flow_log {
+	bool given;
+	char file[CONF_TEXT];
+	uint64_t rotate; /* bytes */
+	uint32_t keep;	 /* files beside the one that is written */
+	uint64_t interval_ms;
+};
+
 /* ---- tunnels: what a tunnel shall be; wg/ makes it so ---- */
 
 #define CONF_KEY	  32 /* bytes of a WireGuard key */
@@ -483,6 +491,7 @@ struct config {
 	struct conf_notify notifies[CONF_MAX_NOTIFIES];
 	unsigned int n_notifies;
 	struct conf_metrics metrics;
+	struct conf_flow_log flow_log;
 	struct conf_health old_health;
 	struct conf_tunnel tunnels[CONF_MAX_TUNNELS];
 	unsigned int n_tunnels;

@@ -498,6 +498,13 @@ const struct row schema_rows[] = {
 	{KEY("metrics.token_file"), &type_path, INTO(metrics.token_file)},
 	{KEY("metrics.read_group"), &type_name, INTO(metrics.read_group)},
 	{KEY("metrics.write_group"), &type_name, INTO(metrics.write_group)},
+
+	{KEY("flow_log"), NULL, ROW_MAP, .given_to = IN(flow_log.given),
+	 .want = "a map such as {file: /var/log/shift/flows.jsonl}"},
+	{KEY("flow_log.file"), &type_path, ROW_REQUIRED, INTO(flow_log.file)},
+	{KEY("flow_log.rotate"), &type_size, 0, 64 * 1024, 1ull << 40, "100M", INTO(flow_log.rotate)},
+	{KEY("flow_log.keep"), &type_integer, 0, 0, 1000, "10", .unit = "files", INTO(flow_log.keep)},
+	{KEY("flow_log.interval"), &type_duration, 0, 100, MINUTE, "1s", INTO(flow_log.interval_ms)},
 	{0},
 };
 /* clang-format on */

@@ -20,6 +20,7 @@ extern const struct type type_key;	/* struct conf_peer: its key */
 extern const struct type type_boolean;	/* bool */
 extern const struct type type_proposal; /* struct conf_proposal */
 extern const struct type type_ports;	/* uint16_t[2] */
+extern const struct type type_size;	/* uint64_t, bytes */
 
 /* address.c */
 extern const struct type type_address;	 /* struct conf_address, `at` too */

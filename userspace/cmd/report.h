@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#define REPORT_LATEST 4e9 /* what lies later is no time of ours */
 #define REPORT_POINTS 600 /* in a document at most: of more each n-th */
 
 struct report;

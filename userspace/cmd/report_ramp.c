@@ -327,7 +327,7 @@ static void take_effect(json_t *incident, double at, json_t *action)
 
 	json_object_set_new(incident, "effect_at", time_json(at));
 	json_object_set_new(incident, "action", action);
-	if (seen > 0)
+	if (seen > 0 && at >= seen) /* else the clock was set meanwhile */
 		json_object_set_new(incident, "took_ms",
 				    json_integer((json_int_t)llround((at - seen) * 1000)));
 }

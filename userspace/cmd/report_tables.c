@@ -108,7 +108,7 @@ const json_t *report_list(const json_t *document, const char *key)
 static void put_time(double at, bool moment, char ret[REPORT_CELL])
 {
 	char when[32];
-	uint64_t ms = (uint64_t)llround(at * 1000);
+	uint64_t ms = at > 0 && at < REPORT_LATEST ? (uint64_t)llround(at * 1000) : 0;
 
 	text_time(ms / 1000 * 1000000000, when);
 	if (moment && strlen(when) > 11)

@@ -27,8 +27,8 @@ COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	hostlock.c hostports.c clients.c clients_saved.c arrivals.c)
 WAYS := userspace/plane/ways.c
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
-	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c detach.c pin.c pin_list.c top.c \
-	ramp.c freeze.c daemon.c) userspace/api/socket_client.c
+	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c history_read.c detach.c pin.c pin_list.c top.c \
+	ramp.c freeze.c daemon.c) userspace/api/socket_client.c userspace/ctl/journal_read.c
 HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \

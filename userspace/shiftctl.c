@@ -86,7 +86,11 @@ static const struct verb verbs[] = {
 	{"unpin", cmd_unpin, "unpin CIDR|--all [--reason TEXT] [--force]",
 	 "they go by the share again"},
 	{"pins", cmd_pins, "pins", "who is pinned, and what the configuration excepts"},
-	{"history", cmd_history, "history [--limit N] [--since 2h]", "who changed what, and why"},
+	{"history", cmd_history,
+	 "history [--limit N] [--since 2h] [--evidence] [--follow]\n"
+	 "    --evidence   with what each gate said when the ramp decided\n"
+	 "    --follow     and what comes; with --json an entry a line",
+	 "who changed what, what the ramp decided, and why"},
 	{"report", checks,
 	 "report [--format markdown|html|json] [--output FILE] [--since 2h] [--ramp N]\n"
 	 "    --output FILE   instead of stdout\n"

@@ -104,6 +104,11 @@ static void points(struct report *r, double from, double seconds)
 static json_t *whole_document(const char *reason, const char *why)
 {
 	struct report *r = report_begin(0);
+	static const struct conf_gate p95 = {
+		.arm = CONF_ARM_NEW,
+		.ok = {.n = 1, .bound = {{.text = "< 100ms", .unit = "ms"}}},
+		.pause = {.n = 1, .bound = {{.text = "> 200ms", .unit = "ms"}}},
+	};
 	double from, until;
 	struct rig x;
 	json_t *d, *by_hand;
@@ -112,6 +117,7 @@ static json_t *whole_document(const char *reason, const char *why)
 	x.gates[1].has_baseline = true;
 	x.gates[1].baseline = 90;
 	x.gates[1].expected = 90;
+	x.gates[1].conf = &p95;
 	live(&x, reason, why);
 	book_feed(r, book, book_size);
 	assert_true(report_span(r, &from, &until));

@@ -57,7 +57,7 @@ enum report_how {
 	REPORT_NUMBER,	/* as people write it */
 	REPORT_SHARE,	/* "25%" */
 	REPORT_TIME,	/* "2026-03-01 14:30:12", of this host's zone */
-	REPORT_MOMENT,	/* "14:30:12.345" */
+	REPORT_MOMENT,	/* the same, and its milliseconds */
 	REPORT_SECONDS, /* "12m05s" */
 	REPORT_MS,	/* "380 ms", "4.2 s" */
 	REPORT_LIST,	/* "--force --unproven" */

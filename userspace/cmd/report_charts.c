@@ -249,14 +249,15 @@ static void of_both_arms(struct chart *c, const char *title, const char *key, co
 
 void report_charts(const json_t *document, FILE *to)
 {
+	static const char lines[] =
+		" <span class=\"key new\"><i></i>in force</span> <span class=\"key seen\"><i></i>seen</span>"
+		" <span class=\"key warn\"><i></i>pause, back, alarm</span>"
+		" <span class=\"key bad\"><i></i>rollback</span>";
 	struct chart c = {.document = document, .high = 100, .unit = "%", .out = to};
 
 	if (!time_axis(&c))
 		return;
-	begin_chart(
-		&c, "Share of the new side",
-		" <span class=\"key new\"><i></i>in force</span> <span class=\"key seen\"><i></i>"
-		"seen</span>");
+	begin_chart(&c, "Share of the new side", lines);
 	line(&c, NULL, "seen", "seen");
 	share_line(&c);
 	end_chart(&c);

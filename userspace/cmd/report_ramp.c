@@ -23,20 +23,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "userspace/cmd/report.h"
-
-struct report {
-	unsigned int wanted, n;
-	json_t *ramp;	    /* that is being read, or the wanted one; NULL: none began yet */
-	bool over;	    /* it is the wanted one, and another began behind it */
-	double from, until; /* of it */
-	json_t *stage;	    /* in force; NULL: none is, or the share is 0 */
-	json_t *under_way;  /* an incident that has no effect yet */
-	double weight;
-	char state[16];
-};
+#include "userspace/cmd/report_inner.h"
 
 /* One entry, as far as it is always looked at. */
 struct entry {
@@ -51,48 +39,6 @@ enum { PENDING_ROLLBACK = 2, PENDING_HOOKS }; /* enum ramp_do, as the journal ha
 #define LEG_BEFORE_RAMP 1 /* enum ramp_leg */
 
 /* ---- reading ---- */
-
-const char *report_text(const json_t *j, const char *key)
-{
-	const char *text = json_string_value(json_object_get(j, key));
-
-	return text ? text : "";
-}
-
-double report_number(const json_t *j, const char *key)
-{
-	return json_number_value(json_object_get(j, key));
-}
-
-bool report_has(const json_t *j, const char *key)
-{
-	const json_t *value = json_object_get(j, key);
-
-	return value && !json_is_null(value);
-}
-
-static double seconds(const json_t *ns)
-{
-	return (double)(json_integer_value(ns) / 1000000) / 1000;
-}
-
-static json_t *time_json(double at)
-{
-	return at > 0 && isfinite(at) ? json_real(at) : json_null();
-}
-
-/* 0: it has none. */
-static double time_of(const json_t *entry)
-{
-	const json_t *ns = json_object_get(entry, "real_ns");
-	struct tm tm = {0};
-	const char *end;
-
-	if (json_integer_value(ns) > 0)
-		return seconds(ns);
-	end = strptime(report_text(entry, "time"), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return end && !*end ? (double)timegm(&tm) : 0;
-}
 
 static bool begins(const char *text, const char *with)
 {
@@ -114,7 +60,7 @@ static void read_entry(const json_t *j, struct entry *ret)
 	*ret = (struct entry){
 		.j = j,
 		.saved = json_object_get(j, "saved"),
-		.at = time_of(j),
+		.at = report_time_of(j),
 		.weight = report_number(j, "weight"),
 		.stage = (int)report_number(j, "stage"),
 		.kind = report_text(j, "kind"),
@@ -140,7 +86,7 @@ static bool goes_on(const struct entry *e)
 /* When the share in force was set: by the kernel's record, as far as that can be. */
 static double set_at(const struct entry *e)
 {
-	double at = seconds(json_object_get(e->j, "set_ns"));
+	double at = report_seconds(json_object_get(e->j, "set_ns"));
 
 	return at > 0 && at <= e->at ? at : e->at;
 }
@@ -183,7 +129,7 @@ static double evidence_since(const struct entry *e, const char *gate)
 		gate = "trip-wire";
 	json_array_foreach ((json_t *)list, i, g) {
 		if (!strcmp(report_text(g, "name"), gate))
-			return seconds(json_object_get(g, "since_ns"));
+			return report_seconds(json_object_get(g, "since_ns"));
 	}
 	return 0;
 }
@@ -207,8 +153,9 @@ static json_t *gates_json(const struct entry *e)
 			if (!value)
 				json_object_set_new(one, keys[k], json_null());
 		}
-		json_object_set_new(one, "since",
-				    time_json(seconds(json_object_get(g, "since_ns"))));
+		json_object_set_new(
+			one, "since",
+			report_time_json(report_seconds(json_object_get(g, "since_ns"))));
 		json_array_append_new(all, one);
 	}
 	return all;
@@ -221,7 +168,7 @@ static void put_evidence(struct report *r, const struct entry *e)
 	if (!r->stage)
 		return;
 	json_object_set_new(r->stage, "gates", gates_json(e));
-	json_object_set_new(r->stage, "evidence_at", time_json(e->at));
+	json_object_set_new(r->stage, "evidence_at", report_time_json(e->at));
 }
 
 static void decide(struct report *r, const struct entry *e, const char *what, const char *why)
@@ -229,7 +176,7 @@ static void decide(struct report *r, const struct entry *e, const char *what, co
 	if (!r->stage)
 		return;
 	json_object_set_new(r->stage, "decision", json_sprintf("%s%s", what, why));
-	json_object_set_new(r->stage, "decided_at", time_json(e->at));
+	json_object_set_new(r->stage, "decided_at", report_time_json(e->at));
 	json_object_set(r->stage, "decided_by", json_object_get(e->j, "who"));
 	if (report_number(e->saved, "held") > 0) /* with a rollback it is gone */
 		json_object_set_new(r->stage, "held_s",
@@ -260,9 +207,9 @@ static void open_stage(struct report *r, const struct entry *e, double from)
 	r->stage = json_pack(
 		"{s:i, s:O?, s:f, s:s, s:O?, s:o, s:n, s:O?, s:n, s:o, s:n, s:n, s:n, s:n}",
 		"stage", e->stage, "stages", json_object_get(e->j, "stages"), "weight", e->weight,
-		"by", set_by(e), "for", json_object_get(e->saved, "who"), "from", time_json(from),
-		"to", "hold_s", hold, "held_s", "gates", json_array(), "evidence_at", "decision",
-		"decided_by", "decided_at");
+		"by", set_by(e), "for", json_object_get(e->saved, "who"), "from",
+		report_time_json(from), "to", "hold_s", hold, "held_s", "gates", json_array(),
+		"evidence_at", "decision", "decided_by", "decided_at");
 	if (r->stage)
 		json_array_append_new(json_object_get(r->ramp, "stages"), r->stage);
 }
@@ -271,7 +218,7 @@ static void close_stage(struct report *r, const struct entry *e, double to)
 {
 	if (!r->stage)
 		return;
-	json_object_set_new(r->stage, "to", time_json(to));
+	json_object_set_new(r->stage, "to", report_time_json(to));
 	if (!strcmp(report_text(r->stage, "decision"), "PROCEED"))
 		json_object_set_new(r->stage, "decision",
 				    json_sprintf("PROCEED to %.4g%%", e->weight));
@@ -312,9 +259,9 @@ static json_t *new_incident(struct report *r, const struct entry *e, const char 
 	j = json_pack("{s:s, s:o, s:i, s:f, s:O?, s:o, s:o, s:n, s:n, s:n, s:O?, s:b}", "kind",
 		      kind, "gate", *gate ? json_string(gate) : json_null(), "stage",
 		      r->stage ? (int)report_number(r->stage, "stage") : e->stage, "weight",
-		      r->weight, "who", json_object_get(e->j, "who"), "seen_at", time_json(seen),
-		      "decided_at", time_json(e->at), "effect_at", "took_ms", "action", "reason",
-		      json_object_get(e->j, "reason"), "alarm", 0);
+		      r->weight, "who", json_object_get(e->j, "who"), "seen_at",
+		      report_time_json(seen), "decided_at", report_time_json(e->at), "effect_at",
+		      "took_ms", "action", "reason", json_object_get(e->j, "reason"), "alarm", 0);
 	if (j)
 		json_array_append_new(json_object_get(r->ramp, "incidents"), j);
 	return j;
@@ -325,7 +272,7 @@ static void take_effect(json_t *incident, double at, json_t *action)
 {
 	double seen = report_number(incident, "seen_at");
 
-	json_object_set_new(incident, "effect_at", time_json(at));
+	json_object_set_new(incident, "effect_at", report_time_json(at));
 	json_object_set_new(incident, "action", action);
 	if (seen > 0 && at >= seen) /* else the clock was set meanwhile */
 		json_object_set_new(incident, "took_ms",
@@ -360,7 +307,7 @@ static void rollback_decided(struct report *r, const struct entry *e)
 
 static void rolled_back(struct report *r, const struct entry *e)
 {
-	double at = seconds(json_object_get(e->saved, "latch_seen"));
+	double at = report_seconds(json_object_get(e->saved, "latch_seen"));
 	json_t *i = r->under_way;
 
 	if (!i || strcmp(report_text(i, "kind"), "rollback") != 0) { /* by somebody else */
@@ -369,7 +316,7 @@ static void rolled_back(struct report *r, const struct entry *e)
 		json_object_set_new(i, "gate", json_null());
 		json_object_set_new(i, "seen_at", json_null());
 		if (at > 0 && at <= e->at)
-			json_object_set_new(i, "decided_at", time_json(at));
+			json_object_set_new(i, "decided_at", report_time_json(at));
 		json_object_set_new(i, "who", json_string(set_by(e)));
 	}
 	take_effect(i, at > 0 && at <= e->at ? at : e->at,
@@ -442,7 +389,7 @@ static void resumed(struct report *r)
 static void ended(struct report *r, const struct entry *e)
 {
 	decide(r, e, "DONE: ", e->reason);
-	json_object_set_new(r->ramp, "ended_at", time_json(e->at));
+	json_object_set_new(r->ramp, "ended_at", report_time_json(e->at));
 }
 
 static const char *authority_name_of(const struct entry *e)
@@ -459,9 +406,9 @@ static void authority(struct report *r, const struct entry *e)
 
 	json_object_set_new(a, "end", json_string(authority_name_of(e)));
 	json_array_append_new(json_object_get(a, "changes"),
-			      json_pack("{s:o, s:s, s:s, s:s, s:O?}", "at", time_json(set_at(e)),
-					"who", set_by(e), "what", e->kind, "to",
-					authority_name_of(e), "text",
+			      json_pack("{s:o, s:s, s:s, s:s, s:O?}", "at",
+					report_time_json(set_at(e)), "who", set_by(e), "what",
+					e->kind, "to", authority_name_of(e), "text",
 					json_object_get(e->j, "reason")));
 }
 
@@ -474,15 +421,16 @@ static void frozen(struct report *r, const struct entry *e)
 	if (is(e, "unfreeze")) {
 		if (!last || report_has(last, "to"))
 			return;
-		json_object_set_new(last, "to", time_json(e->at));
+		json_object_set_new(last, "to", report_time_json(e->at));
 		json_object_set(last, "unfrozen_by", json_object_get(e->j, "who"));
 		return;
 	}
 	json_array_append_new(
-		list, json_pack("{s:o, s:n, s:O?, s:O?, s:n}", "from",
-				time_json(seconds(json_object_get(e->saved, "frozen_at"))), "to",
-				"by", json_object_get(e->saved, "frozen_by"), "reason",
-				json_object_get(e->saved, "freeze_reason"), "unfrozen_by"));
+		list,
+		json_pack("{s:o, s:n, s:O?, s:O?, s:n}", "from",
+			  report_time_json(report_seconds(json_object_get(e->saved, "frozen_at"))),
+			  "to", "by", json_object_get(e->saved, "frozen_by"), "reason",
+			  json_object_get(e->saved, "freeze_reason"), "unfrozen_by"));
 }
 
 static void hook_ended(struct report *r, const struct entry *e)
@@ -494,7 +442,7 @@ static void hook_ended(struct report *r, const struct entry *e)
 		json_decref(h);
 		return;
 	}
-	json_object_set_new(h, "at", time_json(e->at));
+	json_object_set_new(h, "at", report_time_json(e->at));
 	if (pending(e) == PENDING_HOOKS && strstr(report_text(h, "when"), "stage"))
 		json_object_set(h, "stage", json_object_get(of, "stage"));
 	else
@@ -513,16 +461,16 @@ static void overrides(struct report *r, const struct entry *e)
 	if (!json_array_size(flags) || (last && report_number(last, "at") == e->at &&
 					!strcmp(report_text(last, "verb"), e->asked)))
 		return;
-	json_array_append_new(list, json_pack("{s:o, s:O?, s:s, s:O}", "at", time_json(e->at),
-					      "who", json_object_get(e->j, "who"), "verb", e->asked,
-					      "flags", flags));
+	json_array_append_new(
+		list, json_pack("{s:o, s:O?, s:s, s:O}", "at", report_time_json(e->at), "who",
+				json_object_get(e->j, "who"), "verb", e->asked, "flags", flags));
 }
 
 static void log_event(struct report *r, const struct entry *e)
 {
 	json_array_append_new(json_object_get(r->ramp, "events"),
 			      json_pack("{s:o, s:s, s:O?, s:i, s:f, s:O?, s:O?}", "at",
-					time_json(e->at), "kind", e->kind, "who",
+					report_time_json(e->at), "kind", e->kind, "who",
 					json_object_get(e->j, "who"), "stage", e->stage, "weight",
 					e->weight, "epoch", json_object_get(e->j, "epoch"), "text",
 					json_object_get(e->j, "reason")));
@@ -546,7 +494,7 @@ static void begin_ramp(struct report *r, const struct entry *e, bool whole)
 		"s:[], s:[], s:[], s:[], s:[]}",
 		"ramp", (int)r->n, "whole", (int)whole, "started_by",
 		whole ? json_object_get(e->j, "who") : NULL, "started_at",
-		time_json(whole ? e->at : 0), "ended_at", "start_reason",
+		report_time_json(whole ? e->at : 0), "ended_at", "start_reason",
 		whole ? json_object_get(e->j, "reason") : NULL, "stages", "incidents", "overrides",
 		"authority", "start", authority_name_of(e), "end", authority_name_of(e), "changes",
 		"by_hand", "freezes", "hooks", "events", "points");
@@ -618,107 +566,4 @@ void report_entry(struct report *r, const json_t *j)
 	json_object_set(r->ramp, "reason", json_object_get(e.saved, "reason"));
 	json_object_set_new(r->ramp, "weight", json_real(e.weight));
 	snprintf(r->state, sizeof(r->state), "%s", e.state);
-}
-
-bool report_span(const struct report *r, double *ret_from, double *ret_until)
-{
-	if (!r->ramp || (r->wanted && r->wanted > r->n))
-		return false;
-	*ret_from = r->from;
-	*ret_until = r->until;
-	return true;
-}
-
-unsigned int report_ramps(const struct report *r)
-{
-	return r->n;
-}
-
-/* ---- what others wrote meanwhile ---- */
-
-static bool belongs(const struct report *r, double at)
-{
-	return r->ramp && at >= floor(r->from) && at < r->until;
-}
-
-/* What the ramp set itself is in its stages. */
-void report_change(struct report *r, const json_t *change)
-{
-	const char *verb = report_text(change, "verb"), *who = report_text(change, "who");
-	double at = time_of(change);
-	json_t *j;
-
-	if (!belongs(r, at) || !strcmp(verb, "ramp") ||
-	    (!strcmp(verb, "rollback") && !strcmp(who, "shiftd")))
-		return;
-	j = json_deep_copy(change);
-	json_object_del(j, "schema");
-	json_object_del(j, "service");
-	json_object_del(j, "time");
-	json_object_set_new(j, "at", time_json(at));
-	json_array_append_new(json_object_get(r->ramp, "by_hand"), j);
-}
-
-void report_point(struct report *r, const json_t *point)
-{
-	if (belongs(r, report_number(point, "at")))
-		json_array_append(json_object_get(r->ramp, "points"), (json_t *)point);
-}
-
-/* ---- the document ---- */
-
-static void drop_older(json_t *list, const char *key, double since)
-{
-	for (size_t i = json_array_size(list); i-- > 0;) {
-		const json_t *j = json_array_get(list, i);
-
-		if (report_has(j, key) && report_number(j, key) < since)
-			json_array_remove(list, i);
-	}
-}
-
-static void forget_before(json_t *ramp, double since)
-{
-	static const char *const keys[][2] = {
-		{"stages", "to"},    {"incidents", "decided_at"},
-		{"overrides", "at"}, {"by_hand", "at"},
-		{"freezes", "to"},   {"hooks", "at"},
-		{"events", "at"},    {"points", "at"},
-	};
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-		drop_older(json_object_get(ramp, keys[i][0]), keys[i][1], since);
-	drop_older(json_object_get(json_object_get(ramp, "authority"), "changes"), "at", since);
-}
-
-/* Each n-th, and the last. */
-static void thin(json_t *ramp)
-{
-	const json_t *all = json_object_get(ramp, "points");
-	size_t n = json_array_size(all), each = (n + REPORT_POINTS - 1) / REPORT_POINTS;
-	json_t *few = json_array();
-
-	for (size_t i = 0; i < n; i++) {
-		if ((n - 1 - i) % each == 0)
-			json_array_append(few, json_array_get(all, i));
-	}
-	json_object_set_new(ramp, "points", few);
-}
-
-json_t *report_end(struct report *r, const char *service, double since)
-{
-	double from, until;
-	json_t *document = NULL;
-
-	if (report_span(r, &from, &until)) {
-		if (since > 0)
-			forget_before(r->ramp, since);
-		thin(r->ramp);
-		document = json_pack("{s:i, s:s, s:i}", "schema", 1, "service", service, "ramps",
-				     (int)r->n);
-		json_object_update(document, r->ramp);
-	}
-	json_decref(r->ramp);
-	free(r);
-	return document;
 }

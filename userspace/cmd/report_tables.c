@@ -111,8 +111,8 @@ static void put_time(double at, bool moment, char ret[REPORT_CELL])
 	uint64_t ms = at > 0 && at < REPORT_LATEST ? (uint64_t)llround(at * 1000) : 0;
 
 	text_time(ms / 1000 * 1000000000, when);
-	if (moment && strlen(when) > 11)
-		snprintf(ret, REPORT_CELL, "%s.%03u", when + 11, (unsigned int)(ms % 1000));
+	if (moment)
+		snprintf(ret, REPORT_CELL, "%s.%03u", when, (unsigned int)(ms % 1000));
 	else
 		snprintf(ret, REPORT_CELL, "%s", when);
 }

@@ -214,8 +214,8 @@ static void after_a_commit_it_holds_and_alarms(void **state)
 	list_is(d, "authority.changes", "what", "commit");
 	list_is(d, "authority.changes", "who", "alice");
 	list_is(d, "authority.changes", "to", "new");
-	assert_string_equal(report_text(json_object_get(d, "authority"), "start"), "shared");
-	assert_string_equal(report_text(json_object_get(d, "authority"), "end"), "new");
+	assert_string_equal(report_text(json_object_get(d, "authority"), "at_start"), "shared");
+	assert_string_equal(report_text(json_object_get(d, "authority"), "now"), "new");
 	json_decref(d);
 	book_end(&x);
 }

@@ -404,7 +404,7 @@ static void authority(struct report *r, const struct entry *e)
 {
 	json_t *a = json_object_get(r->ramp, "authority");
 
-	json_object_set_new(a, "end", json_string(authority_name_of(e)));
+	json_object_set_new(a, "now", json_string(authority_name_of(e)));
 	json_array_append_new(json_object_get(a, "changes"),
 			      json_pack("{s:o, s:s, s:s, s:s, s:O?}", "at",
 					report_time_json(set_at(e)), "who", set_by(e), "what",
@@ -496,8 +496,8 @@ static void begin_ramp(struct report *r, const struct entry *e, bool whole)
 		whole ? json_object_get(e->j, "who") : NULL, "started_at",
 		report_time_json(whole ? e->at : 0), "ended_at", "start_reason",
 		whole ? json_object_get(e->j, "reason") : NULL, "stages", "incidents", "overrides",
-		"authority", "start", authority_name_of(e), "end", authority_name_of(e), "changes",
-		"by_hand", "freezes", "hooks", "events", "points");
+		"authority", "at_start", authority_name_of(e), "now", authority_name_of(e),
+		"changes", "by_hand", "freezes", "hooks", "events", "points");
 	r->from = e->at;
 	r->stage = r->under_way = NULL;
 	r->weight = whole ? e->weight : -1;

@@ -250,10 +250,10 @@ static void put_authority(const json_t *d, char ret[REPORT_CELL])
 
 	if (n)
 		snprintf(ret, REPORT_CELL, "%.20s at the start, %.20s now (%zu %s)",
-			 report_text(a, "start"), report_text(a, "end"), n,
+			 report_text(a, "at_start"), report_text(a, "now"), n,
 			 n == 1 ? "change" : "changes");
 	else
-		snprintf(ret, REPORT_CELL, "%.20s", report_text(a, "end"));
+		snprintf(ret, REPORT_CELL, "%.20s", report_text(a, "now"));
 }
 
 /* The slowest of what it did by itself. */

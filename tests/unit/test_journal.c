@@ -484,7 +484,7 @@ static void the_record_has_what_a_report_tells(void **state)
 		"\"seconds\":2.5,\"required\":true,\"why\":\"no end\"}",
 		/* 3 s before the look */
 		"\"name\":\"p95\",\"verdict\":\"pause\",\"value\":1.0,\"why\":\"250 > 200\","
-		"\"since_ns\":1772375409000000000}",
+		"\"class\":\"monitor\",\"since_ns\":1772375409000000000}",
 	};
 	struct ramp_action a = entry(RAMP_HOLDING, 2, "held");
 	char *line;

@@ -47,7 +47,8 @@ static bool is(const json_t *entry, const char *key, const char *text)
 static bool is_told(const json_t *e, const json_t *before)
 {
 	static const char *const kinds[] = {"promoting", "paused",    "freeze",	 "unfreeze",
-					    "failed",	 "overtaken", "unknown", "hook"};
+					    "failed",	 "overtaken", "unknown", "hook",
+					    "monitor",	 "alarm-over"};
 
 	if (is(e, "kind", "holding"))
 		return json_is_string(json_object_get(e, "asked"));

@@ -137,8 +137,8 @@ static double evidence_since(const struct entry *e, const char *gate)
 /* As the journal has them, without what only the reading of it needs. */
 static json_t *gates_json(const struct entry *e)
 {
-	static const char *const keys[] = {"name",   "verdict",	 "value",    "unit", "arm",
-					   "bounds", "baseline", "expected", "why"};
+	static const char *const keys[] = {"name", "class",  "verdict",	 "value",    "unit",
+					   "arm",  "bounds", "baseline", "expected", "why"};
 	const json_t *list = json_object_get(e->j, "gates"), *g;
 	json_t *all = json_array();
 	size_t i;
@@ -358,6 +358,15 @@ static void alarmed(struct report *r, const struct entry *e)
 	put_evidence(r, e);
 }
 
+/* In the soak: what is only watched. */
+static void noted(struct report *r, const struct entry *e)
+{
+	json_t *i = new_incident(r, e, "monitor");
+
+	take_effect(i, e->at, json_sprintf("noted at %.4g%%", e->weight));
+	put_evidence(r, e);
+}
+
 /* ---- the rest of what happens in a ramp ---- */
 
 static void promoted(struct report *r, const struct entry *e)
@@ -521,6 +530,8 @@ static void take_entry(struct report *r, const struct entry *e)
 		rolled_back(r, e);
 	else if (is(e, "alarm"))
 		alarmed(r, e);
+	else if (is(e, "monitor"))
+		noted(r, e);
 	else if (is(e, "commit") || is(e, "commit-undone"))
 		authority(r, e);
 	else if (is(e, "freeze") || is(e, "unfreeze"))

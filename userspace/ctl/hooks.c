@@ -363,6 +363,7 @@ static int start_url(struct hooks_run *r)
 						.body_size = strlen(body),
 						.timeout_ns = c->timeout_ms * MS,
 						.max_size = MAX_ANSWER,
+						.ca_file = c->ca_file[0] ? c->ca_file : NULL,
 						.once = true,
 						.public_only = true},
 			 on_answer, r, &r->call);

@@ -11,8 +11,8 @@
 #include "userspace/ctl/ramp.h"
 
 /*
- * [{"name", "verdict", "value" or null, "why"}], and what there is of: "baseline", "whole" and
- * "expected" by it; of those of the configuration "bounds" ("ok < 0.1%, pause > 0.5%"), "unit",
+ * [{"name", "verdict", "value" or null, "why"}], and what there is of: "class", "baseline", "whole"
+ * and "expected" by it; of those of the configuration "bounds" ("ok < 0.1%, pause > 0.5%"), "unit",
  * "arm".
  */
 json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n);

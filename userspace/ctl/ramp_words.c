@@ -99,28 +99,6 @@ const char *ramp_next_text(const struct ramp *r, char ret[RAMP_TEXT])
 
 /* ---- as JSON ---- */
 
-/* "ok < 0.1%, pause > 0.5%" */
-static json_t *bounds(const struct conf_gate *g)
-{
-	const struct {
-		const char *name;
-		const struct conf_bounds *of;
-	} kinds[] = {{"ok", &g->ok},
-		     {"pause", &g->pause},
-		     {"back", &g->back},
-		     {"rollback", &g->rollback}};
-	char text[512] = "";
-	size_t used = 0;
-
-	for (int k = 0; k < 4; k++) {
-		for (unsigned int i = 0; i < kinds[k].of->n && used < sizeof(text) - 1; i++)
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %s",
-						 used ? ", " : "", kinds[k].name,
-						 kinds[k].of->bound[i].text);
-	}
-	return ramp_text_json(text);
-}
-
 static const char *unit_of(const struct conf_gate *g)
 {
 	const struct conf_bounds *kinds[] = {&g->ok, &g->pause, &g->back, &g->rollback};
@@ -135,8 +113,9 @@ static const char *unit_of(const struct conf_gate *g)
 static void put_conf(json_t *j, const struct conf_gate *g)
 {
 	static const char *const arms[] = {"new", "old", "new", "sum"};
+	char text[512];
 
-	json_object_set_new(j, "bounds", bounds(g));
+	json_object_set_new(j, "bounds", ramp_text_json(conf_bounds_text(g, text, sizeof(text))));
 	json_object_set_new(j, "unit", json_string(unit_of(g)));
 	json_object_set_new(j, "arm", json_string(arms[g->arm]));
 }
@@ -147,11 +126,11 @@ json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n)
 
 	for (unsigned int i = 0; list && i < n; i++) {
 		const struct gate_verdict *v = &gates[i].verdict;
-		json_t *j = json_pack("{s:s, s:s, s:o, s:o}", "name", gates[i].name, "verdict",
-				      gate_says_name(v->says), "value",
+		json_t *j = json_pack("{s:s, s:s, s:o, s:o, s:s*}", "name", gates[i].name,
+				      "verdict", gate_says_name(v->says), "value",
 				      v->has_value && isfinite(v->value) ? json_real(v->value)
 									 : json_null(),
-				      "why", ramp_text_json(v->why));
+				      "why", ramp_text_json(v->why), "class", gate_class(v));
 
 		if (j && gates[i].has_baseline && isfinite(gates[i].baseline)) {
 			json_object_set_new(j, "baseline", json_real(gates[i].baseline));

@@ -16,6 +16,16 @@ static json_t *who_froze(const struct ramp_saved *r)
 			 (double)r->frozen_at / 1e9);
 }
 
+/* Who has too many of the connections to be one client. */
+static json_t *who_comes(const struct service *s)
+{
+	char text[64];
+	double share;
+	const char *who = window_source(s->window, judge_usual.source, text, &share);
+
+	return who ? json_pack("{s:s, s:f}", "client", who, "share", 100 * share) : json_null();
+}
+
 json_t *service_status(const struct service *s)
 {
 	const struct ramp_saved *r = &s->ramp.saved;
@@ -38,6 +48,7 @@ json_t *service_status(const struct service *s)
 	json_object_set_new(j, "latched", json_boolean(v->latched));
 	json_object_set_new(j, "healthy", json_integer(v->healthy));
 	json_object_set_new(j, "backends", json_integer(v->backends));
+	json_object_set_new(j, "source", who_comes(s));
 	json_object_set_new(j, "frozen", who_froze(r));
 	json_object_set_new(j, "journal",
 			    s->journal_error ? json_string(strerror(-s->journal_error))

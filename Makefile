@@ -39,7 +39,7 @@ TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/
 	userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
 DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) \
-	$(addprefix userspace/cmd/,cmd.c complain.c daemon.c) \
+	$(wildcard dns/*.c) $(addprefix userspace/cmd/,cmd.c complain.c daemon.c dns_report.c tunnel_report.c) \
 	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/plane/sync_follow.c \
 	$(addprefix userspace/cmd/status_,look.c json.c answers.c next.c) userspace/shiftd_page.c userspace/shiftd.c
 # shiftctl-dns has the verbs about records and resolvers, and about health.

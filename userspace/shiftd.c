@@ -235,6 +235,7 @@ static int load(struct daemon *d)
 	conf_free(d->config);
 	d->config = c;
 	d->parts.service = d->service;
+	d->parts.tunnels = d->tunnels;
 	d->parts.flowlog = d->flowlog;
 	d->parts.config = c;
 	d->errors = errors;

@@ -51,16 +51,21 @@ bool ramp_judge_soak(struct ramp *r)
 
 /*
  * A paused ramp's alarm is over when an operator goes on with it. In the soak nobody does: there it
- * is over when its cause has been gone for a while.
+ * is over when its cause has been gone for as long as the kernel's numbers reach back.
  */
 void ramp_end_alarm(struct ramp *r)
 {
+	uint64_t window = r->conf->rules.window_ms * 1000000;
+	char text[RAMP_TEXT], length[32];
+
 	if (!r->alarm_over)
 		r->gone_at = r->now;
 	r->alarm_over = true;
-	if (r->saved.state != RAMP_DONE || !r->alarm[0] || r->now < r->gone_at + RAMP_GONE)
+	if (r->saved.state != RAMP_DONE || !r->alarm[0] || r->now < r->gone_at + window)
 		return;
 	r->alarm[0] = '\0';
 	ramp_journal(r, "alarm-over", true, "the cause of the alarm is gone");
-	ramp_notify(r, "alarm-over", "its cause has been gone for a minute");
+	ramp_text(text, "its cause has been gone for %s",
+		  conf_duration_text(r->conf->rules.window_ms, length));
+	ramp_notify(r, "alarm-over", text);
 }

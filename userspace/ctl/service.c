@@ -115,6 +115,8 @@ static void carry_command(struct service *s, const struct ramp_command *c, struc
 	look(s, loop_now());
 	if (c->verb == RAMP_START && !ramp_is_active(&s->ramp)) {
 		service_gates_baseline(s);
+		if (!s->view.weight) /* how the arms compared was of what is over */
+			service_gates_forgive(s);
 		look(s, loop_now());
 	}
 	now = loop_now();

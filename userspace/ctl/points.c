@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,6 +77,7 @@ static void *write_on(void *arg)
 {
 	struct points *p = arg;
 
+	prctl(PR_SET_NAME, "points");
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
 		while (!p->busy && !p->ends)

@@ -39,7 +39,7 @@ TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/
 	userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
 DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) \
-	$(addprefix userspace/cmd/,cmd.c complain.c daemon.c) \
+	$(wildcard dns/*.c) $(addprefix userspace/cmd/,cmd.c complain.c daemon.c dns_report.c tunnel_report.c) \
 	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/plane/sync_follow.c \
 	$(addprefix userspace/cmd/status_,look.c json.c answers.c next.c) userspace/shiftd_page.c userspace/shiftd.c
 # shiftctl-dns has the verbs about records and resolvers, and about health.
@@ -230,7 +230,7 @@ $(B)/tools/bench_packet_xdp.bpf.o: tools/bench_packet.bpf.c tools/bench_packet.h
 
 soak: tests
 	@tools/deps check
-	@tests/soak $(MINUTES)
+	@tests/soak/all $(MINUTES)
 
 # Feeds each parser until something breaks; SECONDS of it each.
 FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/notify $(B)/fuzz/probe $(B)/fuzz/route53 \

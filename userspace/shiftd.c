@@ -154,15 +154,18 @@ static const struct api_verb verbs[] = {
 	{"unfreeze", true, on_call},
 };
 
-/* The dashboard and /metrics; where they listen is read once. */
+/* The dashboard and /metrics, also after the configuration was read again. */
 static void show_here(struct daemon *d)
 {
 	const struct api_verbs v = {verbs, sizeof(verbs) / sizeof(*verbs), d};
 	char why[300], text[400];
 
-	if (!page_open(d->loop, &d->parts, &v, &d->http, why, sizeof(why)))
+	if (!page_use(d->loop, &d->parts, &v, &d->http, why, sizeof(why)))
 		return;
-	snprintf(text, sizeof(text), "no dashboard, no metrics: %s", why);
+	snprintf(text, sizeof(text), "%s: %s",
+		 d->http ? "the dashboard and the metrics stay as they were"
+			 : "no dashboard, no metrics",
+		 why);
 	tell(d, text);
 }
 
@@ -231,7 +234,10 @@ static int load(struct daemon *d)
 	conf_errors_free(&d->errors);
 	conf_free(d->config);
 	d->config = c;
-	d->parts = (struct page_parts){d->service, d->flowlog, c};
+	d->parts.service = d->service;
+	d->parts.tunnels = d->tunnels;
+	d->parts.flowlog = d->flowlog;
+	d->parts.config = c;
 	d->errors = errors;
 	return EXIT_OK;
 }
@@ -249,6 +255,7 @@ static void on_reload(void *arg, int number)
 		read_groups(d, d->config, &read, &write);
 		if (d->socket)
 			api_socket_groups(d->socket, read, write);
+		show_here(d);
 		tell(d, "the configuration was read again");
 	}
 	notify_ready(NULL);

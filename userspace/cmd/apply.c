@@ -179,6 +179,7 @@ static int reattached_edit(struct shift_record *r, void *arg)
 	r->epoch++;
 	r->weight = 0;
 	r->threshold = 0;
+	r->overall = 0;
 	r->not_before = r->confirm_deadline = r->lease_deadline = 0;
 	r->set_at = control_real_ns();
 	r->set_uid = getuid();

@@ -66,15 +66,16 @@ static void show_gates(const json_t *gates, bool colour)
 		return;
 	printf("%-16s %10s  %-12s  %s\n", "gate", "value", "verdict", "evidence");
 	json_array_foreach ((json_t *)gates, i, g) {
-		const char *verdict = text_of(g, "verdict");
+		const char *verdict = text_of(g, "verdict"), *class = text_of(g, "class");
 		char value[32] = "-", name[64], why[256], padded[32], painted[64];
 
 		if (json_is_number(json_object_get(g, "value")))
 			snprintf(value, sizeof(value), "%.4g", number_of(g, "value"));
 		snprintf(padded, sizeof(padded), "%-12s", verdict);
-		printf("%-16s %10s  %s  %s\n", screen_clean(text_of(g, "name"), name, sizeof(name)),
-		       value,
+		printf("%-16s %10s  %s  %s%s%s\n",
+		       screen_clean(text_of(g, "name"), name, sizeof(name)), value,
 		       screen_paint(colour, colour_of(verdict), padded, painted, sizeof(painted)),
+		       class, *class ? ": " : "",
 		       screen_clean(text_of(g, "why"), why, sizeof(why)));
 	}
 }

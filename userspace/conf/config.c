@@ -69,6 +69,8 @@ static void tell_kinds(struct config *c)
 			  : g->prometheus_given ? CONF_GATE_PROMETHEUS
 			  : g->n_argv		? CONF_GATE_EXEC
 						: CONF_GATE_KERNEL;
+		if (g->kind == CONF_GATE_KERNEL)
+			g->interval_ms = CONF_KERNEL_INTERVAL_MS;
 	}
 	for (unsigned int i = 0; i < c->n_notifies; i++)
 		for (unsigned int k = 0; k < CONF_NOTIFIES; k++)
@@ -95,6 +97,7 @@ int conf_parse(const char *name, const char *text, size_t size, struct config **
 	if (!yaml_parse(c->text, size, &root, errors)) {
 		schema_read(root, c, errors);
 		tell_kinds(c);
+		schema_complete(c, errors);
 		schema_across(c, errors);
 	}
 	yaml_free(root);

@@ -65,3 +65,6 @@ bool address_is_mapped(const struct conf_address *a); /* an IPv4 one written as 
 
 /* NULL, or what is wrong with a DNS name. A last dot may be there. */
 const char *host_unfit(const char *name);
+
+/* Fills *ret, but for `at`; or what it must be: "`below baseline` behind the number". */
+const char *bound_parse(const char *text, struct conf_bound *ret);

@@ -32,6 +32,7 @@
 #include "userspace/base/screen.h"
 #include "userspace/base/text.h"
 #include "userspace/ctl/checks.h"
+#include "userspace/ctl/dns.h"
 #include "userspace/ctl/follow.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/plane/state.h"
@@ -57,6 +58,7 @@ static void turn(void *arg, uint64_t now)
 	ramp_step(&s->ramp, &s->view, now, &s->out);
 	service_act(s, now);
 	service_keep_alive(s, now);
+	dns_keep_turn(s, now);
 	service_attach(s, now);
 	state_reap();
 	loop_timer_set(s->loop, &s->turn, now + SERVICE_SECOND, turn, s);
@@ -113,6 +115,8 @@ static void carry_command(struct service *s, const struct ramp_command *c, struc
 	look(s, loop_now());
 	if (c->verb == RAMP_START && !ramp_is_active(&s->ramp)) {
 		service_gates_baseline(s);
+		if (!s->view.weight) /* how the arms compared was of what is over */
+			service_gates_forgive(s);
 		look(s, loop_now());
 	}
 	now = loop_now();
@@ -169,6 +173,8 @@ int service_make(struct loop *l, const struct service_world *world, struct servi
 	if (!err)
 		err = ctl_follow_make(l, service_health_says, s, &s->follow);
 	if (!err)
+		err = ctl_dns_make(l, dns_keep_says, s, &s->dns);
+	if (!err)
 		err = service_tell_make(s);
 	if (err) {
 		service_free(s);
@@ -186,6 +192,7 @@ void service_free(struct service *s)
 	sources_free(s->sources);
 	ctl_checks_free(s->checks);
 	ctl_follow_free(s->follow);
+	ctl_dns_free(s->dns);
 	service_tell_free(s);
 	service_lose(s, 0);
 	journal_close(s->journal);
@@ -218,6 +225,9 @@ int service_use(struct service *s, const struct config *c)
 		err = ctl_follow_use(s->follow, c);
 	if (err)
 		service_say(s, true, "health: some checks are missing: %s", strerror(-err));
+	err = ctl_dns_use(s->dns, c);
+	if (err)
+		service_say(s, true, "dns: it is not watched: %s", strerror(-err));
 	service_tell_use(s, c);
 	return 0;
 }
@@ -238,6 +248,11 @@ const char *service_text(const struct service *s, char *ret, size_t size)
 uint64_t service_alive(const struct service *s)
 {
 	return s->alive;
+}
+
+void service_page_dns(const struct service *s, struct ctl_dns_view *ret)
+{
+	ctl_dns_look(s->dns, loop_now(), ret);
 }
 
 const struct plane *service_plane(const struct service *s, uint32_t *ret_id)

@@ -4,13 +4,14 @@
  *
  * service.c goes round and answers operators, service_look.c looks at the kernel, service_gates.c
  * judges, service_act.c carries out, service_tell.c runs hooks and notifies, service_json.c says
- * how things are.
+ * how things are, dns_keep.c goes along with DNS.
  */
 #pragma once
 
 #include <sys/types.h>
 
 #include "userspace/conf/config.h"
+#include "userspace/ctl/dns_keep.h"
 #include "userspace/ctl/gate.h"
 #include "userspace/ctl/journal.h"
 #include "userspace/ctl/judge.h"
@@ -25,7 +26,13 @@
 #define SERVICE_OWN	4 /* gates that are always there */
 #define SERVICE_RESULTS 8
 
-enum { SERVICE_ALARM_RAMP, SERVICE_ALARM_HEALTH };
+enum {
+	SERVICE_ALARM_RAMP,
+	SERVICE_ALARM_HEALTH,
+	SERVICE_ALARM_DNS,     /* records flipped before their time */
+	SERVICE_ALARM_OVERALL, /* DNS alone sends more than the share that is kept */
+	SERVICE_ALARMS
+};
 
 /* Of the judge: what new and old are compared in. */
 enum { SERVICE_FAILURES, SERVICE_SLOW, SERVICE_SPLIT, SERVICE_TESTS };
@@ -36,6 +43,7 @@ struct service_result { /* of an action, not told to the machine yet */
 };
 
 struct ctl_checks;
+struct ctl_dns;
 struct ctl_follow;
 struct hooks;
 struct hooks_run;
@@ -93,7 +101,9 @@ struct service {
 		bool on;
 		uint64_t since; /* CLOCK_REALTIME ns */
 		char text[RAMP_TEXT];
-	} alarm[2]; /* the ramp's, and health's */
+	} alarm[SERVICE_ALARMS];
+	struct ctl_dns *dns;
+	struct dns_keeper keeper;
 	/* the disk */
 	char dir[280];
 	struct journal *journal;
@@ -168,6 +178,8 @@ void service_notify(struct service *s, const struct ramp_action *a);
 void service_health_says(void *service, bool alarm, const char *text);
 /* An alarm about health is over. */
 void service_health_is(struct service *s, bool well);
+/* It stands, or is over; `subject` is what it is about. Said when that is new. */
+void service_alarm(struct service *s, int which, bool on, const char *subject, const char *text);
 
 /* ---- service_json.c ---- */
 

@@ -5,28 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "userspace/ctl/ramp_json.h"
 #include "userspace/ctl/service_inner.h"
-
-static json_t *one_gate(const struct ramp_gate *g)
-{
-	const struct gate_verdict *v = &g->verdict;
-	json_t *j = json_pack("{s:s, s:s, s:o, s:s}", "name", g->name, "verdict",
-			      gate_says_name(v->says), "value",
-			      v->has_value ? json_real(v->value) : json_null(), "why", v->why);
-
-	if (g->has_baseline)
-		json_object_set_new(j, "baseline", json_real(g->baseline));
-	return j;
-}
-
-static json_t *all_gates(const struct service *s)
-{
-	json_t *list = json_array();
-
-	for (unsigned int i = 0; i < s->view.n_gates; i++)
-		json_array_append_new(list, one_gate(&s->shown[i]));
-	return list;
-}
 
 static json_t *who_froze(const struct ramp_saved *r)
 {
@@ -36,15 +16,26 @@ static json_t *who_froze(const struct ramp_saved *r)
 			 (double)r->frozen_at / 1e9);
 }
 
+/* Who has too many of the connections to be one client. */
+static json_t *who_comes(const struct service *s)
+{
+	char text[64];
+	double share;
+	const char *who = window_source(s->window, judge_usual.source, text, &share);
+
+	return who ? json_pack("{s:s, s:f}", "client", who, "share", 100 * share) : json_null();
+}
+
 json_t *service_status(const struct service *s)
 {
 	const struct ramp_saved *r = &s->ramp.saved;
 	const struct ramp_view *v = &s->view;
 	char next[RAMP_TEXT];
-	json_t *j = json_pack("{s:i, s:s, s:s, s:i, s:i, s:f, s:s, s:o}", "schema", 1, "service",
-			      s->name, "state", ramp_state_name(r->state), "stage", (int)r->stage,
-			      "stages", (int)s->conf->n_stages, "weight", v->weight / 100.0,
-			      "reason", ramp_reason(&s->ramp), "gates", all_gates(s));
+	json_t *j =
+		json_pack("{s:i, s:s, s:s, s:i, s:i, s:f, s:s, s:o}", "schema", 1, "service",
+			  s->name, "state", ramp_state_name(r->state), "stage", (int)r->stage,
+			  "stages", (int)s->conf->n_stages, "weight", v->weight / 100.0, "reason",
+			  ramp_reason(&s->ramp), "gates", ramp_gates_json(v->gates, v->n_gates));
 
 	if (!j)
 		return NULL;
@@ -57,6 +48,7 @@ json_t *service_status(const struct service *s)
 	json_object_set_new(j, "latched", json_boolean(v->latched));
 	json_object_set_new(j, "healthy", json_integer(v->healthy));
 	json_object_set_new(j, "backends", json_integer(v->backends));
+	json_object_set_new(j, "source", who_comes(s));
 	json_object_set_new(j, "frozen", who_froze(r));
 	json_object_set_new(j, "journal",
 			    s->journal_error ? json_string(strerror(-s->journal_error))

@@ -24,28 +24,6 @@ static json_t *plan(const struct config *c)
 	return list;
 }
 
-/* "ok < 0.1%, pause > 0.5%" */
-static json_t *bounds(const struct conf_gate *g)
-{
-	const struct {
-		const char *name;
-		const struct conf_bounds *of;
-	} kinds[] = {{"ok", &g->ok},
-		     {"pause", &g->pause},
-		     {"back", &g->back},
-		     {"rollback", &g->rollback}};
-	char text[512] = "";
-	size_t used = 0;
-
-	for (int k = 0; k < 4; k++) {
-		for (unsigned int i = 0; i < kinds[k].of->n && used < sizeof(text) - 1; i++)
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %s",
-						 used ? ", " : "", kinds[k].name,
-						 kinds[k].of->bound[i].text);
-	}
-	return json_string(text);
-}
-
 static const char *unit_of(const struct conf_gate *g)
 {
 	const struct conf_bounds *kinds[] = {&g->ok, &g->pause, &g->back, &g->rollback};
@@ -60,6 +38,7 @@ static const char *unit_of(const struct conf_gate *g)
 json_t *service_page_ramp(const struct service *s)
 {
 	static const char *const arms[] = {"new", "old", "new", "sum"};
+	char bounds[512];
 	json_t *j, *gates;
 
 	if (!s->conf || !s->conf->n_stages)
@@ -70,7 +49,8 @@ json_t *service_page_ramp(const struct service *s)
 		const struct conf_gate *g = &s->conf->gates[i];
 		json_t *to = json_array_get(gates, i);
 
-		json_object_set_new(to, "bounds", bounds(g));
+		json_object_set_new(to, "bounds",
+				    json_string(conf_bounds_text(g, bounds, sizeof(bounds))));
 		json_object_set_new(to, "unit", json_string(unit_of(g)));
 		json_object_set_new(to, "arm", json_string(arms[g->arm]));
 	}
@@ -113,6 +93,7 @@ json_t *service_page_share(const struct service *s)
 				json_real(100.0 * (double)w.service.connections_new / (double)n));
 	}
 	put_plan(s, j);
+	dns_keep_page(s, j);
 	return j;
 }
 
@@ -120,7 +101,7 @@ json_t *service_page_alarms(const struct service *s)
 {
 	json_t *list = json_array();
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < SERVICE_ALARMS; i++) {
 		if (s->alarm[i].on)
 			json_array_append_new(list,
 					      json_pack("{s:s, s:f, s:s}", "level", "critical",

@@ -401,6 +401,11 @@ uint64_t ctl_tunnels_alive(const struct ctl_tunnels *d)
 	return d->ticked_at;
 }
 
+const struct watch *ctl_tunnels_watch(const struct ctl_tunnels *d)
+{
+	return d->watch;
+}
+
 const char *ctl_tunnels_text(const struct ctl_tunnels *d, char *ret, size_t size)
 {
 	size_t used = 0;

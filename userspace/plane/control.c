@@ -19,6 +19,11 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+uint16_t control_kept(const struct shift_record *r, uint64_t boot)
+{
+	return r->latched || shift_record_source(r, boot) != SHIFT_FROM_WEIGHT ? 0 : r->overall;
+}
+
 uint64_t control_boot_ns(void)
 {
 	return clock_ns(CLOCK_BOOTTIME);

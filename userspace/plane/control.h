@@ -42,6 +42,12 @@ typedef int (*control_edit)(struct shift_record *r, void *arg);
 int control_change(struct shift_control *c, control_edit edit, void *arg, bool force,
 		   struct shift_record *ret_before, struct shift_record *ret_after);
 
+/*
+ * The share of all clients that `weight N --overall` asked to be kept while DNS moves, hundredths
+ * of a percent; 0: none is. It is part of the record, so whatever sets another share ends it.
+ */
+uint16_t control_kept(const struct shift_record *r, uint64_t boot);
+
 /* Nanoseconds of CLOCK_BOOTTIME and CLOCK_REALTIME. */
 uint64_t control_boot_ns(void);
 uint64_t control_real_ns(void);

@@ -46,9 +46,9 @@ DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c 
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
 	$(addprefix userspace/ctl/,health.c ask.c checks_plane.c) userspace/net/dial.c $(wildcard userspace/cmd/health*.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c)
-# shiftctl-check has drain and preflight.
+# shiftctl-check has drain, preflight and flowlog.
 CHECK := $(COMMON) $(wildcard userspace/conf/*.c userspace/cmd/drain*.c userspace/cmd/preflight*.c) \
-	userspace/cmd/complain.c \
+	$(addprefix userspace/cmd/,complain.c flowlog.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c public.c sockdiag.c talk.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 

@@ -40,7 +40,8 @@ TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
 DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) \
 	$(wildcard dns/*.c) $(addprefix userspace/cmd/,cmd.c complain.c daemon.c dns_report.c tunnel_report.c) \
-	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/plane/sync_follow.c \
+	$(addprefix userspace/net/,http.c http_call.c public.c links.c) \
+	$(addprefix userspace/plane/,sync_follow.c spare.c) \
 	$(addprefix userspace/cmd/status_,look.c json.c answers.c next.c) userspace/shiftd_page.c userspace/shiftd.c
 # shiftctl-dns has the verbs about records and resolvers, and about health.
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \

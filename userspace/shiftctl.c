@@ -97,6 +97,8 @@ static const struct verb verbs[] = {
 	 "    --since 2h      only what was not over by then\n"
 	 "    --ramp N        of those in the journal, from 1; else the last",
 	 "a ramp stage by stage: what was seen, decided, by whom, and how fast"},
+	{"flowlog", checks, "flowlog ADDRESS[:PORT] [--at TIME] [--limit N] [--file PATH]",
+	 "who was behind this address and port of ours, by the flow log"},
 	{"plan", elsewhere,
 	 "plan check [--rate N/s] [--bandwidth N] [--lifetime 5s] [--link-speed N] [--measure 10s]\n"
 	 "           [--allow-...]",

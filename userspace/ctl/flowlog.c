@@ -53,36 +53,39 @@
 #define SAID	 (600 * SECOND) /* between two complaints about losses */
 #define GUARD_MS 1500		/* rounds that are further apart wait for no late packets */
 
-void flowlog_odd(struct flowlog *l, unsigned int what, const char *format, ...)
+bool flowlog_odd(struct flowlog *l, unsigned int what, const char *format, ...)
 {
+	char text[CONF_TEXT + 300] = "flow log: ";
 	uint64_t now = loop_now();
-	char text[400] = "flow log: ";
 	size_t n = strlen(text);
 	va_list ap;
 
 	if (l->said_at[what] && now < l->said_at[what] + SAID)
-		return;
+		return false;
 	l->said_at[what] = now;
 	va_start(ap, format);
 	vsnprintf(text + n, sizeof(text) - n, format, ap);
 	va_end(ap);
 	l->world.say(l->world.arg, text);
+	return true;
 }
 
-/* Said when it begins and when it is over. */
+/* Said when it begins and when it is over; a disk that is full by turns is not said by turns. */
 static void set_failing(struct flowlog *l, int err)
 {
-	char text[CONF_TEXT + 300] = "flow log: it is written again";
+	bool said = l->said_failing;
 
 	if (l->failing == err)
 		return;
 	l->failing = err;
+	l->said_failing = false;
 	if (err)
-		snprintf(text, sizeof(text),
-			 "flow log: %s: it is tried again, and flows are lost when their ports are "
-			 "taken again",
-			 l->file.why);
-	l->world.say(l->world.arg, text);
+		l->said_failing = flowlog_odd(
+			l, FLOWLOG_SAID_FAILING,
+			"%s: it is tried again, and flows are lost when their ports are taken again",
+			l->file.why);
+	else if (said)
+		l->world.say(l->world.arg, "flow log: it is written again");
 }
 
 /* ---- a window of records ---- */

@@ -167,6 +167,7 @@ int service_make(struct loop *l, const struct service_world *world, struct servi
 	s->loop = l;
 	s->world = *world;
 	s->id = -1;
+	s->links = -1;
 	err = service_gates_make(s);
 	if (!err)
 		err = ctl_checks_make(l, service_health_says, s, &s->checks);
@@ -176,6 +177,8 @@ int service_make(struct loop *l, const struct service_world *world, struct servi
 		err = ctl_dns_make(l, dns_keep_says, s, &s->dns);
 	if (!err)
 		err = service_tell_make(s);
+	if (!err && service_attach_make(s))
+		service_say(s, false, "a re-created interface is noticed within a second only");
 	if (err) {
 		service_free(s);
 		return err;
@@ -189,6 +192,7 @@ void service_free(struct service *s)
 	if (!s)
 		return;
 	loop_timer_stop(s->loop, &s->turn);
+	service_attach_free(s);
 	sources_free(s->sources);
 	ctl_checks_free(s->checks);
 	ctl_follow_free(s->follow);
@@ -214,7 +218,6 @@ int service_use(struct service *s, const struct config *c)
 			err = loop_timer_set(s->loop, &s->turn, loop_now(), turn, s);
 	} else {
 		err = service_gates_use(s, c);
-		memset(s->had, 0, sizeof(s->had)); /* they may stand in another order */
 		s->conf = c;
 		ramp_use(&s->ramp, c);
 	}
@@ -229,6 +232,7 @@ int service_use(struct service *s, const struct config *c)
 	if (err)
 		service_say(s, true, "dns: it is not watched: %s", strerror(-err));
 	service_tell_use(s, c);
+	service_attach_use(s, c);
 	return 0;
 }
 

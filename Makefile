@@ -3,7 +3,7 @@
 # make check    every test                                              (root; installs what it needs)
 # make bench    side by side with plain routing, nftables, HAProxy, dnsperf, dig   (root; minutes, alone)
 # make bench-packet                     what the program costs per packet, in ns          (root; a minute, alone)
-# make soak, make matrix, make fuzz    longer proofs
+# make soak, make ramp-kill, make asan, make matrix, make fuzz    longer proofs
 # make install, make clean
 
 CC     ?= gcc
@@ -15,6 +15,11 @@ WARN   := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes 
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARN) $(if $(WERROR),-Werror) -D_GNU_SOURCE -I. -isystem /usr/include/libnl3 -MMD -MP
 LDFLAGS ?= -Wl,-O1,--as-needed,-z,relro,-z,now
+# With SANITIZE=1 take another folder: make B=build-asan SANITIZE=1 build-asan/shiftd
+ifdef SANITIZE
+override CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+override LDFLAGS += -fsanitize=address,undefined
+endif
 BPFFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Wno-pass-failed \
 	-Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
 
@@ -61,7 +66,7 @@ TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
 CHECK_LIBS := -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
-.PHONY: all tests fuzz demo check bench bench-packet soak matrix install clean deps format
+.PHONY: all tests fuzz demo check bench bench-packet soak ramp-kill asan matrix install clean deps format
 
 all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftctl-dns \
 	$(B)/shiftctl-check $(B)/shiftd $(B)/traffic
@@ -233,6 +238,18 @@ soak: tests
 	@tools/deps check
 	@tests/soak/all $(MINUTES)
 
+ramp-kill: tests
+	@tools/deps check
+	@tests/soak/ramp-kill
+
+# The daemon and what the tests drive its parts with, watched for leaks and errors.
+asan: tests
+	@tools/deps check
+	@$(MAKE) --no-print-directory -s -j$$(nproc) B=build-asan SANITIZE=1 \
+		$(addprefix build-asan/,shiftd shiftctl shiftctl-check tests/checks_drive tests/page_drive)
+	@ln -sf ../build/shiftctl-apply build-asan/shiftctl-apply
+	@tests/asan
+
 # Feeds each parser until something breaks; SECONDS of it each.
 FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/notify $(B)/fuzz/probe $(B)/fuzz/route53 \
 	$(B)/fuzz/sources $(B)/fuzz/tsig $(B)/fuzz/vici $(B)/fuzz/xfrm
@@ -283,7 +300,7 @@ install: all
 	install -d -m 755 $(DESTDIR)/etc/shift
 
 clean:
-	rm -rf $(B)
+	rm -rf $(B) build-asan
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

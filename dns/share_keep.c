@@ -159,6 +159,8 @@ int dns_keep(uint16_t target, uint16_t weight, const struct dns_moved *m, bool c
 		return -1;
 	want = dns_share_weight(s, m->share, NULL);
 	fresh = (int)lround(want * WHOLE);
+	if (*ret_above && !committed)
+		return weight ? 0 : -1;
 	if (fresh == weight || (committed && fresh < weight))
 		return -1;
 	if ((1 - m->share) * fabs(w - want) <= fmax(LEAST, (1 - w) * m->error))

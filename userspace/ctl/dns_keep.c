@@ -14,7 +14,8 @@
  * not seen. After commit it never lowers.
  *
  * Two alarms: DNS alone sends more than N % to the new side, which no weight mends; and, where
- * there is a ramp, records that name the new side before the share is 100 %.
+ * there is a ramp and no share of all is kept, records that name the new side before the share is
+ * 100 %.
  *
  * Weakness: it follows. Between two turns DNS moves on, and what the caches say is as old as the
  * last round; the simulation in the tests says how far off the overall share is then.
@@ -66,8 +67,7 @@ static void see(struct service *s, const struct ctl_dns_view *v, uint64_t now)
 
 static void look_at_order(struct service *s, const struct ctl_dns_view *v)
 {
-	bool kept = s->keeper.target && !s->alarm[SERVICE_ALARM_OVERALL].on;
-	bool on = s->conf->n_stages && v->flipped && s->view.attached && !kept &&
+	bool on = s->conf->n_stages && v->flipped && s->view.attached && !s->keeper.target &&
 		  s->view.weight < SHIFT_WEIGHT_MAX;
 	char text[RAMP_TEXT], share[16];
 

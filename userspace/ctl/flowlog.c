@@ -17,10 +17,11 @@
  *    before it was noted, is found at the file's end, so nothing is there twice.
  *  - Traffic does not need it.
  *
- * What it costs: most records are looked at by one cache line, some 20 ns; a line is a few us. With
- * millions of ports the rounds get rarer, up to 5 s, to stay at half a percent of one CPU. Memory:
- * a slice of the records is mapped at a time; 4 bytes a port are in a file of memory. The arrays of
- * records are held open, so that the ends of flows of a target that leaves can still be read.
+ * What it costs: records are looked at where ports were taken or flows are unfinished
+ * (flowlog_records.c), mostly one cache line of each, some 20 ns; a line is a few us. Where that is
+ * more than half a percent of one CPU, the rounds get rarer, up to 5 s. Memory: a slice of the
+ * records is mapped at a time; 4 bytes a port are in a file of memory. The arrays of records are
+ * held open, so that the ends of flows of a target that leaves can still be read.
  *
  * Weaknesses.
  *  - Lines are not synced: a power failure takes the last half minute.
@@ -53,36 +54,39 @@
 #define SAID	 (600 * SECOND) /* between two complaints about losses */
 #define GUARD_MS 1500		/* rounds that are further apart wait for no late packets */
 
-void flowlog_odd(struct flowlog *l, unsigned int what, const char *format, ...)
+bool flowlog_odd(struct flowlog *l, unsigned int what, const char *format, ...)
 {
+	char text[CONF_TEXT + 300] = "flow log: ";
 	uint64_t now = loop_now();
-	char text[400] = "flow log: ";
 	size_t n = strlen(text);
 	va_list ap;
 
 	if (l->said_at[what] && now < l->said_at[what] + SAID)
-		return;
+		return false;
 	l->said_at[what] = now;
 	va_start(ap, format);
 	vsnprintf(text + n, sizeof(text) - n, format, ap);
 	va_end(ap);
 	l->world.say(l->world.arg, text);
+	return true;
 }
 
-/* Said when it begins and when it is over. */
+/* Said when it begins and when it is over; a disk that is full by turns is not said by turns. */
 static void set_failing(struct flowlog *l, int err)
 {
-	char text[CONF_TEXT + 300] = "flow log: it is written again";
+	bool said = l->said_failing;
 
 	if (l->failing == err)
 		return;
 	l->failing = err;
+	l->said_failing = false;
 	if (err)
-		snprintf(text, sizeof(text),
-			 "flow log: %s: it is tried again, and flows are lost when their ports are "
-			 "taken again",
-			 l->file.why);
-	l->world.say(l->world.arg, text);
+		l->said_failing = flowlog_odd(
+			l, FLOWLOG_SAID_FAILING,
+			"%s: it is tried again, and flows are lost when their ports are taken again",
+			l->file.why);
+	else if (said)
+		l->world.say(l->world.arg, "flow log: it is written again");
 }
 
 /* ---- a window of records ---- */

@@ -123,8 +123,7 @@ static void mark(struct flowlog_watched *w, uint32_t first, uint32_t last)
 		w->step[s].hot = HOT;
 }
 
-/* The hand went over `moved` places of a shard from `hand` on. */
-static void mark_shard(struct flowlog_watched *w, uint32_t shard, uint32_t hand, uint32_t moved)
+void flowlog_mark(struct flowlog_watched *w, uint32_t shard, uint32_t hand, uint32_t moved)
 {
 	const struct shift_target *t = &w->t;
 	uint32_t members = (t->ports - t->phase + t->stride - 1) / t->stride;
@@ -162,7 +161,7 @@ static void mark_taken(struct flowlog *l, const struct plane *p, uint32_t target
 			mark(w, 0, w->count);
 			continue;
 		}
-		mark_shard(w, i, w->hand[i], c.hand - w->hand[i]);
+		flowlog_mark(w, i, w->hand[i], c.hand - w->hand[i]);
 		w->hand[i] = c.hand;
 	}
 }

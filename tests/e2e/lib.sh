@@ -206,7 +206,7 @@ declare -A pid_of # process ids by the name of the run
 begin() { # RUN VERB OPTIONS...: reports into $work/RUN.json four times a second
 	local run=$1
 	shift
-	nsenter --net="$NS_CLIENT" -- "$traffic" "$@" --report 250ms --duration 10m --details 30 \
+	nsenter --net="$NS_CLIENT" -- "$traffic" "$@" --report 250ms --duration "${TRAFFIC_FOR:-10m}" --details 30 \
 		>"$work/$run.json" 2>"$work/$run.errors" &
 	pid_of[$run]=$!
 	background+=($!)

@@ -216,6 +216,8 @@ char *journal_line(const struct ramp_action *a, const struct ramp_view *v, uint6
 		      ramp_gates_json(v ? v->gates : NULL, v ? v->n_gates : 0), "saved", saved);
 	if (!j)
 		return NULL;
+	if (v && v->stages)
+		json_object_set_new(j, "stages", json_integer(v->stages));
 	text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(j);
 	return text;

@@ -172,6 +172,7 @@ struct ramp_gate {
 /* What the runner sees before each call; everything of control from one record. */
 struct ramp_view {
 	bool leader;	     /* role: leader */
+	uint16_t stages;     /* of the plan: for the journal's readers */
 	bool attached;	     /* there is a record of control, and a program reads it */
 	bool journal_failed; /* the last write did */
 	/* control */

@@ -38,6 +38,8 @@ static int look_at_kernel(void *arg, struct window_look *ret)
 {
 	struct service *s = arg;
 
+	if (!s->open) /* the gates may be asked before the first turn */
+		service_find(s);
 	return s->open ? sources_look_plane(&s->plane, (uint32_t)s->id, ret) : -ENOENT;
 }
 

@@ -107,6 +107,7 @@ void service_look(struct service *s, uint64_t now)
 	uint64_t head;
 
 	v->leader = s->conf->leader;
+	v->stages = (uint16_t)s->conf->n_stages;
 	v->real = control_real_ns();
 	v->app_gate = application_gate(s->conf);
 	v->journal_failed = s->journal_error;

@@ -2,16 +2,10 @@
 /*
  * service_page.c - the ramp's part of the dashboard and of /metrics, as api/page.h wants it
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "userspace/ctl/service_inner.h"
-
-static json_t *number_or_null(double value)
-{
-	return isfinite(value) ? json_real(value) : json_null();
-}
 
 static json_t *plan(const struct config *c)
 {
@@ -24,56 +18,13 @@ static json_t *plan(const struct config *c)
 	return list;
 }
 
-/* "ok < 0.1%, pause > 0.5%" */
-static json_t *bounds(const struct conf_gate *g)
-{
-	const struct {
-		const char *name;
-		const struct conf_bounds *of;
-	} kinds[] = {{"ok", &g->ok},
-		     {"pause", &g->pause},
-		     {"back", &g->back},
-		     {"rollback", &g->rollback}};
-	char text[512] = "";
-	size_t used = 0;
-
-	for (int k = 0; k < 4; k++) {
-		for (unsigned int i = 0; i < kinds[k].of->n && used < sizeof(text) - 1; i++)
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %s",
-						 used ? ", " : "", kinds[k].name,
-						 kinds[k].of->bound[i].text);
-	}
-	return json_string(text);
-}
-
-static const char *unit_of(const struct conf_gate *g)
-{
-	const struct conf_bounds *kinds[] = {&g->ok, &g->pause, &g->back, &g->rollback};
-
-	for (int k = 0; k < 4; k++) {
-		if (kinds[k]->n && !kinds[k]->bound[0].below_baseline)
-			return kinds[k]->bound[0].unit;
-	}
-	return "";
-}
-
 json_t *service_page_ramp(const struct service *s)
 {
-	static const char *const arms[] = {"new", "old", "new", "sum"};
-	json_t *j, *gates;
+	json_t *j;
 
 	if (!s->conf || !s->conf->n_stages)
 		return NULL;
 	j = service_status(s);
-	gates = json_object_get(j, "gates");
-	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
-		const struct conf_gate *g = &s->conf->gates[i];
-		json_t *to = json_array_get(gates, i);
-
-		json_object_set_new(to, "bounds", bounds(g));
-		json_object_set_new(to, "unit", json_string(unit_of(g)));
-		json_object_set_new(to, "arm", json_string(arms[g->arm]));
-	}
 	json_object_set_new(j, "plan", plan(s->conf));
 	if (!ramp_hold_left(&s->ramp))
 		json_object_set_new(j, "hold_left_s", json_null());
@@ -130,21 +81,6 @@ json_t *service_page_alarms(const struct service *s)
 	return list;
 }
 
-static json_t *arm(const struct window_sum *w, const struct window_sum *lately, enum shift_arm_id a)
-{
-	enum conf_gate_arm which = a == SHIFT_ARM_OLD ? CONF_ARM_OLD : CONF_ARM_NEW;
-	struct judge_counts bad = window_errors(w, which);
-	uint64_t n = a == SHIFT_ARM_OLD ? lately->service.connections_old
-					: lately->service.connections_new;
-	double p95 = telemetry_quantile_ms(w->arm[a].answer, 0.95);
-
-	return json_pack(
-		"{s:f, s:o, s:o}", "rate",
-		lately->span ? (double)n * 1e9 / (double)lately->span : 0.0, "failed",
-		number_or_null(bad.n ? 100.0 * (double)bad.bad / (double)bad.n : (double)NAN),
-		"p95_ms", number_or_null(p95 < 0 ? (double)NAN : p95));
-}
-
 json_t *service_page_point(struct service *s)
 {
 	struct window_sum w, lately;
@@ -156,8 +92,8 @@ json_t *service_page_point(struct service *s)
 	share = service_page_share(s);
 	j = json_pack("{s:f, s:f, s:O, s:o, s:o}", "at", (double)(s->view.real / SERVICE_SECOND),
 		      "weight", s->view.weight / 100.0, "seen", json_object_get(share, "seen"),
-		      "old", arm(&w, &lately, SHIFT_ARM_OLD), "new",
-		      arm(&w, &lately, SHIFT_ARM_NEW));
+		      "old", service_arm(&w, &lately, SHIFT_ARM_OLD), "new",
+		      service_arm(&w, &lately, SHIFT_ARM_NEW));
 	json_decref(share);
 	return j;
 }

@@ -7,10 +7,14 @@
  * `tunnel check --fix` leaves switching to it. When it dies, nothing changes for traffic: routes,
  * tunnels and the data plane are the kernel's.
  *
+ * Started with every right, it keeps those it needs, for itself and all that it starts (a hook that
+ * is root's has no more): the same as systemd/shiftd.service leaves it, where each has its reason.
+ *
  * Signals: TERM and INT end it, HUP reads the configuration again and keeps every state; one that
  * cannot be used changes nothing and is said.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +24,7 @@
 #include <unistd.h>
 
 #include "userspace/api/socket.h"
+#include "userspace/base/caps.h"
 #include "userspace/base/loop.h"
 #include "userspace/base/notify.h"
 #include "userspace/base/text.h"
@@ -262,6 +267,18 @@ static int take_lock(struct daemon *d)
 	return err ? EXIT_FAILED : EXIT_OK;
 }
 
+static int drop_rights(void)
+{
+	static const int needed[] = {CAP_NET_ADMIN, CAP_NET_RAW,      CAP_BPF,	  CAP_PERFMON,
+				     CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CAP_SETUID, CAP_SETGID,
+				     CAP_KILL,	    CAP_SYS_PTRACE};
+	int err = caps_keep(needed, sizeof(needed) / sizeof(*needed));
+
+	if (err)
+		say("the rights that are not needed cannot be given up: %s", strerror(-err));
+	return err ? EXIT_FAILED : EXIT_OK;
+}
+
 static int begin(struct daemon *d)
 {
 	struct service_world world = {.say = tell_of_ramp, .tunnel_up = is_up, .arg = d};
@@ -311,7 +328,9 @@ int main(int argc, char **argv)
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	d.o = &o;
 	d.stamps = !getenv("JOURNAL_STREAM");
-	code = begin(&d);
+	code = drop_rights();
+	if (!code)
+		code = begin(&d);
 	if (!code)
 		code = run(&d);
 	api_http_close(d.http);

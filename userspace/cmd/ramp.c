@@ -63,7 +63,10 @@ static void show(const json_t *j, bool colour)
 		printf("   hold %s left", text_duration((uint64_t)(hold * 1e9), left));
 	if (*text_of(j, "who") && strcmp(is, "idle") != 0)
 		printf("   by %s", screen_clean(text_of(j, "who"), text, sizeof(text)));
-	printf("\n  %s\n", screen_clean(text_of(j, "reason"), text, sizeof(text)));
+	printf("\n  ");
+	screen_words(screen_clean(text_of(j, "reason"), text, sizeof(text)), 2, screen_columns(),
+		     stdout);
+	putchar('\n');
 	if (json_is_object(json_object_get(j, "frozen"))) {
 		const json_t *f = json_object_get(j, "frozen");
 

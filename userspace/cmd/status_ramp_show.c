@@ -23,8 +23,10 @@ static void put_place(struct page *g, const json_t *j)
 	char left[32];
 
 	status_piece(g, status_ramp_colour(state), "ramp %s", state);
-	status_piece(g, NULL, "stage %d/%d", (int)json_integer_value(json_object_get(j, "stage")),
-		     (int)json_integer_value(json_object_get(j, "stages")));
+	if (json_integer_value(json_object_get(j, "stage")) > 0)
+		status_piece(g, NULL, "stage %d/%d",
+			     (int)json_integer_value(json_object_get(j, "stage")),
+			     (int)json_integer_value(json_object_get(j, "stages")));
 	if (hold > 0)
 		status_piece(g, NULL, "hold: %s left", text_duration((uint64_t)(hold * 1e9), left));
 	if (*text_of(j, "who") && strcmp(state, "idle") != 0)

@@ -230,7 +230,7 @@ $(B)/tools/bench_packet_xdp.bpf.o: tools/bench_packet.bpf.c tools/bench_packet.h
 
 soak: tests
 	@tools/deps check
-	@tests/soak $(MINUTES)
+	@tests/soak/all $(MINUTES)
 
 # Feeds each parser until something breaks; SECONDS of it each.
 FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/notify $(B)/fuzz/probe $(B)/fuzz/route53 \

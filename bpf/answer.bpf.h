@@ -7,13 +7,22 @@
  * the old one in a watched connection (watch.bpf.h): in all, by the epoch of control in which the
  * connection began, and the failures also by the second it began in, for whoever asks after the
  * last ten. One client that fails again and again says little about an arm: so failures are counted
- * raw, and once in a minute and epoch of a client.
+ * raw, and once of a client, in the arm and epoch of its first one, until shiftd forgets who
+ * failed: when a ramp starts, and when a human has looked and goes on. Whichever the arm: a client
+ * that fails everywhere and comes to the new arm as the share grows would else be counted there
+ * anew, and of the old arm's clients none. The table is of all services, and gives the one up that
+ * failed longest ago: a client that is found there again moves to its front, so only one that rests
+ * while 16,000 others fail is counted twice.
+ *
+ * What the split is judged by is counted here, too: connections whose arm the share alone decided
+ * (no pin, no list, no peer, no shadow), in the arm that it gave them. One that could not be
+ * carried there and fell back is the new arm's: that is an error of new, and counted as one, not a
+ * share that is wrong. With affinity `client` all of a client's connections are in one arm, so that
+ * only clients can be counted; they are sampled.
  */
 #pragma once
 
 #include "bpf/stats.bpf.h"
-
-#define FAILED_AGAIN 60000000000ull /* ns */
 
 static __always_inline struct shift_arm *arm_of(__u32 place)
 {
@@ -95,11 +104,11 @@ static __noinline int arm_answered(__u32 place, __u64 epoch, __u64 took)
 	return 0;
 }
 
-/* Is it the client's first failure there for a while? */
-static __always_inline int fails_first(__u32 place, __u64 epoch, const __u32 client[4])
+/* Is it the first failure of the client that is known? */
+static __always_inline int fails_first(__u32 place, const __u32 client[4])
 {
-	struct shift_failer_key key = {.place = place};
-	struct shift_failer *was, is = {.at = bpf_ktime_get_ns(), .epoch = epoch};
+	struct shift_failer_key key = {.place = place & ~(SHIFT_ARMS - 1)};
+	struct shift_failer is = {};
 
 	if (client[0] || client[1]) {
 		key.client[0] = client[0];
@@ -107,11 +116,9 @@ static __always_inline int fails_first(__u32 place, __u64 epoch, const __u32 cli
 	} else {
 		key.client[2] = client[3];
 	}
-	was = bpf_map_lookup_elem(&shift_failers, &key);
-	if (was && was->epoch == epoch && is.at - was->at < FAILED_AGAIN)
+	if (bpf_map_lookup_elem(&shift_failers, &key))
 		return 0;
-	bpf_map_update_elem(&shift_failers, &key, &is, BPF_ANY);
-	return 1;
+	return !bpf_map_update_elem(&shift_failers, &key, &is, BPF_NOEXIST);
 }
 
 static __always_inline void answers_fail(struct shift_answers *to, __u32 why, int first)
@@ -121,7 +128,7 @@ static __always_inline void answers_fail(struct shift_answers *to, __u32 why, in
 	to->failure[why & 7]++;
 }
 
-/* A connection failed. True: it is its client's first for a while. */
+/* A connection failed. True: it is its client's first that is known. */
 static __noinline int arm_failed(__u32 place, __u64 epoch, __u64 born, const __u32 client[4],
 				 __u32 why)
 {
@@ -132,7 +139,7 @@ static __noinline int arm_failed(__u32 place, __u64 epoch, __u64 born, const __u
 
 	if (!a)
 		return 0;
-	first = fails_first(place, epoch, client);
+	first = fails_first(place, client);
 	answers_fail(&a->total, why, first);
 	e = arm_epoch(a, epoch);
 	if (e)
@@ -141,6 +148,81 @@ static __noinline int arm_failed(__u32 place, __u64 epoch, __u64 born, const __u
 	if (c)
 		c->failed++;
 	return first;
+}
+
+/* ---- who comes, and where to ---- */
+
+/* Of its part of the clients, is it one that was not seen yet? Places of other parts may be taken.
+ */
+static __always_inline int client_first(__u32 service, __u64 hash)
+{
+	struct shift_seen *seen = bpf_map_lookup_elem(&shift_seen, &service);
+	__u32 tag = shift_client_tag(hash), *line, place = SHIFT_SEEN_WAYS;
+
+	if (!seen)
+		return 0;
+	line = seen->tag[shift_client_line(hash)];
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < SHIFT_SEEN_WAYS; i++) {
+		if (line[i] == tag)
+			return 0;
+		if (!line[i] || !shift_client_same_part(line[i], tag))
+			place = i;
+	}
+	if (place >= SHIFT_SEEN_WAYS) /* full: what is not remembered is not counted */
+		return 0;
+	line[place] = tag;
+	return 1;
+}
+
+static __always_inline void answers_choose(struct shift_answers *to, int first)
+{
+	to->chosen++;
+	to->clients += first;
+}
+
+/* The share gave a connection to this arm. */
+static __noinline int arm_chosen(__u32 place, __u64 epoch, int first)
+{
+	struct shift_arm *a = arm_of(place);
+	struct shift_answers *e;
+
+	if (!a)
+		return 0;
+	answers_choose(&a->total, first);
+	e = arm_epoch(a, epoch);
+	if (e)
+		answers_choose(e, first);
+	return 0;
+}
+
+/* A connection begins, whichever way. */
+static __noinline int arrive(const struct visit *v, __u32 affinity)
+{
+	int place = shift_origin_place(v->hash, v->p.sport, v->p.seq), first = 0;
+	__u32 service = v->service;
+
+	if (place >= 0) {
+		struct shift_origins *s = bpf_map_lookup_elem(&shift_origins, &service);
+		int v4 = !v->p.src[0] && !v->p.src[1];
+
+		if (s) {
+			struct shift_origin *to = &s->at[place & (SHIFT_ORIGINS - 1)];
+
+			to->client[0] = v->p.src[0];
+			to->client[1] = v4 ? v->p.src[3] : v->p.src[1];
+		}
+	}
+	if (!v->d.by_share)
+		return 0;
+	if (affinity == SHIFT_AFFINITY_CLIENT) {
+		__u64 hash = shift_client_hash(v->hash);
+
+		first = shift_client_sampled(hash, v->d.control.epoch) &&
+			client_first(service, hash);
+	}
+	return arm_chosen(arm_place(service, v->d.wanted ? SHIFT_ARM_NEW : SHIFT_ARM_OLD),
+			  v->d.control.epoch, first);
 }
 
 /*

@@ -152,6 +152,8 @@ static __noinline int settle(struct __sk_buff *skb, struct visit *v,
 			d->fallback = ~full;
 		}
 	}
+	if (d->verdict != SHIFT_PASS_BYPASS && d->verdict != SHIFT_PASS_LOCAL_REPEAT)
+		arrive(v, svc->affinity);
 	switch (d->verdict) {
 	case SHIFT_PASS_BYPASS:
 		ss->bypassed++;

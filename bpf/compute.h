@@ -212,6 +212,48 @@ static inline int shift_watched(const __u32 client[4], __u16 client_port, __u64 
 	return h >> 16 < 0x10000 / SHIFT_WATCH_ONE_IN;
 }
 
+/*
+ * A client by a hash that tells nothing of its rank, made of the one that holds the rank. Sampled
+ * are in each epoch those of one of SHIFT_CLIENT_ONE_IN parts, which come by turns.
+ */
+static inline __u64 shift_client_hash(__u64 hash)
+{
+	return shift_mix(hash ^ 0x9e3779b97f4a7c15ull);
+}
+
+static inline int shift_client_sampled(__u64 client_hash, __u64 epoch)
+{
+	return ((client_hash ^ epoch) & (SHIFT_CLIENT_ONE_IN - 1)) == 0;
+}
+
+/* Its low bits are the client's part; never 0. */
+static inline __u32 shift_client_tag(__u64 client_hash)
+{
+	return (__u32)client_hash | SHIFT_CLIENT_ONE_IN;
+}
+
+static inline int shift_client_same_part(__u32 tag, __u32 other)
+{
+	return ((tag ^ other) & (SHIFT_CLIENT_ONE_IN - 1)) == 0;
+}
+
+static inline __u32 shift_client_line(__u64 client_hash)
+{
+	return (client_hash >> 32) & (SHIFT_SEEN_LINES - 1);
+}
+
+/* The place of a connection's source among the samples; -1: it is none. A TCP client chooses `seq`
+ * by chance, so that one with a port of its own is not always sampled, or never. */
+static inline int shift_origin_place(__u64 hash, __u16 client_port, __u32 seq)
+{
+	__u32 h = ((__u32)(hash >> 32) ^ client_port ^ seq) * 0x9e3779b1u;
+
+	h = (h ^ h >> 15) * 0x85ebca6bu;
+	if (h >> 29) /* one in SHIFT_ORIGIN_ONE_IN */
+		return -1;
+	return h >> 20 & (SHIFT_ORIGINS - 1);
+}
+
 /* The lines of an index with room for so many flows: two to a line. */
 static inline __u32 shift_lines(__u32 flows)
 {

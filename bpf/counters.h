@@ -76,9 +76,11 @@ struct shift_answers {
 	__u64 begun;
 	__u64 answered;
 	__u64 failed;
-	__u64 failed_clients; /* one in a minute and epoch of a client: IPv4 /32, IPv6 /64 */
+	__u64 failed_clients; /* a client's first since these were forgotten: IPv4 /32, IPv6 /64 */
 	__u64 failure[8];     /* enum shift_failure */
-	__u64 spare[3];
+	__u64 chosen;	      /* connections whose arm the share alone decided: all of both arms */
+	__u64 clients;	      /* affinity client: of their clients, those sampled, once each */
+	__u64 spare;
 	__u64 answer[SHIFT_HISTOGRAM]; /* asked to answered */
 };
 
@@ -129,17 +131,45 @@ struct shift_watch {
 	__u8 spare[7];
 };
 
-/* Clients of an arm whose failure was counted lately. */
+/* Clients whose failure was counted, until shiftd forgets them: see bpf/answer.bpf.h. */
 #define SHIFT_FAILERS 16384
 
 struct shift_failer_key {
 	__u32 client[3]; /* IPv4: in the last; IPv6: the first 64 bits */
-	__u32 place;	 /* service * SHIFT_ARMS + arm */
+	__u32 place;	 /* service * SHIFT_ARMS */
 };
 
 struct shift_failer {
-	__u64 at; /* ktime ns */
-	__u64 epoch;
+	__u64 spare[2];
+};
+
+/*
+ * Clients that were counted, by service, until shiftd forgets them: lines of eight tags. In each
+ * epoch of control another eighth of the clients is (shift_client_sampled), so that also one after
+ * the other no client is counted twice.
+ */
+#define SHIFT_SEEN_WAYS	    8
+#define SHIFT_SEEN_LINES    2048
+#define SHIFT_CLIENT_ONE_IN 8
+
+struct shift_seen {
+	__u32 tag[SHIFT_SEEN_LINES][SHIFT_SEEN_WAYS];
+};
+
+/*
+ * Who the connections of late are from, by service: one in SHIFT_ORIGIN_ONE_IN of both arms, each
+ * at a place by chance. So a place holds one of the newest few thousand, and no CPU waits for
+ * another's counter.
+ */
+#define SHIFT_ORIGINS	    512
+#define SHIFT_ORIGIN_ONE_IN 8
+
+struct shift_origin {
+	__u32 client[2]; /* IPv6: the first 64 bits; IPv4: 0 and the address */
+};
+
+struct shift_origins {
+	struct shift_origin at[SHIFT_ORIGINS];
 };
 
 struct shift_backend_stats {
@@ -214,3 +244,6 @@ _Static_assert(sizeof(struct shift_answers) == 640, "answers");
 _Static_assert(sizeof(struct shift_arm) == 9 * 640 + 256, "arm");
 _Static_assert(sizeof(struct shift_watch) == 64, "watch");
 _Static_assert(sizeof(struct shift_failer_key) == 16, "failer key");
+_Static_assert(sizeof(struct shift_failer) == 16, "failer");
+_Static_assert(sizeof(struct shift_seen) == 65536, "seen");
+_Static_assert(sizeof(struct shift_origins) == 4096, "origins");

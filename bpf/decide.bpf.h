@@ -454,14 +454,19 @@ static __noinline int decide(struct __sk_buff *skb, struct visit *v,
 		return 0;
 	if (control_read(v->service, &d->control) && !v->draining) {
 		wanted = shift_hash_rank(v->hash) < d->control.threshold;
+		d->by_share = d->control.mode != SHIFT_MODE_SHADOW &&
+			      (!d->client_action || d->client_action == SHIFT_CLIENT_ALLOW);
 		if (d->client_action == SHIFT_CLIENT_NEW && !d->control.latched)
 			wanted = 1;
 		if (d->client_action == SHIFT_CLIENT_OLD || d->client_action == SHIFT_CLIENT_PEER ||
 		    d->client_action == SHIFT_CLIENT_DENY)
 			wanted = 0;
 	}
-	if (p->ttl <= 1) /* it would die on the way; the host itself can take it */
+	if (p->ttl <= 1) { /* it would die on the way; the host itself can take it */
 		wanted = 0;
+		d->by_share = 0;
+	}
+	d->wanted = wanted;
 	d->verdict = SHIFT_PASS_LOCAL_REPEAT;
 	d->local_socket = 2;
 	if (left_local(v, svc, !keep ? SYN_LOOK : wanted ? SYN_TOUCH : SYN_KEEP))

@@ -73,6 +73,8 @@ struct decision {
 	__u32 shard;
 	__u8 local_socket; /* as in struct shift_explanation */
 	__u8 shadow;	   /* would have been shifted */
+	__u8 wanted;	   /* the new arm should have it */
+	__u8 by_share;	   /* the share alone says so, or that it should not */
 	struct control control;
 };
 

@@ -134,7 +134,7 @@ static const struct verb verbs[] = {
 	 "    preflight [--before 1h] [--signatures 12h] [--no-way-back]\n"
 	 "                                         is all ready; exit 1: no, 5: not known\n"
 	 "    cutover [--dry-run] [--yes] [--no-way-back] [--without-weights] [--wait [10m]]\n"
-	 "            [--reason TEXT]\n"
+	 "            [--early] [--before-commit] [--reason TEXT]\n"
 	 "                                         the records from dns.old to dns.new\n"
 	 "    rollback [--dry-run] [--wait [10m]] [--reason TEXT]\n"
 	 "                                         and back; never asks",

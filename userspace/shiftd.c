@@ -3,9 +3,9 @@
  * shiftd.c - the daemon: what watches and waits
  *
  * One loop, one thread: the tunnels (ctl/tunnels.c), the ramp with what it needs (ctl/service.c),
- * and a socket on which shiftctl asks (api/socket.c). While it runs it holds shiftd.lock, and
- * `tunnel check --fix` leaves switching to it. When it dies, nothing changes for traffic: routes,
- * tunnels and the data plane are the kernel's.
+ * the flow log (ctl/flowlog.c), and a socket on which shiftctl asks (api/socket.c). While it runs
+ * it holds shiftd.lock, and `tunnel check --fix` leaves switching to it. When it dies, nothing
+ * changes for traffic: routes, tunnels and the data plane are the kernel's.
  *
  * Started with every right, it keeps those it needs, for itself and all that it starts (a hook that
  * is root's has no more): the same as systemd/shiftd.service leaves it, where each has its reason.
@@ -31,6 +31,7 @@
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/complain.h"
 #include "userspace/cmd/daemon.h"
+#include "userspace/ctl/flowlog.h"
 #include "userspace/ctl/service.h"
 #include "userspace/ctl/tunnels.h"
 #include "userspace/plane/state.h"
@@ -46,6 +47,7 @@ struct daemon {
 	struct conf_errors errors;
 	struct ctl_tunnels *tunnels;
 	struct service *service;
+	struct flowlog *flowlog;
 	struct api_socket *socket; /* NULL: nobody can ask */
 	struct api_http *http;	   /* NULL: no dashboard */
 	struct page_parts parts;   /* of it */
@@ -83,10 +85,25 @@ static bool is_up(void *arg, const char *tunnel)
 	return ctl_tunnels_up(d->tunnels, tunnel);
 }
 
+static const struct plane *plane_now(void *arg, uint32_t *ret_id)
+{
+	const struct daemon *d = arg;
+
+	return service_plane(d->service, ret_id);
+}
+
 static bool is_alive(const struct daemon *d, uint64_t now)
 {
 	return now < ctl_tunnels_alive(d->tunnels) + 5 * SECOND &&
 	       now < service_alive(d->service) + 5 * SECOND;
+}
+
+static void add_status(char *text, size_t size, const char *part)
+{
+	size_t n = strlen(text);
+
+	if (part[0])
+		snprintf(text + n, size - n, "%s%s", n ? "; " : "", part);
 }
 
 /* The sign of life is given only while the work itself goes on. */
@@ -94,13 +111,11 @@ static void beat(void *arg, uint64_t now)
 {
 	struct daemon *d = arg;
 	uint64_t every = notify_watchdog_ns();
-	char text[400], tunnels[300];
+	char text[400], part[250];
 
 	service_text(d->service, text, 100);
-	ctl_tunnels_text(d->tunnels, tunnels, sizeof(tunnels));
-	if (tunnels[0])
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
-			 text[0] ? "; " : "", tunnels);
+	add_status(text, sizeof(text), ctl_tunnels_text(d->tunnels, part, sizeof(part)));
+	add_status(text, sizeof(text), flowlog_text(d->flowlog, part, sizeof(part)));
 	if (strcmp(text, d->status) != 0) {
 		snprintf(d->status, sizeof(d->status), "%s", text);
 		notify_status(text);
@@ -139,15 +154,18 @@ static const struct api_verb verbs[] = {
 	{"unfreeze", true, on_call},
 };
 
-/* The dashboard and /metrics; where they listen is read once. */
+/* The dashboard and /metrics, also after the configuration was read again. */
 static void show_here(struct daemon *d)
 {
 	const struct api_verbs v = {verbs, sizeof(verbs) / sizeof(*verbs), d};
 	char why[300], text[400];
 
-	if (!page_open(d->loop, &d->parts, &v, &d->http, why, sizeof(why)))
+	if (!page_use(d->loop, &d->parts, &v, &d->http, why, sizeof(why)))
 		return;
-	snprintf(text, sizeof(text), "no dashboard, no metrics: %s", why);
+	snprintf(text, sizeof(text), "%s: %s",
+		 d->http ? "the dashboard and the metrics stay as they were"
+			 : "no dashboard, no metrics",
+		 why);
 	tell(d, text);
 }
 
@@ -212,10 +230,13 @@ static int load(struct daemon *d)
 		conf_free(c);
 		return EXIT_FAILED;
 	}
+	flowlog_use(d->flowlog, c);
 	conf_errors_free(&d->errors);
 	conf_free(d->config);
 	d->config = c;
-	d->parts = (struct page_parts){d->service, c};
+	d->parts.service = d->service;
+	d->parts.flowlog = d->flowlog;
+	d->parts.config = c;
 	d->errors = errors;
 	return EXIT_OK;
 }
@@ -233,6 +254,7 @@ static void on_reload(void *arg, int number)
 		read_groups(d, d->config, &read, &write);
 		if (d->socket)
 			api_socket_groups(d->socket, read, write);
+		show_here(d);
 		tell(d, "the configuration was read again");
 	}
 	notify_ready(NULL);
@@ -267,6 +289,16 @@ static int take_lock(struct daemon *d)
 	return err ? EXIT_FAILED : EXIT_OK;
 }
 
+/* What is logged is remembered beside the socket, where no reboot leaves it. */
+static int make_flowlog(struct daemon *d)
+{
+	const struct flowlog_world world = {.plane = plane_now, .say = tell, .arg = d};
+	char path[256];
+	int err = daemon_socket(path, sizeof(path) - sizeof(".flows"));
+
+	return err ? err : flowlog_make(d->loop, &world, strcat(path, ".flows"), &d->flowlog);
+}
+
 static int drop_rights(void)
 {
 	static const int needed[] = {CAP_NET_ADMIN, CAP_NET_RAW,      CAP_BPF,	  CAP_PERFMON,
@@ -287,7 +319,7 @@ static int begin(struct daemon *d)
 	if (code)
 		return code;
 	if (loop_make(&d->loop) || ctl_tunnels_make(d->loop, d->dir, tell, d, &d->tunnels) ||
-	    service_make(d->loop, &world, &d->service)) {
+	    service_make(d->loop, &world, &d->service) || make_flowlog(d)) {
 		say("no event loop: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
@@ -335,6 +367,7 @@ int main(int argc, char **argv)
 		code = run(&d);
 	api_http_close(d.http);
 	api_socket_close(d.socket);
+	flowlog_free(d.flowlog);
 	service_free(d.service);
 	ctl_tunnels_free(d.tunnels);
 	conf_errors_free(&d.errors);

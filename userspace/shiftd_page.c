@@ -10,21 +10,48 @@
 #include <unistd.h>
 
 #include "userspace/api/page.h"
+#include "userspace/base/loop.h"
 #include "userspace/cmd/status.h"
 #include "userspace/conf/config.h"
+#include "userspace/ctl/flowlog.h"
 #include "userspace/ctl/service.h"
+#include "userspace/plane/flows.h"
 #include "userspace/plane/state.h"
 
 #define HISTORY_ENTRIES 12
 #define HISTORY_TAIL	8192
+#define COUNT_TIMES	1000 /* a count may cost that part of the time */
 
-static json_t *status_document(const struct page_parts *p)
+/*
+ * What lives is counted by looking at every port of every backend, millions on a large host. The
+ * page, which is made each second while somebody looks, shows the number of the last count.
+ */
+static const struct flows_count *count(const struct plane *plane, uint32_t id, bool afresh)
+{
+	static struct flows_count c;
+	static uint64_t good_until;
+	static uint32_t of;
+	uint64_t now = loop_now();
+	struct shift_globals g;
+
+	if (!afresh && of == id && now < good_until)
+		return &c;
+	good_until = 0;
+	if (plane_globals(plane, &g) || flows_count(plane, (int)id, plane_tick(&g), &c))
+		return NULL;
+	good_until = now + COUNT_TIMES * (loop_now() - now);
+	of = id;
+	return &c;
+}
+
+static json_t *status_document(const struct page_parts *p, bool afresh)
 {
 	static struct status_view view; /* 100 KiB, and one thread */
 	uint32_t id;
 	const struct plane *plane = service_plane(p->service, &id);
+	const struct flows_count *living = plane ? count(plane, id, afresh) : NULL;
 
-	return plane && !status_look(plane, id, &view) ? status_json(&view) : NULL;
+	return living && !status_look_counted(plane, id, living, &view) ? status_json(&view) : NULL;
 }
 
 static const char *text_of(const json_t *j, const char *key)
@@ -82,6 +109,18 @@ static json_t *or_null(json_t *j)
 	return j ? j : json_null();
 }
 
+static json_t *flow_log(const struct page_parts *p)
+{
+	struct flowlog_counts is;
+
+	flowlog_counts(p->flowlog, &is);
+	if (!is.on)
+		return json_null();
+	return json_pack("{s:I, s:I, s:b, s:s*}", "written", (json_int_t)is.written, "lost",
+			 (json_int_t)is.lost, "failing", is.failing[0] != '\0', "why",
+			 is.failing[0] ? is.failing : NULL);
+}
+
 static json_t *page(const struct page_parts *p)
 {
 	struct timespec t;
@@ -89,11 +128,12 @@ static json_t *page(const struct page_parts *p)
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	gethostname(host, sizeof(host) - 1);
-	return json_pack("{s:i, s:f, s:s, s:o, s:o, s:o, s:n, s:n, s:o, s:o}", "schema", 1, "at",
-			 (double)t.tv_sec + (double)t.tv_nsec / 1e9, "host", host, "status",
-			 or_null(status_document(p)), "share", service_page_share(p->service),
-			 "ramp", or_null(service_page_ramp(p->service)), "dns", "tunnels", "alarms",
-			 service_page_alarms(p->service), "history", history(p));
+	return json_pack(
+		"{s:i, s:f, s:s, s:o, s:o, s:o, s:n, s:n, s:o, s:o, s:o}", "schema", 1, "at",
+		(double)t.tv_sec + (double)t.tv_nsec / 1e9, "host", host, "status",
+		or_null(status_document(p, false)), "share", service_page_share(p->service), "ramp",
+		or_null(service_page_ramp(p->service)), "dns", "tunnels", "alarms",
+		service_page_alarms(p->service), "history", history(p), "flow_log", flow_log(p));
 }
 
 static json_t *document(void *arg, const char *name)
@@ -103,7 +143,7 @@ static json_t *document(void *arg, const char *name)
 	if (!strcmp(name, "page"))
 		return page(p);
 	if (!strcmp(name, "status"))
-		return status_document(p);
+		return status_document(p, true);
 	return strcmp(name, "ramp") != 0 ? NULL : service_page_ramp(p->service);
 }
 
@@ -114,28 +154,47 @@ static json_t *point(void *arg)
 	return service_page_point(p->service);
 }
 
-int page_open(struct loop *l, const struct page_parts *parts, const struct api_verbs *verbs,
-	      struct api_http **ret, char *why, size_t size)
+static bool same_place(const struct conf_server *a, const struct conf_server *b)
+{
+	return a->port == b->port && !memcmp(a->address.ip, b->address.ip, sizeof(a->address.ip));
+}
+
+int page_use(struct loop *l, struct page_parts *parts, const struct api_verbs *verbs,
+	     struct api_http **http, char *why, size_t size)
 {
 	const struct conf_metrics *m = &parts->config->metrics;
-	struct api_http_config c = {.port = m->listen.port, .verbs = *verbs};
+	struct api_http_config c = {.port = m->listen.port, .verbs = *verbs, .n_hosts = m->n_hosts};
+	const char *hosts[CONF_MAX_HOSTS];
 	char token[API_TOKEN] = "";
+	struct api_http *other = NULL;
 	int err = 0;
 
-	*ret = NULL;
-	if (!m->given)
-		return 0;
-	c.source = (struct api_http_source){
-		.arg = (void *)(uintptr_t)parts, .document = document, .point = point};
-	memcpy(c.address, m->listen.address.ip, sizeof(c.address));
-	if (m->token_file[0])
-		err = api_token_read(m->token_file, token, why, size);
-	c.token = token;
-	if (!err) {
-		err = api_http_open(l, &c, ret);
+	if (m->given) {
+		c.source = (struct api_http_source){
+			.arg = parts, .document = document, .point = point};
+		memcpy(c.address, m->listen.address.ip, sizeof(c.address));
+		for (unsigned int i = 0; i < m->n_hosts; i++)
+			hosts[i] = m->hosts[i].name;
+		c.hosts = hosts;
+		if (m->token_file[0])
+			err = api_token_read(m->token_file, token, why, size);
+		c.token = token;
+	}
+	if (!err && m->given) {
+		bool stays = *http && same_place(&parts->listens, &m->listen);
+
+		err = stays ? api_http_use(*http, &c) : api_http_open(l, &c, &other);
 		if (err)
 			snprintf(why, size, "%s: %s", m->listen.text, strerror(-err));
+		if (stays)
+			other = *http;
 	}
 	explicit_bzero(token, sizeof(token));
-	return err;
+	if (err)
+		return err;
+	if (*http != other)
+		api_http_close(*http);
+	*http = other;
+	parts->listens = m->listen;
+	return 0;
 }

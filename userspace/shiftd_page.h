@@ -5,20 +5,25 @@
 #pragma once
 
 #include "userspace/api/http.h"
+#include "userspace/conf/config.h"
 
-struct config;
+struct flowlog;
 struct loop;
 struct service;
 
 struct page_parts {
 	struct service *service;
+	struct flowlog *flowlog;
 	const struct config *config;
+	struct conf_server listens; /* page_use's */
 };
 
 /*
- * Serves where metrics.listen says; nothing when the configuration has no `metrics`. `parts` stays
- * the caller's and is looked at with each question. 0 and *ret (NULL: not wanted), or −errno with
- * `why`.
+ * Serves where metrics.listen says, and by the token and the names of `metrics`; nothing when the
+ * configuration has none. *http is NULL or what an earlier call gave: with a configuration that was
+ * read again, one that stays where it listens goes on, another one begins before it ends. `parts`
+ * stays the caller's and is looked at with each question. 0 and *http (NULL: not wanted), or −errno
+ * with `why`, and *http is as it was.
  */
-int page_open(struct loop *l, const struct page_parts *parts, const struct api_verbs *verbs,
-	      struct api_http **ret, char *why, size_t size);
+int page_use(struct loop *l, struct page_parts *parts, const struct api_verbs *verbs,
+	     struct api_http **http, char *why, size_t size);

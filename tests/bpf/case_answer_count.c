@@ -203,28 +203,29 @@ static void v4_neighbours(struct story *s)
 	tell(s, REFUSED "answers new spread begun 3 failed 3 clients 3 refused 3\n");
 }
 
+static void forgotten(struct story *s)
+{
+	tell(s, "weight 100\n" REFUSED REFUSED);
+	rig_forget_clients(s->rig);
+	tell(s, REFUSED REFUSED "answers new begun 4 failed 4 clients 2 refused 4\n");
+}
+
 static const struct tale clients[] = {
-	{.name = "twice in a minute is one",
-	 .text = "weight 100\n" REFUSED REFUSED "time 59s\n" REFUSED
-		 "answers new begun 3 failed 3 clients 1 refused 3\n"},
-	{.name = "after a minute it counts again",
-	 .text = "weight 100\n" REFUSED "time 61s\n" REFUSED
-		 "answers new begun 2 failed 2 clients 2 refused 2\n" REFUSED
-		 "answers new begun 3 failed 3 clients 2 refused 3\n"},
-	{.name = "a minute since the one that counted, not since the last",
-	 .text = "weight 100\n" REFUSED "time 40s\n" REFUSED "time 40s\n" REFUSED
-		 "answers new begun 3 failed 3 clients 2 refused 3\n"},
-	{.name = "in another epoch it counts again",
+	{.name = "a client counts once, however often and long it fails",
+	 .text = "weight 100\n" REFUSED REFUSED "time 61s\n" REFUSED "time 2h\n" REFUSED
+		 "answers new begun 4 failed 4 clients 1 refused 4\n"},
+	{.name = "in the epoch of its first failure, and in no later one",
 	 .text = "weight 100\n" REFUSED "weight 90\n" REFUSED
-		 "answers new spread begun 2 failed 2 clients 2 refused 2\n"
+		 "answers new spread begun 2 failed 2 clients 1 refused 2\n"
 		 "answers new of 2 begun 1 failed 1 clients 1 refused 1\n"
-		 "answers new of 3 begun 1 failed 1 clients 1 refused 1\n"},
-	{.name = "on the other arm it counts for itself",
+		 "answers new of 3 begun 1 failed 1 refused 1\n"},
+	{.name = "in one arm: that of its first failure",
 	 .text = "watched yes\n"
 		 "client S             -> local_syn +old\n"
 		 "host says RA\n"
 		 "answers old begun 1 failed 1 clients 1 refused 1\n"
-		 "pin new\n" REFUSED "answers new begun 1 failed 1 clients 1 refused 1\n"},
+		 "pin new\n" REFUSED "answers new begun 1 failed 1 refused 1\n"},
+	{.name = "forgotten, it counts again", .more = forgotten},
 	{.name = "an IPv6 client is a /64", .more = v6_neighbours, .only = 6},
 	{.name = "an IPv4 client is one address", .more = v4_neighbours, .only = 4},
 };

@@ -18,6 +18,7 @@ void cases_growing(struct rig *grown, const struct net *net);
 void cases_unable(struct rig *rig, const struct net *net);
 void cases_explain(struct rig *rig, const struct net *net);
 void cases_answer(struct rig *rig, const struct net *net);
+void cases_choice(struct rig *rig, const struct net *net);
 void cases_answer_count(struct rig *rig, const struct net *net);
 void cases_watch(struct rig *rig, const struct net *net);
 void cases_udp(struct rig *rig, const struct net *net);

@@ -104,6 +104,7 @@ int main(int argc, char **argv)
 	cases_explain(&rig, &net);
 	cases_answer(&rig, &net);
 	cases_answer_count(&rig, &net);
+	cases_choice(&rig, &net);
 	cases_watch(&rig, &net);
 	cases_udp(&rig, &net);
 	cases_udp_host(&rig, &net);

@@ -18,7 +18,7 @@ static const char *const map_names[RIG_MAPS] = {
 	"shift_flows_was", "shift_syns",      "shift_udps",	"shift_fragments", "shift_held",
 	"shift_load",	   "shift_breakers",  "shift_arrivals", "shift_ifstats",   "shift_svcstats",
 	"shift_bestats",   "shift_explained", "shift_arms",	"shift_answers",   "shift_watches",
-	"shift_failers"};
+	"shift_failers",   "shift_seen",      "shift_origins"};
 
 const char *const rig_verdict_names[SHIFT_VERDICTS] = SHIFT_VERDICT_NAMES;
 

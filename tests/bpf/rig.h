@@ -68,6 +68,8 @@ enum rig_map {
 	RIG_ANSWERS,
 	RIG_WATCHES,
 	RIG_FAILERS,
+	RIG_SEEN,
+	RIG_ORIGINS,
 	RIG_MAPS
 };
 
@@ -228,10 +230,12 @@ void rig_add_answers(struct shift_answers *sum, const struct shift_answers *more
 /* Where the client's connection to a listener would be watched. */
 uint32_t rig_watch_place(const struct end *client, uint32_t listen);
 
-/* Watched connections, clients that failed and the seconds that connections are counted by become
- * older; all that is counted of answers is forgotten. rig_age and rig_reset do it. */
+/* Watched connections and the seconds that connections are counted by become older; all that is
+ * counted of answers is forgotten. rig_age and rig_reset do it. */
 void rig_age_answers(struct rig *r, double seconds);
 void rig_forget_answers(struct rig *r);
+/* Who failed, who was counted, who came: as shiftd forgets it when a ramp starts. */
+void rig_forget_clients(struct rig *r);
 
 /* Of the way to a target, of the packets' interface, and the service's floor; 0: unknown. */
 void rig_target_mtu(struct rig *r, uint32_t id, uint16_t mtu);

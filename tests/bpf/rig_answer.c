@@ -98,44 +98,37 @@ static void each_watch(struct rig *r, bool forget, uint32_t ticks, uint64_t ns)
 	}
 }
 
-/* ---- clients that failed ---- */
+/* ---- clients ---- */
 
-static void each_failer(struct rig *r, bool forget, uint64_t ns)
+void rig_forget_clients(struct rig *r)
 {
-	static struct shift_failer_key keys[SHIFT_FAILERS];
-	int fd = r->map[RIG_FAILERS], n = 0;
+	static const struct shift_seen none;
+	static const struct shift_origins nobody;
+	struct shift_failer_key key;
+	uint32_t id = RIG_SERVICE;
 
-	while (n < SHIFT_FAILERS && !bpf_map_get_next_key(fd, n ? &keys[n - 1] : NULL, &keys[n]))
-		n++;
-	for (int i = 0; i < n; i++) {
-		struct shift_failer f;
-
-		if (forget) {
-			if (bpf_map_delete_elem(fd, &keys[i]))
-				abort();
-			continue;
-		}
-		rig_get(r, RIG_FAILERS, &keys[i], &f);
-		f.at -= ns;
-		rig_put(r, RIG_FAILERS, &keys[i], &f);
-	}
+	while (!bpf_map_get_next_key(r->map[RIG_FAILERS], NULL, &key))
+		if (bpf_map_delete_elem(r->map[RIG_FAILERS], &key))
+			abort();
+	rig_put(r, RIG_SEEN, &id, &none);
+	rig_put(r, RIG_ORIGINS, &id, &nobody);
 }
 
 /* ---- both ---- */
 
 /* What is remembered was counted: looking through the tables takes long in an emulated machine. */
-static bool any_counted(struct rig *r)
+static void counted(struct rig *r, uint64_t *ret_begun, uint64_t *ret_chosen)
 {
-	uint64_t n = 0;
-
+	*ret_begun = *ret_chosen = 0;
 	for (uint32_t arm = 0; arm < SHIFT_ARMS; arm++) {
 		struct shift_arm *cpus = rig_arm(r, arm);
 
-		for (int i = 0; i < r->cpus; i++)
-			n += cpus[i].total.begun;
+		for (int i = 0; i < r->cpus; i++) {
+			*ret_begun += cpus[i].total.begun;
+			*ret_chosen += cpus[i].total.chosen;
+		}
 		free(cpus);
 	}
-	return n > 0;
 }
 
 /* All cohorts move by the same number, so that no two of them meet at a place. */
@@ -159,12 +152,12 @@ static void older_cohorts(struct shift_cohort c[SHIFT_COHORTS], uint64_t ns)
 void rig_age_answers(struct rig *r, double seconds)
 {
 	uint32_t ticks = (uint32_t)(seconds * RIG_SECOND + 0.5);
-	uint64_t ns = (uint64_t)(seconds * 1e9 + 0.5);
+	uint64_t ns = (uint64_t)(seconds * 1e9 + 0.5), begun, chosen;
 
-	if (!any_counted(r))
+	counted(r, &begun, &chosen);
+	if (!begun)
 		return;
 	each_watch(r, false, ticks, ns);
-	each_failer(r, false, ns);
 	for (uint32_t arm = 0; arm < SHIFT_ARMS; arm++) {
 		struct shift_arm *cpus = rig_arm(r, arm);
 		uint32_t key = arm_key(arm);
@@ -178,9 +171,12 @@ void rig_age_answers(struct rig *r, double seconds)
 
 void rig_forget_answers(struct rig *r)
 {
+	uint64_t begun, chosen;
 	void *none;
 
-	if (!any_counted(r))
+	counted(r, &begun, &chosen);
+	rig_forget_clients(r);
+	if (!begun && !chosen)
 		return;
 	none = calloc((size_t)r->cpus, sizeof(struct shift_arm));
 	if (!none)
@@ -193,6 +189,6 @@ void rig_forget_answers(struct rig *r)
 	for (uint32_t id = 0; id < RIG_BACKENDS; id++)
 		rig_put(r, RIG_ANSWERS, &id, none);
 	free(none);
-	each_watch(r, true, 0, 0);
-	each_failer(r, true, 0);
+	if (begun)
+		each_watch(r, true, 0, 0);
 }

@@ -105,6 +105,8 @@ void story_line(struct story *s, char *word[], int words);
 void story_watched(struct story *s, char *arg[]);
 void story_host_says(struct story *s, char *arg[]);
 void story_answers(struct story *s, char *arg[]);
+void story_sampled(struct story *s, char *arg[]);
+void story_chose(struct story *s, char *arg[]);
 
 /* A frame of the host's on its way out: it is unchanged, and nothing that the ingress counts moves.
  */

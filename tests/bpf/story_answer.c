@@ -185,6 +185,7 @@ static void check_answers(struct story *s, const char *where, struct shift_answe
 		is->answer[i] = 0;
 	}
 	is->answer[0] = timed;
+	is->chosen = is->clients = 0; /* story_chose() looks at them */
 	for (size_t i = 1; i < sizeof(w) / 8; i++) {
 		uint64_t has = ((__u64 *)is)[i], should = ((__u64 *)&w)[i];
 
@@ -252,7 +253,7 @@ static void check_backend(struct story *s, const struct wanted *w)
  * What is counted of the arm: in all, by the seconds that connections began in, of the new arm at
  * the story's backend; and all of it in one epoch of control, the one now in force or another (in).
  * `spread`: epochs and backends are more than one. `of`: of that epoch alone, nothing else is
- * looked at. COUNTER is begun, answered, failed, clients (of the failures, once a minute), refused,
+ * looked at. COUNTER is begun, answered, failed, clients (of the failures, once each), refused,
  * unanswered, reset, closed or gave_up; timed are the answers that have a time, all in the bucket
  * that ends there. What is not named is 0.
  */
@@ -275,4 +276,38 @@ void story_answers(struct story *s, char *arg[])
 	if (!w.spread)
 		check_epochs(s, s->rig->cpus, arm, &w);
 	free(arm);
+}
+
+/* ---- whom the share gave to an arm ---- */
+
+/* sampled yes|no: another client, one that is counted in the epoch now in force, or is not. */
+void story_sampled(struct story *s, char *arg[])
+{
+	uint64_t hash;
+
+	do {
+		story_client(s, s->backend, 25, 50);
+		hash = shift_client_hash(rig_hash(s->rig, &s->client_end));
+	} while (shift_client_sampled(hash, rig_record(s->rig).epoch) != is(arg[0], "yes"));
+}
+
+/* chose old|new CONNECTIONS CLIENTS [of EPOCH]: in all, or those that began in that epoch. */
+void story_chose(struct story *s, char *arg[])
+{
+	uint32_t id = is(arg[0], "new") ? SHIFT_ARM_NEW : SHIFT_ARM_OLD;
+	struct shift_arm *arm = rig_arm(s->rig, id);
+	struct shift_answers sum = {0};
+	uint64_t epoch = arg[3] && arg[4] ? strtoull(arg[4], NULL, 10) : 0;
+
+	for (int cpu = 0; cpu < s->rig->cpus; cpu++) {
+		if (!epoch)
+			rig_add_answers(&sum, &arm[cpu].total);
+		for (int i = 0; i < SHIFT_EPOCHS && epoch; i++)
+			if (arm[cpu].epoch[i].epoch == epoch)
+				rig_add_answers(&sum, &arm[cpu].epoch[i]);
+	}
+	free(arm);
+	if (sum.chosen != strtoull(arg[1], NULL, 10) || sum.clients != strtoull(arg[2], NULL, 10))
+		story_fail(s, "the share gave %s %llu connections and %llu clients", arg[0],
+			   (unsigned long long)sum.chosen, (unsigned long long)sum.clients);
 }

@@ -87,13 +87,16 @@ static void line_cut(struct story *s, char *arg[])
 	rig_publish(s->rig, &next);
 }
 
-/* pin old|new|peer|bypass [UNTIL]: this client alone; until that time from now, or "past". */
+/* pin old|new|peer|deny|allow|bypass [UNTIL]: this client alone; until that time from now, or
+ * "past". */
 static void line_pin(struct story *s, char *arg[])
 {
-	uint32_t action = is(arg[0], "new")    ? SHIFT_CLIENT_NEW
-			  : is(arg[0], "old")  ? SHIFT_CLIENT_OLD
-			  : is(arg[0], "peer") ? SHIFT_CLIENT_PEER
-					       : SHIFT_CLIENT_BYPASS;
+	uint32_t action = is(arg[0], "new")	? SHIFT_CLIENT_NEW
+			  : is(arg[0], "old")	? SHIFT_CLIENT_OLD
+			  : is(arg[0], "peer")	? SHIFT_CLIENT_PEER
+			  : is(arg[0], "deny")	? SHIFT_CLIENT_DENY
+			  : is(arg[0], "allow") ? SHIFT_CLIENT_ALLOW
+						: SHIFT_CLIENT_BYPASS;
 
 	rig_pin(s->rig, &s->client_end, 128, action, arg[1] ? from_now(arg[1]) : 0);
 }
@@ -540,6 +543,8 @@ static const struct {
 	{"held", 1, line_held},
 	{"watched", 1, story_watched},
 	{"answers", 1, story_answers},
+	{"sampled", 1, story_sampled},
+	{"chose", 3, story_chose},
 };
 
 void story_line(struct story *s, char *word[], int words)

@@ -141,7 +141,6 @@ static inline void note_said(void *arg, const char *text)
 static inline void make_notifier(void)
 {
 	struct notifier_options o = {.dir = rig_folder,
-				     .ca_file = rig_path("ca.pem"),
 				     .say = note_said,
 				     .timeout_ns = 500 * MS,
 				     .first_again_ns = 50 * MS,
@@ -185,6 +184,7 @@ static inline struct conf_notify *add(const char *name, enum conf_notify_kind ki
 	snprintf(c->name, sizeof(c->name), "%s", name);
 	c->kind = kind;
 	c->given[kind] = true;
+	snprintf(c->ca_file, sizeof(c->ca_file), "%s", rig_path("ca.pem"));
 	snprintf(c->secret_file, sizeof(c->secret_file), "%s",
 		 rig_path(kind == CONF_SLACK ? "slack" : "token"));
 	if (kind == CONF_STATUSPAGE) {

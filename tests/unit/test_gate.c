@@ -504,6 +504,48 @@ static void names_and_numbers_read_as_they_are_written(void **state)
 	assert_int_equal(gate_says_parse(NULL), -EINVAL);
 }
 
+/* "errors" with the runbook's bounds: which class a number is of, and when. */
+static void numbers_are_of_the_runbook_s_classes(void **state)
+{
+	static const struct {
+		double value;
+		const char *at_once, *after_10m; /* NULL: of none */
+	} rows[] = {
+		{0.05, NULL, NULL},
+		{0.3, "monitor", "monitor"}, /* not ok, and nothing acts */
+		{0.7, "monitor", "monitor"},
+		{1.5, "monitor", "planned"},
+		{6, "immediate", "immediate"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct gate_verdict v;
+		uint64_t at = BEGIN;
+		struct made m;
+
+		make(&m, "< 0.1%|> 0.5%||> 5%;> 1% for 10m");
+		gate_judge(&m.g, at, &v);
+		assert_null(gate_class(&v)); /* no data is no class */
+		gate_observe(&m.g, at, rows[i].value);
+		gate_judge(&m.g, at, &v);
+		if (rows[i].at_once)
+			assert_string_equal(gate_class(&v), rows[i].at_once);
+		else
+			assert_null(gate_class(&v));
+		while (at < BEGIN + 601 * SECOND) {
+			at += 5 * SECOND;
+			gate_observe(&m.g, at, rows[i].value);
+		}
+		gate_judge(&m.g, at, &v);
+		if (rows[i].after_10m)
+			assert_string_equal(gate_class(&v), rows[i].after_10m);
+		else
+			assert_null(gate_class(&v));
+		done(&m);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,6 +563,7 @@ int main(void)
 		cmocka_unit_test(a_ready_verdict_is_passed_on_while_it_is_fresh),
 		cmocka_unit_test(a_reload_keeps_what_was_seen_if_the_bounds_are_the_same),
 		cmocka_unit_test(what_comes_too_late_is_left_out),
+		cmocka_unit_test(numbers_are_of_the_runbook_s_classes),
 		cmocka_unit_test(runs_agree_with_a_second_reading),
 		cmocka_unit_test(names_and_numbers_read_as_they_are_written),
 	};

@@ -11,7 +11,7 @@
 #define SECOND (1000 * MS)
 
 /* URLs of this host are refused, so the server has an address of its own in a namespace. */
-static struct rig server = {.address = "198.18.0.1"}, local;
+static struct rig server = {.address = "198.18.0.1"}, secure = {.address = "198.18.0.1"}, local;
 static struct hooks *hooks;
 static struct config *config;
 static char why[400];
@@ -244,16 +244,16 @@ static void a_required_failure_stops_the_rest(void **state)
 	add_script("never", CONF_ON_COMMIT, "exit 0");
 	all(CONF_ON_COMMIT, 0, 3);
 	assert_int_equal(got.n, 2);
-	step_is(0, "soft", HOOK_FAILED, "ended with exit status 9");
+	step_is(0, "soft", HOOK_FAILED, "ended with exit status 9: no");
 	assert_string_equal(got.step[0].output, "no\n");
-	step_is(1, "hard", HOOK_FAILED, "ended with exit status 3");
+	step_is(1, "hard", HOOK_FAILED, "ended with exit status 3: half");
 	assert_string_equal(got.step[1].output, "half\n");
 	assert_false(got.sum.ok);
 	assert_int_equal(got.sum.done, 2);
 	assert_int_equal(got.sum.failed, 2);
 	assert_int_equal(got.sum.left, 1);
 	assert_string_equal(got.sum.stopped_at, "hard");
-	assert_string_equal(got.sum.why, "hard: ended with exit status 3");
+	assert_string_equal(got.sum.why, "hard: ended with exit status 3: half");
 }
 
 static void hostile_programs_are_bounded_and_named(void **state)
@@ -396,20 +396,37 @@ static void a_step_may_cancel_its_run(void **state)
 	assert_int_equal(got.ends, 0);
 }
 
+static void a_url_is_trusted_by_its_own_ca(void **state)
+{
+	struct conf_hook_step *s = add_url("mine", CONF_ON_COMMIT, rig_url(&secure, "/ok"));
+
+	(void)state;
+	snprintf(s->ca_file, sizeof(s->ca_file), "%s", rig_path("ca.pem"));
+	add_url("system", CONF_ON_COMMIT, rig_url(&secure, "/ok"))->required = false;
+	all(CONF_ON_COMMIT, 0, 2);
+	step_is(0, "mine", HOOK_OK, "");
+	step_is(1, "system", HOOK_FAILED, "certificate");
+}
+
 static int make_world(void **state)
 {
+	if (rig_make_folder(state))
+		return -1;
 	if (unshare(CLONE_NEWNET) ||
 	    system("ip link set lo up && ip address add 198.18.0.1/32 dev lo"))
 		return -1;
 	rig_start(&server, NULL, answer);
 	rig_start(&local, NULL, answer);
-	return rig_make_folder(state);
+	rig_start(&secure, rig_certificate("hooks.test,IP:198.18.0.1", rig_path("ca.pem")), answer);
+	return 0;
 }
 
 static int end_world(void **state)
 {
 	rig_stop(&server);
 	rig_stop(&local);
+	rig_stop(&secure);
+	SSL_CTX_free(secure.tls);
 	return rig_remove_folder(state);
 }
 
@@ -425,6 +442,7 @@ int main(void)
 		TEST(a_required_failure_stops_the_rest),
 		TEST(hostile_programs_are_bounded_and_named),
 		TEST(hostile_answers_are_bounded_and_named),
+		TEST(a_url_is_trusted_by_its_own_ca),
 		TEST(addresses_of_this_host_and_of_metadata_are_refused),
 		TEST(what_may_not_run_is_refused_with_the_configuration),
 		TEST(a_reload_in_the_middle_changes_nothing_for_a_run),

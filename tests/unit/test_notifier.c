@@ -93,6 +93,84 @@ static void pagerduty_opens_and_resolves_by_one_key(void **state)
 	json_decref(j);
 }
 
+/* The text of what target `path` was told last. */
+static void told_last(const char *path, char ret[400])
+{
+	ret[0] = '\0';
+	for (unsigned int i = 0; i < shared->n; i++) {
+		const char *at = strchr(shared->request[i], ' ');
+
+		if (at && !strncmp(at + 1, path, strlen(path)))
+			snprintf(ret, 400, "%.399s", strstr(shared->request[i], "\r\n\r\n") + 4);
+	}
+}
+
+static void the_end_of_an_alarm_is_told_to_all(void **state)
+{
+	char text[400];
+
+	(void)state;
+	add("chat", CONF_SLACK);
+	add("page", CONF_STATUSPAGE);
+	add("duty", CONF_PAGERDUTY);
+	use();
+	tell(NOTICE_ALARM, false, "ramp");
+	settle();
+	assert_string_equal(shared->status, "investigating");
+	told_last("/services", text);
+	assert_non_null(strstr(text, "ALARM ramp at 25.5%"));
+	tell(NOTICE_ALARM, true, "ramp");
+	settle();
+	assert_string_equal(shared->status, "resolved"); /* the incident was the alarm's */
+	told_last("/services", text);
+	assert_non_null(strstr(text, "the alarm ramp is over"));
+	told_last("/enqueue", text);
+	assert_non_null(strstr(text, "\"event_action\":\"resolve\""));
+	/* A rollback stays open until it is checked. */
+	tell(NOTICE_ROLLED_BACK, false, NULL);
+	settle();
+	assert_string_equal(shared->status, "monitoring");
+	tell(NOTICE_ROLLED_BACK, true, NULL);
+	settle();
+	assert_string_equal(shared->status, "resolved");
+	told_last("/services", text);
+	assert_non_null(strstr(text, "the rollback is checked"));
+	told_last("/enqueue", text);
+	assert_non_null(strstr(text, "\"event_action\":\"resolve\""));
+	assert_int_equal(shared->begun, 2);
+}
+
+static void what_is_only_watched_wakes_nobody(void **state)
+{
+	char text[400];
+
+	(void)state;
+	add("chat", CONF_SLACK);
+	add("page", CONF_STATUSPAGE);
+	add("duty", CONF_PAGERDUTY);
+	add("quiet", CONF_WEBHOOK)->only_alarms = true;
+	use();
+	tell(NOTICE_MONITOR, false, NULL);
+	settle();
+	assert_int_equal(shared->n, 1);
+	told_last("/services", text);
+	assert_non_null(strstr(text, "api: at 25.5%: p95"));
+}
+
+static void a_target_is_trusted_by_its_own_ca(void **state)
+{
+	(void)state;
+	add("mine", CONF_WEBHOOK);
+	add("system", CONF_WEBHOOK)->ca_file[0] = '\0'; /* does not know it */
+	use();
+	tell(NOTICE_ALARM, false, "p95");
+	run_for(300 * MS);
+	assert_int_equal(look(0).told, 1);
+	assert_int_equal(look(1).told, 0);
+	assert_true(look(1).failing);
+	assert_int_equal(shared->n, 1);
+}
+
 static void one_incident_is_begun_updated_and_resolved(void **state)
 {
 	json_t *j, *i;
@@ -316,6 +394,9 @@ int main(void)
 		TEST(slack_gets_a_text_that_addresses_nobody),
 		TEST(a_webhook_gets_everything_and_its_token),
 		TEST(pagerduty_opens_and_resolves_by_one_key),
+		TEST(the_end_of_an_alarm_is_told_to_all),
+		TEST(what_is_only_watched_wakes_nobody),
+		TEST(a_target_is_trusted_by_its_own_ca),
 		TEST(one_incident_is_begun_updated_and_resolved),
 		TEST(a_restart_goes_on_with_the_incident),
 		TEST(an_incident_whose_beginning_is_in_doubt_is_not_begun_twice),

@@ -386,21 +386,33 @@ static int listen_at(struct api_http *h, const uint32_t address[4], uint16_t por
 	return loop_watch(h->loop, h->fd, LOOP_READ, on_listen, h);
 }
 
-static int take_config(struct api_http *h, const struct api_http_config *c)
+static void free_hosts(struct api_http *h)
+{
+	while (h->n_hosts)
+		free(h->host[--h->n_hosts]);
+}
+
+int api_http_use(struct api_http *h, const struct api_http_config *c)
 {
 	size_t n = c->token ? strlen(c->token) : 0;
+	char *host[API_HTTP_HOSTS];
+	unsigned int made = 0;
 
 	if (c->n_hosts > API_HTTP_HOSTS || n >= API_TOKEN || (n && n < API_MIN_TOKEN))
 		return -EINVAL;
-	memcpy(h->token, c->token ? c->token : "", n + 1);
-	for (; h->n_hosts < c->n_hosts; h->n_hosts++) {
-		h->host[h->n_hosts] = strdup(c->hosts[h->n_hosts]);
-		if (!h->host[h->n_hosts])
-			return -ENOMEM;
+	while (made < c->n_hosts && (host[made] = strdup(c->hosts[made])))
+		made++;
+	if (made < c->n_hosts) {
+		while (made)
+			free(host[--made]);
+		return -ENOMEM;
 	}
-	h->source = c->source;
-	h->verbs = c->verbs;
-	return api_events_make(POINTS, &h->events);
+	free_hosts(h);
+	memcpy(h->host, host, made * sizeof(*host));
+	h->n_hosts = made;
+	explicit_bzero(h->token, sizeof(h->token));
+	memcpy(h->token, c->token ? c->token : "", n);
+	return 0;
 }
 
 int api_http_open(struct loop *l, const struct api_http_config *c, struct api_http **ret)
@@ -412,7 +424,11 @@ int api_http_open(struct loop *l, const struct api_http_config *c, struct api_ht
 		return -ENOMEM;
 	h->loop = l;
 	h->fd = -1;
-	err = take_config(h, c);
+	h->source = c->source;
+	h->verbs = c->verbs;
+	err = api_http_use(h, c);
+	if (!err)
+		err = api_events_make(POINTS, &h->events);
 	if (!err)
 		err = listen_at(h, c->address, c->port);
 	if (!err)
@@ -449,8 +465,7 @@ void api_http_close(struct api_http *h)
 		close(h->fd);
 	}
 	api_events_free(h->events);
-	for (unsigned int i = 0; i < h->n_hosts; i++)
-		free(h->host[i]);
+	free_hosts(h);
 	explicit_bzero(h->token, sizeof(h->token));
 	free(h);
 }

@@ -47,6 +47,9 @@ struct api_http_config {
 
 /* −EINVAL: a token shorter than API_MIN_TOKEN or too long; −errno. */
 int api_http_open(struct loop *l, const struct api_http_config *c, struct api_http **ret);
+/* Another token and other names from the next request on; the rest of `c` is not looked at. As
+ * api_http_open, and then what was there stays. */
+int api_http_use(struct api_http *h, const struct api_http_config *c);
 uint16_t api_http_port(const struct api_http *h);
 /* Calls that are not answered yet may be, later. NULL is fine. */
 void api_http_close(struct api_http *h);

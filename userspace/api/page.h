@@ -35,6 +35,7 @@
  *     "tunnels": {…},             null: none
  *     "alarms": [{"level": "critical" | "warning", "since": 1772375000, "text": "…"}, …],
  *     "history": [{"at": 1772375000, "who": "alice", "what": "weight 25", "why": "…"}, …]
+ *     "flow_log": {"written": 1200, "lost": 0, "failing": false, "why": "…"},     null: off
  *     "commands": ["ramp pause", …]    put in by the server: what the token allows; [] without
  *   }                             history: the newest first, a dozen
  *

@@ -332,6 +332,20 @@ static void add_interfaces(struct metrics *m, const json_t *status)
 			metrics_value(m, number(i, "attached"), "interface", text(i, "name"), NULL);
 }
 
+static void add_flow_log(struct metrics *m, const json_t *log)
+{
+	static const struct family plain[] = {
+		{"shift_flow_log_written_total", "Flows that the flow log has a line of.",
+		 METRICS_COUNTER, "written", 1},
+		{"shift_flow_log_lost_total", "Flows that ended and are not in it.",
+		 METRICS_COUNTER, "lost", 1},
+		{"shift_flow_log_failing", "1 while it cannot be written.", METRICS_GAUGE,
+		 "failing", 1},
+	};
+
+	add_plain(m, log, plain, COUNT(plain));
+}
+
 void api_page_metrics(const json_t *page, struct metrics *m)
 {
 	const json_t *status = json_object_get(page, "status");
@@ -349,4 +363,5 @@ void api_page_metrics(const json_t *page, struct metrics *m)
 	add_dns(m, json_object_get(page, "dns"));
 	add_tunnels(m, json_object_get(page, "tunnels"));
 	add_alarms(m, json_object_get(page, "alarms"));
+	add_flow_log(m, json_object_get(page, "flow_log"));
 }

@@ -31,6 +31,7 @@ struct trail {
 	char done[2 * PATH_MAX]; /* what was, for the message */
 	int links;
 	bool secret;
+	bool to_folder; /* the walk ends at a folder, and keeps it */
 	char *why;
 	size_t size;
 };
@@ -170,7 +171,7 @@ static int step(struct trail *t, const char *name, bool wanted, int *ret_fd)
 		close(fd);
 		return err ? err : 1;
 	}
-	if (!err && rest_empty(t)) {
+	if (!err && !t->to_folder && rest_empty(t)) {
 		err = judge_file(t, &st);
 		close(fd);
 		if (err || !wanted)
@@ -208,8 +209,9 @@ static int walk_once(const char *path, bool wanted, struct trail *t)
 	while (err > 0 && next_name(t, name, &err))
 		err = step(t, name, wanted, &fd);
 	if (err > 0)
-		err = refuse(t, -EINVAL, "is no regular file");
-	move_to(t, -1);
+		err = t->to_folder ? 0 : refuse(t, -EINVAL, "is no regular file");
+	if (err || !t->to_folder)
+		move_to(t, -1);
 	return err ? err : wanted ? fd : 0;
 }
 
@@ -247,4 +249,41 @@ int file_open_safe(const char *path, char *why, size_t size)
 int file_open_secret(const char *path, char *why, size_t size)
 {
 	return walk(path, true, true, why, size);
+}
+
+int file_append_secret(const char *path, char *why, size_t size)
+{
+	struct trail t = {.folder = -1,
+			  .secret = true,
+			  .to_folder = true,
+			  .why = size ? why : NULL,
+			  .size = size};
+	const char *name = strrchr(path, '/');
+	char folder[PATH_MAX];
+	struct stat st;
+	int fd, err;
+
+	if (t.why)
+		why[0] = '\0';
+	if (snprintf(folder, sizeof(folder), "%.*s", name ? (int)(name - path) + 1 : 1,
+		     name ? path : ".") >= (int)sizeof(folder))
+		return -ENAMETOOLONG;
+	name = name ? name + 1 : path;
+	err = walk_once(folder, false, &t);
+	if (err)
+		return err;
+	fd = openat(t.folder, name,
+		    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+		    0600);
+	err = fd < 0 || fstat(fd, &st) ? -errno : 0;
+	if (!err) {
+		snprintf(t.done, sizeof(t.done), "%s", path);
+		err = judge_file(&t, &st);
+	}
+	move_to(&t, -1);
+	if (!err)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return err;
 }

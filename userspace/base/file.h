@@ -24,3 +24,10 @@ int file_check_secret(const char *path, char *why, size_t size);
  */
 int file_open_safe(const char *path, char *why, size_t size);
 int file_open_secret(const char *path, char *why, size_t size);
+
+/*
+ * The same for a log: nobody else can change or read it. It is opened for reading and for
+ * appending, and made (0600) if it is not there; a link in its place is refused. As
+ * file_open_secret otherwise.
+ */
+int file_append_secret(const char *path, char *why, size_t size);

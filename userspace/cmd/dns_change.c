@@ -33,10 +33,9 @@ static int take_wait(struct change *c, const char *value)
 
 static int parse(struct change *c, int argc, char **argv)
 {
-	static const char *const flags[] = {"--dry-run", "--yes",
-					    "--wait?",	 "--no-way-back",
-					    "--reason=", "--without-weights",
-					    NULL};
+	static const char *const flags[] = {"--dry-run",     "--yes",		"--wait?",
+					    "--no-way-back", "--reason=",	"--without-weights",
+					    "--early",	     "--before-commit", NULL};
 	const char *value;
 	int at = 1, what, code = EXIT_OK;
 
@@ -63,6 +62,12 @@ static int parse(struct change *c, int argc, char **argv)
 			break;
 		case 5:
 			c->without_weights = true;
+			break;
+		case 6:
+			c->early = true;
+			break;
+		case 7:
+			c->before_commit = true;
 			break;
 		case -1:
 			code = after_wait ? take_wait(c, value)

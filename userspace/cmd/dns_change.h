@@ -41,7 +41,8 @@ struct change {
 	const char *verb; /* "cutover" */
 	bool back;
 	bool dry, yes, no_way_back, without_weights, wait;
-	uint64_t wait_ns; /* 0: by the TTL */
+	bool early, before_commit; /* each overrides a rule of dns_order.h */
+	uint64_t wait_ns;	   /* 0: by the TTL */
 	const char *reason;
 	struct dns_command d;
 	struct dns_provider *p;

@@ -11,6 +11,7 @@
 
 #include "userspace/base/text.h"
 #include "userspace/cmd/dns_change.h"
+#include "userspace/cmd/dns_order.h"
 #include "userspace/plane/plane.h"
 
 /* What is to be done with each type. EXIT_OK, or why nothing may be, said. */
@@ -71,6 +72,35 @@ static int check_way_back(const struct change *c)
 	    "it expires (%us and the provider's delay); --no-way-back overrides this",
 	    (unsigned int)(c->d.config->dns.ttl_ms / 1000));
 	return EXIT_REFUSED;
+}
+
+/* Ramp, commit, soak, and only then DNS: whoever has the new answer is out of this host's reach. */
+static int check_order(const struct change *c)
+{
+	struct dns_order o;
+
+	dns_order_look(c->d.config, &o);
+	if (!o.ruled)
+		return EXIT_OK;
+	if (!o.soaked && !c->early) {
+		say("refused: ramp.dns_after: %s; --early overrides this", o.why);
+		return EXIT_REFUSED;
+	}
+	if (!o.committed && !c->before_commit) {
+		say("refused: authority is %s, and commit comes before DNS: shiftctl commit; "
+		    "--before-commit overrides this",
+		    o.missing ? "not known" : authority_name(o.authority));
+		return EXIT_REFUSED;
+	}
+	return EXIT_OK;
+}
+
+/* What the rules say, without an operator's lock and the questions. */
+static int check_rules(const struct change *c)
+{
+	int code = check_order(c);
+
+	return code ? code : check_way_back(c);
 }
 
 static bool same_name(const char *typed, const char *name)
@@ -247,7 +277,7 @@ static void tell_way_back(const struct change *c)
 
 static int dry_run(struct change *c)
 {
-	int code = check_way_back(c);
+	int code = check_rules(c);
 
 	if (!c->o.json)
 		change_show(c);
@@ -335,7 +365,7 @@ static int cutover(struct change *c)
 	if (apply) {
 		code = check_operator_lock(c);
 		if (!code)
-			code = check_way_back(c);
+			code = check_rules(c);
 		if (!code)
 			code = ask(c);
 		if (code)

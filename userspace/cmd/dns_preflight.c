@@ -20,6 +20,7 @@
 #include "userspace/base/loop.h"
 #include "userspace/base/text.h"
 #include "userspace/cmd/dns.h"
+#include "userspace/cmd/dns_order.h"
 #include "userspace/cmd/dns_verbs.h"
 #include "userspace/plane/control.h"
 
@@ -275,6 +276,31 @@ static void gate_ramp(struct preflight *p)
 	dns_gate(&p->gates, "ramp", DNS_GATE_OK, "%s is at 100 %%, authority new", service);
 }
 
+/* The rules that a ramp has for the records. */
+static void gate_order(struct preflight *p)
+{
+	const char *service = p->d.config->service;
+	struct dns_order o;
+	char a[32], at[32];
+
+	dns_order_look(p->d.config, &o);
+	if (!o.ruled)
+		return;
+	if (o.soaked && o.committed) {
+		dns_gate(&p->gates, "dns-after", DNS_GATE_OK, "%s is at 100 %% since %s, %s wanted",
+			 service, text_time(o.since, at), text_duration(o.after, a));
+		return;
+	}
+	dns_gate(&p->gates, "dns-after",
+		 o.missing || (o.full && !o.since) ? DNS_GATE_UNKNOWN : DNS_GATE_FAILED, "%s",
+		 o.why);
+	if (o.soaked)
+		dns_gate_fix(&p->gates, "shiftctl commit, or dns cutover --before-commit");
+	else
+		dns_gate_fix(&p->gates, "wait (ramp.dns_after is %s), or dns cutover --early",
+			     text_duration(o.after, a));
+}
+
 static void gate_clock(struct preflight *p)
 {
 	struct timex t = {.modes = 0};
@@ -352,6 +378,7 @@ static void judge(struct preflight *p)
 	gate_snapshot(p, saved);
 	gate_way_back(p);
 	gate_ramp(p);
+	gate_order(p);
 	gate_clock(p);
 	free(v);
 }

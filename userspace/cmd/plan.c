@@ -242,6 +242,31 @@ static void show_stages(const struct check *k)
 	}
 }
 
+/* A ramp's gates. What of them the file does not say is said here. */
+static void show_gates(const struct check *k)
+{
+	const struct config *c = k->c;
+	char source[CONF_TEXT + CONF_HOST], bounds[512];
+
+	if (!c->ramp_at.line)
+		return;
+	if (!c->n_gates)
+		printf("gates     none: nothing judges this ramp but the health of the backends and "
+		       "the comparison of both sides\n");
+	else if (c->gates_given)
+		printf("gates     what is beyond `rollback` is rolled back, also in the soak at the "
+		       "end; `pause` and `back` act while ramping\n");
+	else
+		printf("gates     the file has none: these two are shipped; they do not see what the "
+		       "application answers, so the start needs --l4-only\n");
+	for (unsigned int i = 0; i < c->n_gates; i++) {
+		const struct conf_gate *g = &c->gates[i];
+
+		printf("  %-12s  %s: %s%s\n", g->name, conf_source_text(g, source, sizeof(source)),
+		       conf_bounds_text(g, bounds, sizeof(bounds)), g->shipped ? " (shipped)" : "");
+	}
+}
+
 /* As `apply` computes it. */
 static uint32_t client_cap(const struct check *k)
 {
@@ -349,6 +374,7 @@ static void show(const struct check *k)
 	show_load(k);
 	show_families(k);
 	show_stages(k);
+	show_gates(k);
 	show_sizes(k);
 	printf("steps\n");
 	for (unsigned int i = 0; i < k->report.n_steps; i++)
@@ -425,6 +451,23 @@ static json_t *json_stages(const struct plan_report *r)
 	return list;
 }
 
+static json_t *json_gates(const struct config *c)
+{
+	char source[CONF_TEXT + CONF_HOST], bounds[512];
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; c->ramp_at.line && i < c->n_gates; i++) {
+		const struct conf_gate *g = &c->gates[i];
+
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:s, s:b}", "name", g->name, "source",
+					conf_source_text(g, source, sizeof(source)), "bounds",
+					conf_bounds_text(g, bounds, sizeof(bounds)), "shipped",
+					(int)g->shipped));
+	}
+	return list;
+}
+
 static json_t *json_uplinks(const struct plan_report *r)
 {
 	json_t *list = json_array();
@@ -466,14 +509,14 @@ static void show_json(const struct check *k)
 
 	for (unsigned int i = 0; i < k->report.n_steps; i++)
 		json_array_append_new(steps, json_string(k->report.step[i]));
-	print_json(
-		json_pack("{s:i, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:o, s:o}",
-			  "schema", 1, "service", k->c->service, "ok", k->report.refused == 0,
-			  "errors", json_errors(&k->errors), "findings", json_findings(&k->report),
-			  "capacity", json_families(k), "stages", json_stages(&k->report), "memory",
-			  "bytes", (json_int_t)m->total, "flows", (json_int_t)m->flows, "uplinks",
-			  json_uplinks(&k->report), "client_flows", (json_int_t)client_cap(k),
-			  "load", json_load(k), "steps", steps));
+	print_json(json_pack(
+		"{s:i, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:o, s:o, s:o}",
+		"schema", 1, "service", k->c->service, "ok", k->report.refused == 0, "errors",
+		json_errors(&k->errors), "findings", json_findings(&k->report), "capacity",
+		json_families(k), "stages", json_stages(&k->report), "memory", "bytes",
+		(json_int_t)m->total, "flows", (json_int_t)m->flows, "uplinks",
+		json_uplinks(&k->report), "client_flows", (json_int_t)client_cap(k), "load",
+		json_load(k), "gates", json_gates(k->c), "steps", steps));
 }
 
 /* ---- the verb ------------------------------------------------------------------------------ */

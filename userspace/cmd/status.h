@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "userspace/cmd/cmd.h"
+#include "userspace/plane/flows.h"
 #include "userspace/plane/state.h"
 #include "userspace/plane/telemetry.h"
 
@@ -105,6 +106,9 @@ struct status_before {
 
 /* Fills a view of a service of the plane. 0 or −errno. */
 int status_look(const struct plane *p, uint32_t service, struct status_view *ret);
+/* The same with what lives as it was counted before: that takes a look at every port there is. */
+int status_look_counted(const struct plane *p, uint32_t service, const struct flows_count *count,
+			struct status_view *ret);
 /* The view of a service that no map knows. */
 void status_look_saved(const char *service, struct status_view *ret);
 

@@ -54,6 +54,17 @@ static const char *number(const json_t *j, const char *unit, char ret[48])
 	return ret;
 }
 
+/* With the class of the runbook that a verdict of the soak is of. */
+static const char *evidence(const json_t *g, char ret[TEXT])
+{
+	char class[TEXT], why[TEXT];
+
+	text_of(g, "class", class);
+	text_of(g, "why", why);
+	snprintf(ret, TEXT, "%.32s%s%.200s", class, *class ? ": " : "", why);
+	return ret;
+}
+
 /* The gate's number is its arm's; an answer without arms is one of before, or the journal's. */
 static void add(struct table *t, const json_t *g, bool beside, bool colour)
 {
@@ -70,14 +81,14 @@ static void add(struct table *t, const json_t *g, bool beside, bool colour)
 		  number(new, unit, b), text_of(g, "bound", bound),
 		  screen_paint(colour, status_ramp_colour(verdict), verdict, painted,
 			       sizeof(painted)),
-		  beside ? "\t" : "", beside ? text_of(g, "why", why) : "");
+		  beside ? "\t" : "", beside ? evidence(g, why) : "");
 }
 
 static void add_below(struct table *t, const json_t *g, unsigned int columns, bool colour)
 {
 	char verdict[TEXT], why[TEXT], line[TEXT * 2], painted[TEXT + 16];
 
-	if (!strcmp(text_of(g, "verdict", verdict), "ok") || !*text_of(g, "why", why))
+	if (!strcmp(text_of(g, "verdict", verdict), "ok") || !*evidence(g, why))
 		return;
 	if (columns > 8 && strlen(why) + 4 > columns)
 		strcpy(why + columns - 7, "...");

@@ -281,9 +281,9 @@ static int look_at_answers(const struct plane *p, uint32_t service, struct statu
 	return 0;
 }
 
-int status_look(const struct plane *p, uint32_t service, struct status_view *ret)
+int status_look_counted(const struct plane *p, uint32_t service, const struct flows_count *count,
+			struct status_view *ret)
 {
-	struct flows_count count;
 	struct shift_globals g;
 	struct shift_service s;
 	int err;
@@ -305,19 +305,28 @@ int status_look(const struct plane *p, uint32_t service, struct status_view *ret
 	look_at_control(p, service, ret);
 	err = telemetry_service(p, service, &ret->stats);
 	if (!err)
-		err = flows_count(p, (int)service, plane_tick(&g), &count);
-	if (!err)
 		err = look_at_answers(p, service, ret);
 	if (err)
 		return err;
-	ret->active = (uint32_t)count.alive;
+	ret->active = (uint32_t)count->alive;
 	look_at_pins(p, service, &s, ret);
-	err = look_at_backends(p, service, ret, &count);
+	err = look_at_backends(p, service, ret, count);
 	if (!err)
-		err = look_at_targets(p, ret, &count);
+		err = look_at_targets(p, ret, count);
 	if (!ret->attached)
 		look_at_remains(ret);
 	return err;
+}
+
+int status_look(const struct plane *p, uint32_t service, struct status_view *ret)
+{
+	struct flows_count count;
+	struct shift_globals g;
+	int err = plane_globals(p, &g);
+
+	if (!err)
+		err = flows_count(p, (int)service, plane_tick(&g), &count);
+	return err ? err : status_look_counted(p, service, &count, ret);
 }
 
 void status_look_saved(const char *service, struct status_view *ret)

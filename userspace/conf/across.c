@@ -146,6 +146,8 @@ static void all_unique(const struct config *c, struct conf_errors *errors)
 		NAMED(c, backends, name_at, name, "backends[%u].name", "backend"),
 		NAMED(c, gates, name_at, name, "gates[%u].name", "gate"),
 		NAMED(c, tunnels, name_at, name, "tunnels[%u].name", "tunnel"),
+		NAMED(c, hooks, at, name, "hooks[%u].name", "hook"),
+		NAMED(c, notifies, at, name, "notify[%u].name", "target"),
 	};
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
@@ -380,6 +382,31 @@ static void check_references(const struct config *c, struct conf_errors *errors)
 	}
 }
 
+/* A hook that never runs, and a tunnel that is never up. */
+static void check_ramp(const struct config *c, struct conf_errors *errors)
+{
+	const struct named tunnels = NAMED(c, tunnels, name_at, name, NULL, NULL);
+	char key[64], list[256];
+
+	for (unsigned int i = 0; i < c->n_hooks; i++) {
+		const struct conf_hook_step *h = &c->hooks[i];
+
+		if (!h->stage)
+			continue;
+		if (h->when != CONF_BEFORE_STAGE && h->when != CONF_AFTER_STAGE)
+			BAD(errors, h->at, indexed("hooks[%u].stage", i, key),
+			    "counts only with before-stage and after-stage");
+		else if (c->n_stages && h->stage > c->n_stages)
+			BAD(errors, h->at, indexed("hooks[%u].stage", i, key),
+			    "must be one of the %u stages, is %u", c->n_stages,
+			    (unsigned int)h->stage);
+	}
+	if (c->rules.tunnel[0] && (!c->n_tunnels || !is_named(&tunnels, c->rules.tunnel)))
+		BAD(errors, c->ramp_at, "ramp.tunnel", "must name a tunnel (%s), is %s",
+		    c->n_tunnels ? names_of(&tunnels, list, sizeof(list)) : "there is none",
+		    c->rules.tunnel);
+}
+
 void schema_across(const struct config *c, struct conf_errors *errors)
 {
 	all_unique(c, errors);
@@ -388,5 +415,6 @@ void schema_across(const struct config *c, struct conf_errors *errors)
 	check_dns(c, errors);
 	check_stages(c, errors);
 	check_references(c, errors);
+	check_ramp(c, errors);
 	tunnels_across(c, errors);
 }

@@ -95,6 +95,7 @@ int conf_parse(const char *name, const char *text, size_t size, struct config **
 	if (!yaml_parse(c->text, size, &root, errors)) {
 		schema_read(root, c, errors);
 		tell_kinds(c);
+		schema_complete(c, errors);
 		schema_across(c, errors);
 	}
 	yaml_free(root);

@@ -243,6 +243,7 @@ struct conf_bound {
 struct conf_bounds {
 	struct conf_bound bound[CONF_MAX_BOUNDS];
 	unsigned int n;
+	bool given; /* the key is there, whatever became of it */
 };
 
 struct conf_argument {
@@ -270,6 +271,7 @@ struct conf_gate {
 	char ca_file[CONF_TEXT];
 	uint64_t interval_ms, timeout_ms;
 	struct conf_bounds ok, pause, back, rollback;
+	bool shipped; /* the bounds are not the file's but what its name stands for (defaults.c) */
 };
 
 /* ---- what is done and told besides ---- */
@@ -293,7 +295,8 @@ struct conf_hook_step { /* a named step: a program, or a URL that is asked */
 	uint16_t stage; /* from 1; 0: each */
 	struct conf_argument argv[CONF_MAX_ARGS];
 	unsigned int n_argv;
-	struct conf_url url; /* text "": a program */
+	struct conf_url url;	 /* text "": a program */
+	char ca_file[CONF_TEXT]; /* of a URL; "": the system's */
 	char user[CONF_NAME];
 	uint64_t timeout_ms;
 	bool required; /* its failure holds the ramp; false: it is only said */
@@ -311,14 +314,32 @@ struct conf_notify {
 	struct conf_url url;	     /* webhook's; others: instead of the service's own */
 	char page[CONF_NAME * 2], component[CONF_NAME * 2]; /* Statuspage */
 	char template[CONF_TEXT];			    /* "": the shipped one */
+	char ca_file[CONF_TEXT];			    /* "": the system's */
 	bool only_alarms;
+};
+
+#define CONF_MAX_HOSTS 16
+
+struct conf_host {
+	struct conf_at at;
+	char name[CONF_HOST];
 };
 
 struct conf_metrics {
 	bool given;
-	struct conf_server listen;  /* /metrics and the dashboard; loopback by default */
-	char token_file[CONF_TEXT]; /* "": the dashboard only shows */
+	struct conf_server listen; /* /metrics and the dashboard; loopback by default */
+	struct conf_host hosts[CONF_MAX_HOSTS]; /* names it may be asked by, besides its address */
+	unsigned int n_hosts;
+	char token_file[CONF_TEXT];			    /* "": the dashboard only shows */
 	char read_group[CONF_NAME], write_group[CONF_NAME]; /* of the socket; "": root alone */
+};
+
+struct conf_flow_log {
+	bool given;
+	char file[CONF_TEXT];
+	uint64_t rotate; /* bytes */
+	uint32_t keep;	 /* files beside the one that is written */
+	uint64_t interval_ms;
 };
 
 /* ---- tunnels: what a tunnel shall be; wg/ makes it so ---- */
@@ -474,6 +495,7 @@ struct config {
 	struct conf_dns dns;
 	struct conf_gate gates[CONF_MAX_GATES];
 	unsigned int n_gates;
+	bool gates_given; /* false, with a ramp: those of the kernel were put in */
 	struct conf_stage stages[CONF_MAX_STAGES];
 	unsigned int n_stages;
 	struct conf_at ramp_at; /* line 0: no ramp */
@@ -483,6 +505,7 @@ struct config {
 	struct conf_notify notifies[CONF_MAX_NOTIFIES];
 	unsigned int n_notifies;
 	struct conf_metrics metrics;
+	struct conf_flow_log flow_log;
 	struct conf_health old_health;
 	struct conf_tunnel tunnels[CONF_MAX_TUNNELS];
 	unsigned int n_tunnels;
@@ -534,6 +557,10 @@ void conf_errors_free(struct conf_errors *errors);
 
 /* NULL: there is none of that name. */
 const struct conf_tunnel *conf_tunnel(const struct config *c, const char *name);
+
+/* "ok < 0.1%, pause > 0.5%, rollback > 5%", and "kernel.errors", "tps of https://…". Return ret. */
+const char *conf_bounds_text(const struct conf_gate *g, char *ret, size_t size);
+const char *conf_source_text(const struct conf_gate *g, char *ret, size_t size);
 
 /* "203.0.113.10", "2001:db8::10"; CIDRs with their prefix. Returns ret. */
 const char *conf_address_text(const struct conf_address *a, char ret[64]);

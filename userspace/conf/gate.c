@@ -4,14 +4,19 @@
  *
  *   OP NUMBER[unit] [below baseline] [for DURATION | N times]
  *
- * What they mean is for the ramp (ctl/gate.h); here they are read. The sources in the kernel:
+ * What they mean is for the ramp (ctl/gate.h); here they are read. The sources in the kernel, each
+ * over ramp.window and of one arm, the new one unless `arm` says otherwise (ctl/window.h):
  *
- *   kernel.errors     share of the new arm's connections that failed: their handshake did, or they
- *                     fell back to the old host
- *   kernel.failures   share of its handshakes that failed
- *   kernel.fallback   share of its connections that the old host served instead
- *   kernel.drops      packets lost by the program
- *   kernel.p50, kernel.p95, kernel.p99   of the time to a handshake's answer, ms
+ *   kernel.failures   share of its connections that failed: the SYN was answered by a reset or not
+ *                     at all, or the server reset or closed the connection before its first data
+ *                     although it was asked (one that the client gave up is none)
+ *   kernel.fallback   share of its connections that the old host served instead, or took back when
+ *                     the backend did not answer the SYN
+ *   kernel.errors     both: what failed, and what the old host served instead
+ *   kernel.drops      packets lost by the programs, a number
+ *   kernel.p50, kernel.p95, kernel.p99   of the time to the first answer, in ms: from the client's
+ *                     first data to the server's; no answer at all is slower than any
+ *   kernel.split      how far the share seen is from the weight, in points; of both arms
  */
 #include <ctype.h>
 #include <errno.h>
@@ -21,10 +26,15 @@
 #include "userspace/base/text.h"
 #include "userspace/conf/types.h"
 
+static const char *const known[] = {
+	[CONF_KERNEL_ERRORS] = "errors",     [CONF_KERNEL_FAILURES] = "failures",
+	[CONF_KERNEL_FALLBACK] = "fallback", [CONF_KERNEL_DROPS] = "drops",
+	[CONF_KERNEL_P50] = "p50",	     [CONF_KERNEL_P95] = "p95",
+	[CONF_KERNEL_P99] = "p99",	     [CONF_KERNEL_SPLIT] = "split",
+};
+
 static int read_source(const struct field *f, void *ret)
 {
-	static const char *const known[] = {"errors", "failures", "fallback", "drops",
-					    "p50",    "p95",	  "p99"};
 	const char *text = f->node->text;
 	struct conf_gate *g = ret;
 
@@ -36,8 +46,8 @@ static int read_source(const struct field *f, void *ret)
 		g->kernel = (enum conf_kernel_gate)i;
 		return 0;
 	}
-	return field_must(f,
-			  "one of kernel.errors, .failures, .fallback, .drops, .p50, .p95, .p99");
+	return field_must(f, "one of kernel.errors, .failures, .fallback, .drops, .p50, .p95, "
+			     ".p99, .split");
 }
 
 const struct type type_source = {"a name such as kernel.errors", read_source};
@@ -152,23 +162,32 @@ static const char *take_tail(const char **text, struct conf_bound *b)
 	return **text ? "OP NUMBER[unit] [below baseline] [for DURATION | N times]" : NULL;
 }
 
-static int read_bound(const struct field *f, void *ret)
+const char *bound_parse(const char *text, struct conf_bound *ret)
 {
-	const char *text = f->node->text, *wrong;
-	struct conf_bound b = {.at = f->node->at};
+	struct conf_bound b = {.at = ret->at};
+	const char *wrong;
 
 	snprintf(b.text, sizeof(b.text), "%s", text);
 	skip_spaces(&text);
 	if (!take_operator(&text, &b))
-		return field_must(f, "a bound that begins with <, <=, > or >=, such as \"> 5%%\"");
+		return "a bound that begins with <, <=, > or >=, such as \"> 5%\"";
 	if (!take_number(&text, &b))
-		return field_must(f,
-				  "a number behind the sign, with no unit or with %%, us, ms, s, "
-				  "m or h, such as \"> 0.5%%\"");
+		return "a number behind the sign, with no unit or with %, us, ms, s, m or h, such "
+		       "as \"> 0.5%\"";
 	b.below_baseline = take_word(&text, "below");
 	if (b.below_baseline && !take_word(&text, "baseline"))
-		return field_must(f, "`below baseline` behind the number");
+		return "`below baseline` behind the number";
 	wrong = take_tail(&text, &b);
+	if (!wrong)
+		memcpy(ret, &b, sizeof(b));
+	return wrong;
+}
+
+static int read_bound(const struct field *f, void *ret)
+{
+	struct conf_bound b = {.at = f->node->at};
+	const char *wrong = bound_parse(f->node->text, &b);
+
 	if (wrong)
 		return field_must(f, "%s", wrong);
 	memcpy(ret, &b, sizeof(b));
@@ -178,3 +197,44 @@ static int read_bound(const struct field *f, void *ret)
 const struct type type_bound = {
 	"a bound such as \"> 5%\", \"> 500 for 5m\" or \"> 20% below baseline 3 times\"",
 	read_bound};
+
+/* ---- in words ---- */
+
+const char *conf_bounds_text(const struct conf_gate *g, char *ret, size_t size)
+{
+	const struct {
+		const char *name;
+		const struct conf_bounds *of;
+	} kinds[] = {{"ok", &g->ok},
+		     {"pause", &g->pause},
+		     {"back", &g->back},
+		     {"rollback", &g->rollback}};
+	size_t used = 0;
+
+	ret[0] = '\0';
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
+		for (unsigned int i = 0; i < kinds[k].of->n && used < size - 1; i++)
+			used += (size_t)snprintf(ret + used, size - used, "%s%s %s",
+						 used ? ", " : "", kinds[k].name,
+						 kinds[k].of->bound[i].text);
+	}
+	return ret;
+}
+
+const char *conf_source_text(const struct conf_gate *g, char *ret, size_t size)
+{
+	switch (g->kind) {
+	case CONF_GATE_JSON:
+		snprintf(ret, size, "%s of %s", g->field, g->url.text);
+		break;
+	case CONF_GATE_PROMETHEUS:
+		snprintf(ret, size, "%s at %s", g->query, g->url.text);
+		break;
+	case CONF_GATE_EXEC:
+		snprintf(ret, size, "%s", g->argv[0].text);
+		break;
+	default:
+		snprintf(ret, size, "kernel.%s", known[g->kernel]);
+	}
+	return ret;
+}

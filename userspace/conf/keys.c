@@ -104,9 +104,10 @@ _Static_assert(SHIFT_UNABLE_RESET == 0 && SHIFT_UNABLE_LOCAL == 1, "unables");
 	{KEY(path ".fall"), &type_integer, 0, 1, 100, "3", OF_HEALTH(in, fall)}
 
 #define BOUND(name)                                                                                \
-	{KEY("gates[]." #name), &type_bound, ROW_LIST | ROW_SOME, 0, CONF_MAX_BOUNDS,              \
+	{KEY("gates[]." #name), &type_bound, ROW_LIST, 0, CONF_MAX_BOUNDS,                         \
 	 .to = IN_GATE(name.bound), .size = sizeof(struct conf_bound),                             \
-	 .count_to = IN_GATE(name.n), .want = "a bound or a list of them"},                        \
+	 .count_to = IN_GATE(name.n), .given_to = IN_GATE(name.given),                             \
+	 .want = "a bound or a list of them"},                                                     \
 	{KEY("gates[]." #name "[]"), &type_bound, ROW_WHOLE}
 
 #define PROVIDER(name, key)                                                                        \
@@ -420,7 +421,8 @@ const struct row schema_rows[] = {
 	{KEY("ramp.dns_after"), &type_duration, 0, 0, 30 * DAY, "2h", INTO(rules.dns_after_ms)},
 
 	{KEY("gates"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_GATES, LIST_OF(gates),
-	 .count_to = IN(n_gates), .want = "a list of maps with name, source and bounds"},
+	 .count_to = IN(n_gates), .given_to = IN(gates_given),
+	 .want = "a list of maps with name, source and bounds"},
 	{KEY("gates[]"), NULL, ROW_MAP,
 	 .want = "a map such as {name: errors, source: kernel.errors, ok: \"< 0.1%\"}"},
 	{KEY("gates[].name"), &type_name, ROW_REQUIRED, .to = IN_GATE(name),
@@ -463,6 +465,7 @@ const struct row schema_rows[] = {
 	 .want = "a list such as [/usr/local/bin/smoke]: a program and its arguments"},
 	{KEY("hooks[].exec[]"), &type_text, OF_ARGUMENT},
 	{KEY("hooks[].http"), &type_url, ROW_CHOICE, OF_HOOK(url)},
+	{KEY("hooks[].ca_file"), &type_path, OF_HOOK(ca_file), .needs = "http"},
 	{KEY("hooks[].user"), &type_name, OF_HOOK(user), .needs = "exec"},
 	{KEY("hooks[].timeout"), &type_duration, 0, 100, HOUR, "30s", OF_HOOK(timeout_ms)},
 	{KEY("hooks[].required"), &type_boolean, .def = "true", OF_HOOK(required)},
@@ -474,6 +477,7 @@ const struct row schema_rows[] = {
 	{KEY("notify[].name"), &type_name, ROW_REQUIRED, OF_NOTIFY(name)},
 	{KEY("notify[].only_alarms"), &type_boolean, .def = "false", OF_NOTIFY(only_alarms)},
 	{KEY("notify[].template"), &type_path, OF_NOTIFY(template)},
+	{KEY("notify[].ca_file"), &type_path, OF_NOTIFY(ca_file)},
 	{KEY("notify[].slack"), NULL, ROW_MAP | ROW_CHOICE, .given_to = offsetof(struct conf_notify, given[CONF_SLACK]),
 	 .want = "a map with url_file"},
 	{KEY("notify[].slack.url_file"), &type_path, ROW_REQUIRED, OF_NOTIFY(secret_file)},
@@ -495,9 +499,19 @@ const struct row schema_rows[] = {
 	{KEY("metrics"), NULL, ROW_MAP, .given_to = IN(metrics.given),
 	 .want = "a map such as {listen: \"127.0.0.1:9750\"}"},
 	{KEY("metrics.listen"), &type_tcp, ROW_NEED_PORT, .def = "127.0.0.1:9750", INTO(metrics.listen)},
+	{KEY("metrics.hosts"), NULL, ROW_LIST | ROW_EMPTY, 0, CONF_MAX_HOSTS, LIST_OF(metrics.hosts),
+	 .count_to = IN(metrics.n_hosts), .want = "a list of names such as [shift.example]"},
+	{KEY("metrics.hosts[]"), &type_host, .to = offsetof(struct conf_host, name)},
 	{KEY("metrics.token_file"), &type_path, INTO(metrics.token_file)},
 	{KEY("metrics.read_group"), &type_name, INTO(metrics.read_group)},
 	{KEY("metrics.write_group"), &type_name, INTO(metrics.write_group)},
+
+	{KEY("flow_log"), NULL, ROW_MAP, .given_to = IN(flow_log.given),
+	 .want = "a map such as {file: /var/log/shift/flows.jsonl}"},
+	{KEY("flow_log.file"), &type_path, ROW_REQUIRED, INTO(flow_log.file)},
+	{KEY("flow_log.rotate"), &type_size, 0, 64 * 1024, 1ull << 40, "100M", INTO(flow_log.rotate)},
+	{KEY("flow_log.keep"), &type_integer, 0, 0, 1000, "10", .unit = "files", INTO(flow_log.keep)},
+	{KEY("flow_log.interval"), &type_duration, 0, 100, MINUTE, "1s", INTO(flow_log.interval_ms)},
 	{0},
 };
 /* clang-format on */

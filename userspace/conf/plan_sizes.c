@@ -189,6 +189,7 @@ static void check_memory(struct plan *p)
 		SHIFT_HELD * sizeof(struct shift_held) +
 		SHIFT_MAX_SERVICES * sizeof(struct shift_load) + SHIFT_ARRIVALS * ARRIVAL_BYTES +
 		SHIFT_WATCHES * sizeof(struct shift_watch) + SHIFT_FAILERS * FAILER_BYTES +
+		SHIFT_MAX_SERVICES * (sizeof(struct shift_seen) + sizeof(struct shift_origins)) +
 		p->h->host.cpus * CPU_BYTES + SHIFT_MAX_BACKENDS * sizeof(struct shift_backend) +
 		SHIFT_MAX_TARGETS * (sizeof(struct shift_target) +
 				     SHIFT_MAX_SHARDS * sizeof(struct shift_cursor));

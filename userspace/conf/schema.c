@@ -297,13 +297,12 @@ static void check_row(struct walk *w, const struct yaml_node *map, const struct 
 	w->path[length] = '\0';
 }
 
-/* What the map must have: required keys, one of several, at least one of several. */
+/* What the map must have: required keys, one of several. */
 static void check_presence(struct walk *w, const char *parent, const struct yaml_node *map)
 {
 	const char *path = w->path[0] ? w->path : NULL;
 	unsigned int choices = 0, chosen = 0;
 	char names[128] = "";
-	bool one = false;
 	size_t used = 0;
 
 	for (const struct row *row = schema_rows; row->path; row++) {
@@ -312,18 +311,16 @@ static void check_presence(struct walk *w, const char *parent, const struct yaml
 		if (!name)
 			continue;
 		check_row(w, map, row, name);
-		if (!(row->flags & (ROW_CHOICE | ROW_SOME)))
+		if (!(row->flags & ROW_CHOICE))
 			continue;
-		one = row->flags & ROW_CHOICE;
 		choices++;
 		chosen += find_key(map, name) != NULL;
 		used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s",
 					 used ? " or " : "", name);
 	}
 	if (choices && !chosen)
-		conf_complain(w->errors, false, map->at, path, "needs %s%s",
-			      choices > 1 && !one ? "at least one of " : "", names);
-	else if (one && chosen > 1)
+		conf_complain(w->errors, false, map->at, path, "needs %s", names);
+	else if (chosen > 1)
 		conf_complain(w->errors, false, map->at, path, "can have only one: %s", names);
 }
 

@@ -17,7 +17,6 @@
 #define ROW_LIST     0x02
 #define ROW_REQUIRED 0x04  /* its map must have it */
 #define ROW_CHOICE   0x08  /* its map must have exactly one of the rows marked so */
-#define ROW_SOME     0x200 /* its map must have at least one of the rows marked so */
 #define ROW_EMPTY    0x10  /* the list may be empty */
 #define ROW_REFUSED  0x20  /* known, and refused with `want` as the reason */
 #define ROW_WHOLE    0x400 /* its reader fills the enclosing struct, not one member at `to` */
@@ -89,6 +88,9 @@ void *schema_keep(struct config *c, size_t n, size_t size);
 
 /* Fills *c from the tree; complains of all that is wrong with single values. */
 void schema_read(const struct yaml_node *root, struct config *c, struct conf_errors *errors);
+
+/* What is left out and depends on the rest of the file: the gates and their bounds (defaults.c). */
+void schema_complete(struct config *c, struct conf_errors *errors);
 
 /* Checks of one value against another (across.c). */
 void schema_across(const struct config *c, struct conf_errors *errors);

@@ -59,6 +59,27 @@ static int read_integer(const struct field *f, void *ret)
 
 const struct type type_integer = {"a number", read_integer};
 
+/* 100M: K, M and G are powers of 1024. */
+static int read_size(const struct field *f, void *ret)
+{
+	static const char units[] = "KMG";
+	char digits[24];
+	size_t n = strlen(f->node->text);
+	const char *unit = n ? strchr(units, f->node->text[n - 1]) : NULL;
+	unsigned int shift = unit && *unit ? 10 * (unsigned int)(unit - units + 1) : 0;
+	uint64_t size;
+
+	snprintf(digits, sizeof(digits), "%.*s", (int)(shift ? n - 1 : n), f->node->text);
+	if (n >= sizeof(digits) || !read_digits(digits, f->row->max >> shift, &size) ||
+	    size << shift < f->row->min)
+		return field_must(f, "%s", f->row->type->want);
+	size <<= shift;
+	memcpy(ret, &size, sizeof(size));
+	return 0;
+}
+
+const struct type type_size = {"a number of bytes from 64K to 1024G, such as 100M", read_size};
+
 static int read_share(const struct field *f, void *ret)
 {
 	int weight = text_parse_weight(f->node->text);

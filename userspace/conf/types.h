@@ -20,6 +20,7 @@ extern const struct type type_key;	/* struct conf_peer: its key */
 extern const struct type type_boolean;	/* bool */
 extern const struct type type_proposal; /* struct conf_proposal */
 extern const struct type type_ports;	/* uint16_t[2] */
+extern const struct type type_size;	/* uint64_t, bytes */
 
 /* address.c */
 extern const struct type type_address;	 /* struct conf_address, `at` too */
@@ -64,3 +65,6 @@ bool address_is_mapped(const struct conf_address *a); /* an IPv4 one written as 
 
 /* NULL, or what is wrong with a DNS name. A last dot may be there. */
 const char *host_unfit(const char *name);
+
+/* Fills *ret, but for `at`; or what it must be: "`below baseline` behind the number". */
+const char *bound_parse(const char *text, struct conf_bound *ret);

@@ -185,8 +185,10 @@ static bool is_here(const uint32_t address[4])
 	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = address[3]};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
 	bool four = ip_is_v4(address), here;
-	int fd = socket(four ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = socket(four ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), one = 1;
 
+	/* A port is not wanted, and the search for one that is free is what costs. */
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
 	memcpy(&v6.sin6_addr, address, sizeof(v6.sin6_addr));
 	here = fd >= 0 &&
 	       !bind(fd, four ? (void *)&v4 : (void *)&v6, four ? sizeof(v4) : sizeof(v6));

@@ -44,6 +44,13 @@ int gate_says_parse(const char *name)
 	return -EINVAL;
 }
 
+const char *gate_class(const struct gate_verdict *v)
+{
+	if (v->says == GATE_ROLLBACK)
+		return v->sustained ? "planned" : "immediate";
+	return v->says == GATE_PAUSE || v->says == GATE_BACK || v->watched ? "monitor" : NULL;
+}
+
 const char *gate_number(double value, char ret[32])
 {
 	double size = fabs(value);
@@ -359,7 +366,8 @@ static void judge_ok(const struct gate *g, struct gate_verdict *ret)
 	for (unsigned int i = 0; i < b->n; i++) {
 		if (run_full(&b->bound[i], &g->ok[i]))
 			continue;
-		say_bound(g, &b->bound[i], &g->ok[i], !g->ok[i].since, ret->why);
+		ret->watched = !g->ok[i].since;
+		say_bound(g, &b->bound[i], &g->ok[i], ret->watched, ret->why);
 		return;
 	}
 	if (missing_baseline(g)) {
@@ -426,6 +434,7 @@ void gate_judge(const struct gate *g, uint64_t now, struct gate_verdict *ret)
 	    one_full(g, &c->back, g->back, ret, GATE_BACK, &begun) ||
 	    one_full(g, &c->pause, g->pause, ret, GATE_PAUSE, &begun))
 		return;
+	ret->watched = begun;
 	if (!begun)
 		judge_ok(g, ret);
 }

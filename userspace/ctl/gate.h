@@ -38,9 +38,17 @@ struct gate_verdict {
 	bool has_value;
 	double value;	    /* in the base unit of the bounds: %, ms, or as the source has it */
 	bool sustained;	    /* the bound that holds has a duration or a number of times */
+	bool watched;	    /* inconclusive because the number is not what `ok` says, or is beyond
+			       a bound for not long enough yet */
 	uint64_t at;	    /* when the value was seen */
 	char why[GATE_WHY]; /* "212 > 200 for 35s of 1m"; never empty */
 };
+
+/*
+ * The runbook's class: "immediate" or "planned" of a rollback, "monitor" of any other number that
+ * is not ok; NULL: it is ok, or there is none.
+ */
+const char *gate_class(const struct gate_verdict *v);
 
 /* How long a bound has held without a break. */
 struct gate_run {

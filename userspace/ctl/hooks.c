@@ -22,6 +22,7 @@
  */
 #include "userspace/ctl/hooks.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -240,6 +241,21 @@ static void show_output(struct hook_result *s, const struct run_result *p)
 	s->cut = t->dropped > 0;
 }
 
+/* ": " and the last line that it complained with, or printed: what a person would look at first. */
+static void quote_end(struct hook_result *s, const struct run_result *p)
+{
+	const struct run_text *t = p->errors.size ? &p->errors : &p->out;
+	size_t end = t->size, begin, n = strlen(s->why);
+
+	while (end && isspace((unsigned char)t->data[end - 1]))
+		end--;
+	for (begin = end; begin && t->data[begin - 1] != '\n';)
+		begin--;
+	if (end > begin)
+		snprintf(s->why + n, sizeof(s->why) - n, ": %.*s", (int)(end - begin),
+			 t->data + begin);
+}
+
 static void on_program(void *arg, const struct run_result *p)
 {
 	struct hooks_run *r = arg;
@@ -250,7 +266,10 @@ static void on_program(void *arg, const struct run_result *p)
 		s.outcome = HOOK_TIMED_OUT;
 	else if (p->err || p->status || p->signal)
 		s.outcome = HOOK_FAILED;
-	n = (size_t)snprintf(s.why, sizeof(s.why), "%s", p->why);
+	snprintf(s.why, sizeof(s.why), "%s", p->why);
+	if (s.outcome == HOOK_FAILED)
+		quote_end(&s, p);
+	n = strlen(s.why);
 	show_output(&s, p);
 	if (p->remaining)
 		snprintf(s.why + n, sizeof(s.why) - n, "%s%u of its processes cannot be killed",
@@ -344,6 +363,7 @@ static int start_url(struct hooks_run *r)
 						.body_size = strlen(body),
 						.timeout_ns = c->timeout_ms * MS,
 						.max_size = MAX_ANSWER,
+						.ca_file = c->ca_file[0] ? c->ca_file : NULL,
 						.once = true,
 						.public_only = true},
 			 on_answer, r, &r->call);

@@ -45,9 +45,8 @@ struct hook_result {
 	bool required;
 	enum hook_outcome outcome;
 	double seconds;
-	char why[300]; /* in words; "" only with HOOK_OK and nothing to remark */
-	const char
-		*output; /* the beginning of what it printed or answered; never NULL, any bytes */
+	char why[300]; /* in words, a failed program's last line included; "" only with HOOK_OK */
+	const char *output; /* the beginning of what it printed or answered; never NULL */
 	size_t output_size;
 	bool cut; /* there was more */
 };
@@ -56,7 +55,7 @@ struct hooks_sum {
 	bool ok;			 /* every required step is */
 	unsigned int done, failed, left; /* steps; failed counts those not required too */
 	char stopped_at[CONF_NAME];	 /* the required step that failed; "" */
-	char why[300];			 /* "read-only: ended with exit status 3"; "" */
+	char why[300];			 /* "sync: ended with exit status 3: lag 90s"; "" */
 };
 
 typedef void (*hook_step_cb)(void *arg, const struct hook_result *r);

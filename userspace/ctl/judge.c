@@ -205,14 +205,16 @@ static void trip(const struct judge_rules *r, const struct judge_input *in,
 		     (unsigned long long)c.bad, (unsigned long long)c.n, 100 * ret->value,
 		     100 * r->trip_rate);
 	else if (c.n < r->trip_begun)
-		find(ret, JUDGE_INCONCLUSIVE, "%llu connections begun in the last 10 s",
-		     (unsigned long long)c.n);
+		find(ret, JUDGE_INCONCLUSIVE,
+		     "%llu connections begun in the last 10 s, of %llu needed",
+		     (unsigned long long)c.n, (unsigned long long)r->trip_begun);
 	else
 		find(ret, JUDGE_OK, "%llu of %llu connections begun in the last 10 s failed",
 		     (unsigned long long)c.bad, (unsigned long long)c.n);
 }
 
-static void split(const struct judge_input *in, double alpha, struct judge_finding *ret)
+static void split(const struct judge_rules *r, const struct judge_input *in, double alpha,
+		  struct judge_finding *ret)
 {
 	const struct judge_test *t = in->split;
 	const struct judge_epoch *e;
@@ -226,13 +228,18 @@ static void split(const struct judge_input *in, double alpha, struct judge_findi
 	e = &t->epoch[t->n - 1];
 	total = (double)(e->old + e->new);
 	ret->value = total > 0 ? (double)e->new / total : NAN;
-	if (judge_rejects(t, alpha))
+	if (judge_rejects(t, alpha)) {
 		find(ret, JUDGE_PAUSE,
 		     "%.3g%% of %.0f %s are on new, %.3g%% should be (p %.1g): no comparison holds",
 		     100 * ret->value, total, in->split_of, 100 * e->share, judge_p(t));
-	else
+	} else if (total < (double)r->least) {
+		ret->more = r->least - (uint64_t)total;
+		find(ret, JUDGE_INCONCLUSIVE, "%.0f %s, of %llu needed to tell", total,
+		     in->split_of, (unsigned long long)r->least);
+	} else {
 		find(ret, JUDGE_OK, "%.3g%% of %.0f %s are on new, %.3g%% should be",
 		     100 * ret->value, total, in->split_of, 100 * e->share);
+	}
 }
 
 static void alarm_of(const struct judge_test *t, double alpha, double old, double new,
@@ -276,6 +283,24 @@ static void quiet(const struct judge_test *t, double alpha, uint64_t begun, doub
 	     ret->more == JUDGE_NEVER ? "" : " more connections would tell");
 }
 
+/* How many more connections there must be depends on how they fail. */
+static void too_few(const struct judge_rules *r, const struct judge_input *in,
+		    const struct judge_test *t, double bad, struct judge_finding *ret)
+{
+	const struct judge_epoch *e = t->n ? &t->epoch[t->n - 1] : NULL;
+	double lately = e ? (double)(e->old + e->new) : 0;
+	char more[16];
+
+	ret->silent = true;
+	ret->more = lately > 0 ? (uint64_t)ceil(((double)r->least_failures - bad) / lately *
+						(double)in->stage_begun)
+			       : JUDGE_NEVER;
+	find(ret, JUDGE_INCONCLUSIVE, "%.0f in both arms, of %llu needed to compare%s%s%s", bad,
+	     (unsigned long long)r->least_failures, lately > 0 ? ": " : "",
+	     lately > 0 ? judge_count_text(ret->more, more, sizeof(more)) : "",
+	     lately > 0 ? " more connections at this rate" : "");
+}
+
 static void compare(const struct judge_rules *r, const struct judge_input *in,
 		    const struct judge_test *t, double alpha, struct judge_finding *ret)
 {
@@ -297,9 +322,7 @@ static void compare(const struct judge_rules *r, const struct judge_input *in,
 		ret->silent = true;
 		find(ret, JUDGE_INCONCLUSIVE, "one arm has it all: nothing to compare with");
 	} else if (old + new < (double)r->least_failures) {
-		ret->silent = true;
-		find(ret, JUDGE_INCONCLUSIVE, "%.0f in both arms, of %llu needed to compare",
-		     old + new, (unsigned long long)r->least_failures);
+		too_few(r, in, t, old + new, ret);
 	} else {
 		quiet(t, alpha, in->stage_begun, old, new, ret);
 	}
@@ -375,7 +398,7 @@ void judge_decide(const struct judge_rules *r, const struct judge_input *in,
 		return;
 	}
 	trip(r, in, &ret->trip);
-	split(in, alpha, &ret->split);
+	split(r, in, alpha, &ret->split);
 	for (unsigned int i = 0; i < in->tests; i++)
 		compare(r, in, in->test[i], alpha, &ret->test[i]);
 	for (unsigned int i = 0; i < in->gates; i++)

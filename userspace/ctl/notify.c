@@ -379,7 +379,6 @@ int notifier_make(struct loop *l, const struct notifier_options *options, struct
 	n->o.last_again_ns = n->o.last_again_ns ? n->o.last_again_ns : LAST_AGAIN;
 	n->o.give_up_ns = n->o.give_up_ns ? n->o.give_up_ns : GIVE_UP;
 	snprintf(n->dir, sizeof(n->dir), "%s", options->dir ? options->dir : "");
-	snprintf(n->ca_file, sizeof(n->ca_file), "%s", options->ca_file ? options->ca_file : "");
 	if (gethostname(n->host, sizeof(n->host) - 1) || !n->host[0])
 		snprintf(n->host, sizeof(n->host), "shiftctl");
 	err = http_make(l, &n->http);

@@ -31,6 +31,7 @@ enum notice_event {
 	NOTICE_COMMIT,
 	NOTICE_TUNNEL,
 	NOTICE_DNS,
+	NOTICE_MONITOR, /* a gate is not ok, and nothing is done about it */
 	NOTICES,
 };
 
@@ -55,7 +56,6 @@ typedef void (*notifier_say)(void *arg, const char *text);
 
 struct notifier_options {
 	const char *dir;	 /* keeps the open Statuspage incidents in DIR/notify.json; NULL */
-	const char *ca_file;	 /* trusted instead of the system's; NULL */
 	notifier_say say;	 /* NULL */
 	void *arg;		 /* of say */
 	uint64_t timeout_ns;	 /* of one request; 0: 10 s */

@@ -102,7 +102,7 @@ struct notifier {
 	struct loop *loop;
 	struct http *http;
 	struct notify_target *targets; /* in the configuration's order */
-	char dir[CONF_TEXT], ca_file[CONF_TEXT], host[CONF_HOST];
+	char dir[CONF_TEXT], host[CONF_HOST];
 	struct notifier_options o;
 };
 

@@ -352,7 +352,7 @@ static int send_it(struct notify_target *t, const struct ask *a)
 				 .body_size = a->body ? strlen(a->body) : 0,
 				 .timeout_ns = t->n->o.timeout_ns,
 				 .max_size = t->looking ? MAX_LIST : MAX_ANSWER,
-				 .ca_file = t->n->ca_file[0] ? t->n->ca_file : NULL,
+				 .ca_file = t->conf.ca_file[0] ? t->conf.ca_file : NULL,
 				 .once = true,
 				 .public_only = true};
 

@@ -76,6 +76,8 @@ static const struct kind kinds[NOTICES] = {
 	[NOTICE_TUNNEL] = {"tunnel", NOTIFY_ERROR, "tunnel", false,
 			   "{{service}}: tunnel {{subject}}: {{reason}}",
 			   "{{service}}: tunnel {{subject}} is well again. {{reason}}", NULL, NULL},
+	[NOTICE_MONITOR] = {"monitor", NOTIFY_INFO, NULL, false,
+			    "{{service}}: at {{weight}}%: {{reason}}", NULL, NULL, NULL},
 	[NOTICE_DNS] = {"dns", NOTIFY_INFO, NULL, false, "{{service}}: DNS: {{reason}}", NULL, NULL,
 			NULL},
 };
@@ -292,6 +294,7 @@ enum notify_page_act notify_page(const struct notify_incident *i, const struct n
 		return open ? NOTIFY_PAGE_UPDATE : NOTIFY_PAGE_NOTHING;
 	case NOTICE_TUNNEL:
 	case NOTICE_DNS:
+	case NOTICE_MONITOR:
 		return NOTIFY_PAGE_NOTHING;
 	default:
 		break;

@@ -15,11 +15,15 @@
  *  - It raises only from `promoting`, one stage at a time, with every rule of ramp_rules.c kept and
  *    by a compare-and-swap against the epoch that it looked at: what moved in between wins.
  *  - What is not known is never a pass: an inconclusive gate holds.
- *  - A gate's `rollback`, and all backends down, act in any state that has traffic on the new arm,
- *    at once and without waiting for a disk. A gate's `back` goes one stage down and
- *    pauses; a second step back is for an operator to say, because the numbers need time to follow.
+ *  - A gate's `rollback`, immediate or planned, and all backends down, act from the start of a ramp
+ *    until it is rolled back or committed, so in the soak behind its last stage too, at once and
+ *    without waiting for a disk. A gate's `back` goes one stage down and pauses; a second
+ *    step back is for an operator to say, because the numbers need time to follow.
+ *  - In the soak there is no stage to pause at or to go back to: what is not ok and no rollback
+ * (the runbook's "monitor") is written down, told and shown, and nothing more.
  *  - An old arm known to be unhealthy is no place to send users to: then those two pause and alarm.
- *  - After `commit` (authority new) it moves nothing at all: it pauses and alarms.
+ *  - After `commit` (authority new) it moves nothing at all: it pauses and alarms, also for what a
+ *    gate would only have paused for, because now nothing goes back by itself.
  *  - A latch ends the ramp, whoever set it. An operator's `weight` pauses it and is named.
  *  - Nothing is done twice: what changes the world has an intent in the journal (ramp_act.c), and
  *    after a restart control says what became of it (ramp_resume.c).
@@ -113,6 +117,7 @@ void ramp_use(struct ramp *r, const struct config *conf)
 	r->replanned |= !same;
 	r->conf = conf;
 	r->saved.waived = 0; /* the gates may stand in another order */
+	r->noted = 0;
 }
 
 /* Time counts while it holds, and anew from the latest observation that was not ok. */
@@ -280,7 +285,7 @@ static bool watch_plan(struct ramp *r)
 
 /* ---- what the gates say ---- */
 
-static void hold_and_alarm(struct ramp *r, const char *cause, const char *reason)
+void ramp_hold_and_alarm(struct ramp *r, const char *cause, const char *reason)
 {
 	char text[RAMP_TEXT];
 
@@ -289,6 +294,8 @@ static void hold_and_alarm(struct ramp *r, const char *cause, const char *reason
 		pause_for(r, text);
 	else if (strcmp(r->alarm, cause) != 0 && r->saved.state == RAMP_PAUSED)
 		ramp_set_reason(r, "paused", text);
+	else if (r->saved.state == RAMP_DONE)
+		memcpy(r->waits, text, sizeof(text));
 	ramp_alarm(r, cause, text);
 }
 
@@ -307,7 +314,7 @@ static bool held_back(struct ramp *r, const char *cause, const char *would, cons
 			  reason, would);
 	else
 		return false;
-	hold_and_alarm(r, cause, text);
+	ramp_hold_and_alarm(r, cause, text);
 	return true;
 }
 
@@ -339,14 +346,10 @@ static void act_back(struct ramp *r, const struct ramp_gate *g, const char *reas
 		return;
 	if (held_back(r, cause, "ramp back", reason))
 		return;
-	if (s->state == RAMP_DONE) {
-		hold_and_alarm(r, cause, reason);
-		return;
-	}
 	if (!r->view->weight || ramp_locked(r, s->who)) {
 		ramp_text(text, "%.200s%s", reason,
 			  r->view->weight ? "; but an operator's lock holds the share" : "");
-		hold_and_alarm(r, cause, text);
+		ramp_hold_and_alarm(r, cause, text);
 		return;
 	}
 	ramp_drop_pending(r);
@@ -362,7 +365,6 @@ static void act_back(struct ramp *r, const struct ramp_gate *g, const char *reas
 /* True: something bad was said, so nothing is promoted. */
 static bool judge(struct ramp *r)
 {
-	static const char *const class[] = {"immediate", "planned"};
 	const struct ramp_gate *g = ramp_gate_saying(r, GATE_ROLLBACK);
 	char cause[64], text[RAMP_TEXT];
 
@@ -376,11 +378,13 @@ static bool judge(struct ramp *r)
 	}
 	if (g) {
 		snprintf(cause, sizeof(cause), "rollback:%s", g->name);
-		ramp_text(text, "rollback (%s): gate %s: %.180s", class[g->verdict.sustained],
-			  g -> name, g -> verdict.why);
+		ramp_text(text, "rollback (%s): gate %s: %.180s", gate_class(&g->verdict), g->name,
+			  g->verdict.why);
 		act_rollback(r, cause, text);
 		return true;
 	}
+	if (r->saved.state == RAMP_DONE)
+		return ramp_judge_soak(r);
 	g = ramp_gate_saying(r, GATE_BACK);
 	if (g) {
 		ramp_text(text, "gate %s: %.180s", g->name, g->verdict.why);
@@ -394,7 +398,7 @@ static bool judge(struct ramp *r)
 		return true;
 	snprintf(cause, sizeof(cause), "pause:%s", g->name);
 	ramp_text(text, "paused by gate %s: %.180s", g->name, g->verdict.why);
-	hold_and_alarm(r, cause, text);
+	ramp_hold_and_alarm(r, cause, text);
 	return true;
 }
 
@@ -570,7 +574,7 @@ void ramp_step(struct ramp *r, const struct ramp_view *v, uint64_t now, struct r
 	watch_weight(r);
 	if (watch_plan(r) || judge(r))
 		return;
-	r->alarm_over = true;
+	ramp_end_alarm(r);
 	if (r->saved.state == RAMP_HOLDING)
 		try_promote(r);
 	if (r->saved.state == RAMP_PROMOTING)

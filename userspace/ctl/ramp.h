@@ -255,7 +255,10 @@ struct ramp {
 	char waits[RAMP_TEXT]; /* why it is not promoted now */
 	char alarm[64];	       /* the cause of the last one, */
 	uint64_t alarm_at;     /* when, */
-	bool alarm_over;       /* and whether it is gone */
+	bool alarm_over;       /* and whether it is gone, */
+	uint64_t gone_at;      /* since when */
+	uint64_t noted;	       /* bits of the gates that were written down in the soak, */
+	uint64_t noted_at;     /* and when one of them was not ok last */
 	/* Of the call that is running. */
 	char signer[SHIFT_NAME]; /* the operator of a command, else "shiftd" */
 	const struct ramp_view *view;

@@ -59,8 +59,10 @@ void ramp_alarm(struct ramp *r, const char *cause, const char *reason)
 {
 	struct ramp_action *a;
 
-	if (!strcmp(r->alarm, cause) && (!r->alarm_over || r->now < r->alarm_at + RAMP_QUIET))
+	if (!strcmp(r->alarm, cause) && (!r->alarm_over || r->now < r->alarm_at + RAMP_QUIET)) {
+		r->gone_at = r->now;
 		return;
+	}
 	r->alarm_at = r->now;
 	r->alarm_over = false;
 	snprintf(r->alarm, sizeof(r->alarm), "%s", cause);
@@ -355,6 +357,8 @@ static void side_outcome(struct ramp *r, const struct ramp_pending *p, const str
 	ramp_journal(r, did ? "done" : "failed", true, text);
 	if (!did)
 		ramp_alarm(r, when, text);
+	else if (p->when == CONF_ON_ROLLBACK)
+		ramp_notify(r, "checked", text);
 }
 
 void ramp_outcome(struct ramp *r, uint32_t id, const struct ramp_outcome *o,

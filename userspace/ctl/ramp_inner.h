@@ -2,9 +2,9 @@
 /*
  * ramp_inner.h - what the parts of the ramp's machine share
  *
- * ramp.c steps, ramp_act.c emits actions and takes their outcomes, ramp_rules.c says what forbids a
- * raise, ramp_command.c does what operators ask, ramp_resume.c goes on after a restart,
- * ramp_words.c has the texts.
+ * ramp.c steps, ramp_soak.c judges after the last stage, ramp_act.c emits actions and takes their
+ * outcomes, ramp_rules.c says what forbids a raise, ramp_command.c does what operators ask,
+ * ramp_resume.c goes on after a restart, ramp_words.c has the texts.
  */
 #pragma once
 
@@ -30,6 +30,16 @@ void ramp_promote(struct ramp *r, const char *reason);
 /* Does the leg as far as it goes without waiting. */
 void ramp_advance(struct ramp *r);
 
+/* Pauses where something is under way, and alarms. `cause` names what is told once. */
+void ramp_hold_and_alarm(struct ramp *r, const char *cause, const char *reason);
+
+/* ---- ramp_soak.c ---- */
+
+/* What the gates say in the soak, without a rollback. True: there is an alarm. */
+bool ramp_judge_soak(struct ramp *r);
+/* Nothing bad was said now. */
+void ramp_end_alarm(struct ramp *r);
+
 /* ---- ramp_act.c ---- */
 
 /* The only place that changes the state; the change is journaled. `reason` is never empty. */
@@ -41,6 +51,7 @@ void ramp_notify(struct ramp *r, const char *event, const char *reason);
 /* Once for as long as `cause` lasts, and again only RAMP_QUIET later: a number that goes to and fro
  * around its bound is told once. */
 #define RAMP_QUIET (600 * RAMP_SECOND)
+#define RAMP_GONE  (60 * RAMP_SECOND) /* without its cause an alarm of the soak is over */
 void ramp_alarm(struct ramp *r, const char *cause, const char *reason);
 void ramp_do_weight(struct ramp *r, uint16_t target, uint16_t weight, const char *reason);
 void ramp_do_rollback(struct ramp *r, const char *reason, bool by_hand);

@@ -105,11 +105,11 @@ json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n)
 
 	for (unsigned int i = 0; list && i < n; i++) {
 		const struct gate_verdict *v = &gates[i].verdict;
-		json_t *j = json_pack("{s:s, s:s, s:o, s:o}", "name", gates[i].name, "verdict",
-				      gate_says_name(v->says), "value",
+		json_t *j = json_pack("{s:s, s:s, s:o, s:o, s:s*}", "name", gates[i].name,
+				      "verdict", gate_says_name(v->says), "value",
 				      v->has_value && isfinite(v->value) ? json_real(v->value)
 									 : json_null(),
-				      "why", ramp_text_json(v->why));
+				      "why", ramp_text_json(v->why), "class", gate_class(v));
 
 		if (j && gates[i].has_baseline && isfinite(gates[i].baseline)) {
 			json_object_set_new(j, "baseline", json_real(gates[i].baseline));

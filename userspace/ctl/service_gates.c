@@ -7,6 +7,12 @@
  *   judge.slow       the same of answers that took longer than 200 ms
  *   split            do the arms get the share that they should? If not, no comparison holds
  *
+ * What is counted depends on the affinity. With `client` all that a client does falls to one arm:
+ * failures count once per client, the split is of clients, each once in the ramp, and a single
+ * client with more than a fifth of the connections voids the comparison of failures, which then
+ * holds the ramp and names it. With `connection` chance decides anew each time: failures and the
+ * split are of connections, and no client is too big.
+ *
  * These stand behind the configuration's in the view, and can pause but, for the trip-wire, never
  * act. One that has nothing to say where nothing can be said (a single arm, no failure anywhere)
  * does not hold the ramp; too few connections do.
@@ -23,17 +29,65 @@
 static const char *const own_names[SERVICE_OWN] = {"trip-wire", "split", "judge.failures",
 						   "judge.slow"};
 
-static void begin_tests(struct service *s)
+static bool by_client(const struct config *c)
+{
+	return c->affinity == SHIFT_AFFINITY_CLIENT;
+}
+
+static void begin_tests(struct service *s, const struct config *c)
 {
 	memset(s->test, 0, sizeof(s->test));
 	s->test[SERVICE_FAILURES].name = "failures";
 	s->test[SERVICE_FAILURES].tolerance = 0.25;
-	s->test[SERVICE_FAILURES].by_client = true;
+	s->test[SERVICE_FAILURES].by_client = by_client(c);
 	s->test[SERVICE_SLOW].name = "slow answers";
 	s->test[SERVICE_SLOW].tolerance = 0.25;
 	s->test[SERVICE_SPLIT].name = "split";
 	s->test[SERVICE_SPLIT].tolerance = 0.05;
 	s->test[SERVICE_SPLIT].two_sided = true;
+}
+
+struct both {
+	uint64_t old, new;
+	double share;
+};
+
+static struct both counted(const struct config *c, const struct window_both *e, int test)
+{
+	const __typeof__(e->arm[0]) *old = &e->arm[SHIFT_ARM_OLD], *new = &e->arm[SHIFT_ARM_NEW];
+
+	switch (test) {
+	case SERVICE_FAILURES:
+		if (by_client(c))
+			return (struct both){old->failed_clients, new->failed_clients, e->share};
+		return (struct both){old->failed, new->failed, e->share};
+	case SERVICE_SLOW:
+		return (struct both){old->over_200_ms, new->over_200_ms, e->share};
+	default:
+		if (by_client(c))
+			return (struct both){old->clients, new->clients, e->split};
+		return (struct both){old->chosen, new->chosen, e->split};
+	}
+}
+
+/* From here on: what was counted so far is passed over. */
+static void begin_anew(struct service *s, const struct config *c)
+{
+	begin_tests(s, c);
+	s->judged_from = s->view.epoch;
+	memset(s->passed_old, 0, sizeof(s->passed_old));
+	memset(s->passed_new, 0, sizeof(s->passed_new));
+	for (unsigned int i = 0; i < s->window->epochs; i++) {
+		struct window_both e;
+
+		window_epoch_seen(&s->window->epoch[i], &e);
+		for (int t = 0; t < SERVICE_TESTS && e.epoch == s->judged_from; t++) {
+			struct both b = counted(c, &e, t);
+
+			s->passed_old[t] = b.old;
+			s->passed_new[t] = b.new;
+		}
+	}
 }
 
 static int look_at_kernel(void *arg, struct window_look *ret)
@@ -83,7 +137,7 @@ int service_gates_begin(struct service *s, const struct config *c)
 {
 	for (unsigned int i = 0; i < c->n_gates; i++)
 		gate_begin(&s->gate[i], &c->gates[i]);
-	begin_tests(s);
+	begin_tests(s, c);
 	return sources_use(s->sources, c, s->gate);
 }
 
@@ -105,29 +159,12 @@ int service_gates_use(struct service *s, const struct config *c)
 			gate_begin(&fresh[i], &c->gates[i]);
 	}
 	memcpy(s->gate, fresh, sizeof(s->gate));
+	if (c->affinity != was->affinity)
+		begin_anew(s, c);
 	return sources_use(s->sources, c, s->gate);
 }
 
 /* ---- the judge ---- */
-
-struct both {
-	uint64_t old, new;
-	double share;
-};
-
-static struct both counted(const struct window_both *e, int test)
-{
-	const __typeof__(e->arm[0]) *old = &e->arm[SHIFT_ARM_OLD], *new = &e->arm[SHIFT_ARM_NEW];
-
-	switch (test) {
-	case SERVICE_FAILURES:
-		return (struct both){old->failed_clients, new->failed_clients, e->share};
-	case SERVICE_SLOW:
-		return (struct both){old->over_200_ms, new->over_200_ms, e->share};
-	default:
-		return (struct both){old->begun, new->begun, e->share};
-	}
-}
 
 /* The newest last; what a human has passed over is left out. */
 static void feed(struct service *s)
@@ -139,7 +176,7 @@ static void feed(struct service *s)
 		if (!e.weighed || e.epoch < s->judged_from || e.epoch < s->window->stage)
 			continue;
 		for (int t = 0; t < SERVICE_TESTS; t++) {
-			struct both b = counted(&e, t);
+			struct both b = counted(s->conf, &e, t);
 
 			if (e.epoch == s->judged_from) {
 				b.old -= b.old < s->passed_old[t] ? b.old : s->passed_old[t];
@@ -156,16 +193,15 @@ static void decide(struct service *s)
 	struct judge_rules rules = judge_usual;
 	struct judge_input in = {.test = tests, .tests = 2, .all_down = s->view.all_down};
 	struct window_sum stage;
+	char source[64];
 
 	rules.least = s->conf->rules.min_connections;
 	window_since_stage(s->window, &stage);
 	in.stage_begun = stage.arm[SHIFT_ARM_NEW].begun;
 	in.last_10s = window_last_10s(s->window, SHIFT_ARM_NEW);
-	/* A client's connections all fall on one side: as a count of clients nobody has them. */
-	if (s->conf->affinity == SHIFT_AFFINITY_CONNECTION) {
-		in.split = &s->test[SERVICE_SPLIT];
-		in.split_of = "watched connections";
-	}
+	in.source = window_source(s->window, rules.source, source, &in.source_share);
+	in.split = &s->test[SERVICE_SPLIT];
+	in.split_of = by_client(s->conf) ? "clients" : "connections";
 	judge_decide(&rules, &in, &s->decision);
 }
 
@@ -247,23 +283,15 @@ void service_gates_stage(struct service *s, uint64_t epoch)
 	}
 }
 
+/* What the kernel counts of this moment, before it is looked at next, may count twice. */
 void service_gates_forgive(struct service *s)
 {
-	begin_tests(s);
-	s->judged_from = s->view.epoch;
-	memset(s->passed_old, 0, sizeof(s->passed_old));
-	memset(s->passed_new, 0, sizeof(s->passed_new));
-	for (unsigned int i = 0; i < s->window->epochs; i++) {
-		struct window_both e;
+	int err = s->open && s->id >= 0 ? telemetry_forget_clients(&s->plane, (uint32_t)s->id) : 0;
 
-		window_epoch_seen(&s->window->epoch[i], &e);
-		for (int t = 0; t < SERVICE_TESTS && e.epoch == s->judged_from; t++) {
-			struct both b = counted(&e, t);
-
-			s->passed_old[t] = b.old;
-			s->passed_new[t] = b.new;
-		}
-	}
+	if (err)
+		service_say(s, false, "judge: clients that were counted before count no more: %s",
+			    strerror(-err));
+	begin_anew(s, s->conf);
 }
 
 /* A source that gave nothing but zeros is not one to measure a drop by. */

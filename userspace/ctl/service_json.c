@@ -31,21 +31,6 @@ static void kinds_of(const struct conf_gate *g, struct kind ret[KINDS])
 	ret[3] = (struct kind){"rollback", &g->rollback};
 }
 
-/* "ok < 0.1%, pause > 0.5%" */
-static json_t *bounds(const struct kind kinds[KINDS])
-{
-	char text[512] = "";
-	size_t used = 0;
-
-	for (int k = 0; k < KINDS; k++) {
-		for (unsigned int i = 0; i < kinds[k].of->n && used < sizeof(text) - 1; i++)
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %s",
-						 used ? ", " : "", kinds[k].name,
-						 kinds[k].of->bound[i].text);
-	}
-	return json_string(text);
-}
-
 /* The one to hold the number against: what it must be, or, where there is no such bound, the first
  * that it must not; of a verdict, the one that it broke. */
 static json_t *bound(const struct kind kinds[KINDS], enum gate_says says)
@@ -88,28 +73,16 @@ static json_t *of_arm(const struct service *s, const struct conf_gate *g, enum c
 	return number_or_null(n.value);
 }
 
-static json_t *one_gate(const struct ramp_gate *g)
-{
-	const struct gate_verdict *v = &g->verdict;
-	json_t *j = json_pack("{s:s, s:s, s:o, s:o}", "name", g->name, "verdict",
-			      gate_says_name(v->says), "value",
-			      v->has_value ? number_or_null(v->value) : json_null(), "why",
-			      ramp_text_json(v->why));
-
-	if (g->has_baseline)
-		json_object_set_new(j, "baseline", json_real(g->baseline));
-	return j;
-}
-
 static void add_configured(const struct service *s, unsigned int i, json_t *j)
 {
 	static const char *const arms[] = {"new", "old", "new", "sum"};
 	const struct conf_gate *g = &s->conf->gates[i];
 	const char *arm = arms[g->arm];
 	struct kind kinds[KINDS];
+	char bounds[512];
 
 	kinds_of(g, kinds);
-	json_object_set_new(j, "bounds", bounds(kinds));
+	json_object_set_new(j, "bounds", json_string(conf_bounds_text(g, bounds, sizeof(bounds))));
 	json_object_set_new(j, "bound", bound(kinds, s->shown[i].verdict.says));
 	json_object_set_new(j, "unit", json_string(unit_of(g, kinds)));
 	json_object_set_new(j, "arm", json_string(arm));
@@ -156,16 +129,14 @@ static void add_own(const struct service *s, unsigned int i, json_t *j)
 
 static json_t *all_gates(const struct service *s)
 {
-	json_t *list = json_array();
+	json_t *list = ramp_gates_json(s->view.gates, s->view.n_gates), *j;
+	size_t i;
 
-	for (unsigned int i = 0; i < s->view.n_gates; i++) {
-		json_t *j = one_gate(&s->shown[i]);
-
-		if (j && i < s->conf->n_gates)
-			add_configured(s, i, j);
-		else if (j)
-			add_own(s, i - s->conf->n_gates, j);
-		json_array_append_new(list, j);
+	json_array_foreach (list, i, j) {
+		if (i < s->conf->n_gates)
+			add_configured(s, (unsigned int)i, j);
+		else
+			add_own(s, (unsigned int)i - s->conf->n_gates, j);
 	}
 	return list;
 }
@@ -207,6 +178,16 @@ static json_t *who_froze(const struct ramp_saved *r)
 			 (double)r->frozen_at / 1e9);
 }
 
+/* Who has too many of the connections to be one client. */
+static json_t *who_comes(const struct service *s)
+{
+	char text[64];
+	double share;
+	const char *who = window_source(s->window, judge_usual.source, text, &share);
+
+	return who ? json_pack("{s:s, s:f}", "client", who, "share", 100 * share) : json_null();
+}
+
 json_t *service_status(const struct service *s)
 {
 	const struct ramp_saved *r = &s->ramp.saved;
@@ -228,6 +209,7 @@ json_t *service_status(const struct service *s)
 	json_object_set_new(j, "latched", json_boolean(v->latched));
 	json_object_set_new(j, "healthy", json_integer(v->healthy));
 	json_object_set_new(j, "backends", json_integer(v->backends));
+	json_object_set_new(j, "source", who_comes(s));
 	json_object_set_new(j, "arms", both_arms(s));
 	json_object_set_new(j, "frozen", who_froze(r));
 	json_object_set_new(j, "journal",

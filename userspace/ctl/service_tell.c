@@ -135,6 +135,7 @@ static int notice_of(const char *event)
 		{"paused", NOTICE_PAUSED},	     {"back", NOTICE_BACK},
 		{"rolled-back", NOTICE_ROLLED_BACK}, {"done", NOTICE_DONE},
 		{"commit", NOTICE_COMMIT},	     {"alarm", NOTICE_ALARM},
+		{"monitor", NOTICE_MONITOR},	     {"checked", NOTICE_ROLLED_BACK},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -172,17 +173,28 @@ static void raise_alarm(struct service *s, int which, const char *text)
 	snprintf(a->text, sizeof(a->text), "%s", text);
 }
 
+/* Somebody looked and went on, or the cause is gone: what a ramp's alarm ends with. */
+static bool ends_alarm(const char *event)
+{
+	static const char *const not [] = {"paused", "freeze", "monitor", "checked"};
+
+	for (size_t i = 0; i < sizeof(not ) / sizeof(*not ); i++) {
+		if (!strcmp(event, not [i]))
+			return false;
+	}
+	return true;
+}
+
 void service_notify(struct service *s, const struct ramp_action *a)
 {
-	bool alarm = a->what == RAMP_ALARM;
+	bool alarm = a->what == RAMP_ALARM, checked = !strcmp(a->event, "checked");
 
 	service_say(s, alarm, "ramp: %s: %s", a->event, a->reason);
-	tell(s, alarm ? NOTICE_ALARM : notice_of(a->event), false, alarm ? "ramp" : NULL, a->reason,
-	     a->who);
+	tell(s, alarm ? (int)NOTICE_ALARM : notice_of(a->event), checked, alarm ? "ramp" : NULL,
+	     a->reason, a->who);
 	if (alarm)
 		raise_alarm(s, SERVICE_ALARM_RAMP, a->reason);
-	else if (s->alarm[SERVICE_ALARM_RAMP].on && strcmp(a->event, "paused") != 0 &&
-		 strcmp(a->event, "freeze") != 0) { /* somebody looked and went on */
+	else if (s->alarm[SERVICE_ALARM_RAMP].on && ends_alarm(a->event)) {
 		s->alarm[SERVICE_ALARM_RAMP].on = false;
 		tell(s, NOTICE_ALARM, true, "ramp", a->reason, a->who);
 	}

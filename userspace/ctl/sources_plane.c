@@ -48,6 +48,8 @@ int sources_look_plane(const struct plane *p, uint32_t service, struct window_lo
 		err = telemetry_arm(p, service, SHIFT_ARM_NEW, &ret->arm[SHIFT_ARM_NEW]);
 	if (!err)
 		err = telemetry_service(p, service, &ret->service);
+	if (!err && p->map[PLANE_ORIGINS] >= 0) /* a program of before does not tell */
+		err = telemetry_origin(p, service, &ret->origin);
 	return err ? err : add_drops(p, service, &ret->drops);
 }
 

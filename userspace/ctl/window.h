@@ -37,6 +37,7 @@ struct window_look {
 	struct telemetry_arm arm[SHIFT_ARMS];
 	struct shift_service_stats service;
 	uint64_t drops; /* packets that the programs lost */
+	struct telemetry_origin origin;
 };
 
 struct window_point {
@@ -95,7 +96,9 @@ struct window_both {
 	bool weighed;
 	double weight; /* 0..1 */
 	double share;  /* of what is counted, that the new arm should have: judge_share */
+	double split;  /* of what the share decides: the weight, as ranks can have it */
 	struct {
+		uint64_t chosen, clients; /* whose arm the share decided: all, and some once */
 		uint64_t begun, failed, failed_clients;
 		uint64_t answered, over_200_ms, over_500_ms; /* asked; never answered is over */
 	} arm[SHIFT_ARMS];
@@ -152,8 +155,20 @@ struct judge_counts window_fallback(const struct window_sum *s, enum conf_gate_a
 struct judge_counts window_slow(const struct window_sum *s, enum conf_gate_arm arm, uint32_t ms);
 
 /*
+ * The client with more than `share` of the newest connections, of both arms, at the last look, as
+ * text; NULL: there is none, or too few were sampled. *ret_share: its part of them, or the
+ * greatest.
+ */
+const char *window_source(const struct window *w, double share, char text[64], double *ret_share);
+
+/*
  * The number of a kernel gate, over the window. 0; -ENODATA with ret->why: too few connections, the
  * last look is too old, nothing was asked. CONF_ARM_UNSTATED is the new arm.
+ *
+ * In percent: errors, failures, fallback. In ms: p50, p95, p99. Packets: drops. Split: percentage
+ * points between the weight and the new arm's share of the connections whose arm the share decided
+ * (no pins, lists or peers; what fell back is the new arm's), either way. With affinity `client`
+ * a busy client moves it by all that it does: the judge's own test counts clients.
  */
 int window_value(const struct window *w, uint64_t now, enum conf_kernel_gate kind,
 		 enum conf_gate_arm arm, struct window_number *ret);

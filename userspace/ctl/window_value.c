@@ -64,11 +64,14 @@ void window_epoch_seen(const struct window_epoch *e, struct window_both *ret)
 	ret->epoch = e->epoch;
 	ret->weighed = e->weighed;
 	ret->weight = e->weight / 10000.0;
+	ret->split = (double)shift_weight_threshold(e->weight) / SHIFT_THRESHOLD_MAX;
 	ret->share = judge_share(ret->weight, fraction(SHIFT_ARM_OLD), fraction(SHIFT_ARM_NEW));
 	for (int i = 0; i < SHIFT_ARMS; i++) {
 		struct shift_answers a = e->before[i];
 
 		window_add_answers(&a, &e->is[i]);
+		ret->arm[i].chosen = a.chosen;
+		ret->arm[i].clients = a.clients;
 		ret->arm[i].begun = a.begun;
 		ret->arm[i].failed = window_failed(&a);
 		ret->arm[i].failed_clients = least_of(a.failed_clients, window_failed(&a));
@@ -88,6 +91,21 @@ struct judge_counts window_last_10s(const struct window *w, enum shift_arm_id ar
 		c.bad = least_of(c.bad, s.failed[arm]);
 	c.bad = least_of(c.bad, c.n);
 	return c;
+}
+
+/* Of so few the greatest share says nothing: that of one with 10 % passes 20 % once in a thousand
+ * looks. */
+#define ORIGINS_LEAST 100
+
+const char *window_source(const struct window *w, double share, char text[64], double *ret_share)
+{
+	const struct telemetry_origin *o = &w->last.origin;
+
+	*ret_share = o->of < ORIGINS_LEAST ? 0 : (double)o->n / o->of;
+	if (!w->has_last || *ret_share <= share)
+		return NULL;
+	return o->bits == 128 ? text_address(o->address, 0, text)
+			      : text_network(o->address, o->bits, text);
 }
 
 /* ---- shares ---- */
@@ -202,7 +220,7 @@ static int quantile(const struct window *w, const struct window_sum *s, enum con
 /* How far the share seen is from the weight, in points. */
 static int split(const struct window *w, const struct window_sum *s, struct window_number *ret)
 {
-	uint64_t n = s->service.connections_old + s->service.connections_new;
+	uint64_t new = s->arm[SHIFT_ARM_NEW].chosen, n = new + s->arm[SHIFT_ARM_OLD].chosen;
 	uint64_t since = w->last.at - w->weighed_at;
 	char span[32];
 
@@ -212,8 +230,7 @@ static int split(const struct window *w, const struct window_sum *s, struct wind
 	if (n < w->least)
 		return no_number(ret, "%llu of %u connections in the last %s",
 				 (unsigned long long)n, w->least, text_duration(s->span, span));
-	ret->value = fabs(100.0 * (double)s->service.connections_new / (double)n -
-			  w->last.weight / 100.0);
+	ret->value = fabs(100.0 * (double)new / (double)n - w->last.weight / 100.0);
 	return 0;
 }
 

@@ -18,23 +18,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "userspace/base/boot.h"
 #include "userspace/base/ip.h"
 #include "userspace/base/text.h"
 #include "userspace/plane/clients.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/state.h"
-
-static void boot_id(char ret[64])
-{
-	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-	ret[0] = '\0';
-	if (!f)
-		return;
-	if (fgets(ret, 64, f))
-		ret[strcspn(ret, "\n")] = '\0';
-	fclose(f);
-}
 
 /* The folder of a namespace that is not process 1's means nothing after a reboot. */
 static bool folder_lasts(void)

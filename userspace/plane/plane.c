@@ -41,7 +41,8 @@ const char *const plane_map_names[PLANE_MAPS] = {
 	[PLANE_IFSTATS] = "shift_ifstats",   [PLANE_SVCSTATS] = "shift_svcstats",
 	[PLANE_BESTATS] = "shift_bestats",   [PLANE_ARMS] = "shift_arms",
 	[PLANE_ANSWERS] = "shift_answers",   [PLANE_WATCHES] = "shift_watches",
-	[PLANE_FAILERS] = "shift_failers",
+	[PLANE_FAILERS] = "shift_failers",   [PLANE_SEEN] = "shift_seen",
+	[PLANE_ORIGINS] = "shift_origins",
 };
 
 int plane_namespace(uint64_t *ret_id, bool *ret_first)

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "userspace/base/boot.h"
 #include "userspace/base/screen.h"
 #include "userspace/base/who.h"
 #include "userspace/plane/control.h"
@@ -81,18 +82,6 @@ static int make_dir(char *path)
 		*slash = '/';
 	}
 	return mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
-}
-
-static void boot_id(char ret[64])
-{
-	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-	ret[0] = '\0';
-	if (!f)
-		return;
-	if (fgets(ret, 64, f))
-		ret[strcspn(ret, "\n")] = '\0';
-	fclose(f);
 }
 
 static void copy_text(char *to, size_t size, const json_t *from)

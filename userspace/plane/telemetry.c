@@ -202,6 +202,85 @@ int telemetry_answers(const struct plane *p, uint32_t backend, struct shift_answ
 	return sum_cpus(p->map[PLANE_ANSWERS], backend, ret, sizeof(*ret));
 }
 
+/* ---- clients ---- */
+
+static int by_client(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct shift_origin));
+}
+
+void telemetry_busiest(const struct shift_origins *o, struct telemetry_origin *ret)
+{
+	static const struct shift_origin none;
+	struct shift_origins s = *o;
+	struct shift_origin best = none;
+	unsigned int run = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	qsort(s.at, SHIFT_ORIGINS, sizeof(s.at[0]), by_client);
+	for (unsigned int i = 0; i < SHIFT_ORIGINS; i++) {
+		if (!by_client(&s.at[i], &none))
+			continue;
+		ret->of++;
+		run = i && !by_client(&s.at[i - 1], &s.at[i]) ? run + 1 : 1;
+		if (run <= ret->n)
+			continue;
+		ret->n = run;
+		best = s.at[i];
+	}
+	ret->bits = best.client[0] ? 64 : 128;
+	if (best.client[0]) {
+		memcpy(ret->address, best.client, sizeof(best.client));
+	} else {
+		ret->address[2] = shift_be32(0xffff);
+		ret->address[3] = best.client[1];
+	}
+}
+
+int telemetry_origin(const struct plane *p, uint32_t service, struct telemetry_origin *ret)
+{
+	struct shift_origins o;
+	int err;
+
+	memset(ret, 0, sizeof(*ret));
+	if (p->map[PLANE_ORIGINS] < 0)
+		return -ENODATA;
+	err = bpfsys_lookup(p->map[PLANE_ORIGINS], &service, &o);
+	if (!err)
+		telemetry_busiest(&o, ret);
+	return err;
+}
+
+/* The kernel adds and drops entries meanwhile, and a walk that meets a dropped one begins anew: so
+ * it has a bound. */
+static int forget_failers(int fd, uint32_t service)
+{
+	struct shift_failer_key key, next;
+	int err = bpfsys_next_key(fd, NULL, &next);
+
+	for (unsigned int steps = 0; !err && steps < 2 * SHIFT_FAILERS; steps++) {
+		key = next;
+		err = bpfsys_next_key(fd, &key, &next);
+		if (key.place / SHIFT_ARMS == service)
+			bpfsys_delete(fd, &key);
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+int telemetry_forget_clients(const struct plane *p, uint32_t service)
+{
+	static const struct shift_seen none;
+	int err = 0;
+
+	if (p->map[PLANE_FAILERS] >= 0)
+		err = forget_failers(p->map[PLANE_FAILERS], service);
+	if (!err && p->map[PLANE_SEEN] >= 0)
+		err = bpfsys_update(p->map[PLANE_SEEN], &service, &none);
+	return err;
+}
+
+/* ---- interfaces ---- */
+
 /* A place that was never used is not its window's. */
 static bool is_window(const struct shift_if_stats *s, int i)
 {
@@ -321,12 +400,15 @@ static int clear_cpus(int map_fd, uint32_t key, size_t size)
 
 int telemetry_clear_service(const struct plane *p, uint32_t service)
 {
+	static const struct shift_origins nobody;
 	int err = clear_cpus(p->map[PLANE_SVCSTATS], service, sizeof(struct shift_service_stats));
 
 	for (uint32_t arm = 0; arm < SHIFT_ARMS && !err; arm++)
 		err = clear_cpus(p->map[PLANE_ARMS], service * SHIFT_ARMS + arm,
 				 sizeof(struct shift_arm));
-	return err;
+	if (!err)
+		err = telemetry_forget_clients(p, service);
+	return err ? err : bpfsys_update(p->map[PLANE_ORIGINS], &service, &nobody);
 }
 
 int telemetry_clear_backend(const struct plane *p, uint32_t backend)

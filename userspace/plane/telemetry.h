@@ -23,6 +23,13 @@ struct telemetry_arm {
 	uint64_t begun_10s, failed_10s; /* of connections begun in the last ten seconds or so */
 };
 
+/* Whose the newest connections of both arms are: the client with most of those sampled. */
+struct telemetry_origin {
+	uint32_t address[4]; /* v4-mapped, or an IPv6 /64 */
+	unsigned int bits;   /* 128 or 64 */
+	unsigned int of, n;  /* sampled, and this client's of them */
+};
+
 /* All return 0 or −errno. */
 int telemetry_service(const struct plane *p, uint32_t service, struct shift_service_stats *ret);
 int telemetry_backend(const struct plane *p, uint32_t backend, struct shift_backend_stats *ret);
@@ -38,6 +45,17 @@ int telemetry_answers(const struct plane *p, uint32_t backend, struct shift_answ
 /* The same of what each CPU counted, at CLOCK_MONOTONIC `now_ns`. */
 void telemetry_add_up(const struct shift_arm *cpu, unsigned int cpus, uint64_t now_ns,
 		      struct telemetry_arm *ret);
+
+/* -ENODATA likewise. ret->of is 0 where nobody came. */
+int telemetry_origin(const struct plane *p, uint32_t service, struct telemetry_origin *ret);
+/* The same of a copy of the samples. */
+void telemetry_busiest(const struct shift_origins *o, struct telemetry_origin *ret);
+
+/*
+ * Who failed and who was counted is forgotten: each client counts again. It takes milliseconds, of
+ * 16,000 clients that failed some ten. What the programs do not know of is nothing to forget.
+ */
+int telemetry_forget_clients(const struct plane *p, uint32_t service);
 
 /* How many took longer than `ms`, which is an edge of the histogram. */
 uint64_t telemetry_over_ms(const __u64 histogram[SHIFT_HISTOGRAM], uint32_t ms);

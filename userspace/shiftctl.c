@@ -79,14 +79,27 @@ static const struct verb verbs[] = {
 	{"conns", cmd_conns,
 	 "conns [--backend NAME] [--client CIDR] [--state NAME] [--limit N] [--count] [--old-epoch]",
 	 "the shifted connections"},
-	{"top", cmd_top, "top [--watch] [--sort connections|rate|recent] [--limit N] [--reset [--force]]",
+	{"top", cmd_top,
+	 "top [--watch] [--sort connections|rate|recent] [--limit N] [--reset [--force]]",
 	 "who still arrives at the old arm, by network"},
 	{"pin", cmd_pin, "pin CIDR old|new [--for 2h] [--reason TEXT] [--force] [--after-rollback]",
 	 "these clients' new connections always go there"},
 	{"unpin", cmd_unpin, "unpin CIDR|--all [--reason TEXT] [--force]",
 	 "they go by the share again"},
 	{"pins", cmd_pins, "pins", "who is pinned, and what the configuration excepts"},
-	{"history", cmd_history, "history [--limit N] [--since 2h]", "who changed what, and why"},
+	{"history", cmd_history,
+	 "history [--limit N] [--since 2h] [--evidence] [--follow]\n"
+	 "    --evidence   with what each gate said when the ramp decided\n"
+	 "    --follow     and what comes; with --json an entry a line",
+	 "who changed what, what the ramp decided, and why"},
+	{"report", checks,
+	 "report [--format markdown|html|json] [--output FILE] [--since 2h] [--ramp N]\n"
+	 "    --output FILE   instead of stdout\n"
+	 "    --since 2h      only what was not over by then\n"
+	 "    --ramp N        of those in the journal, from 1; else the last",
+	 "a ramp stage by stage: what was seen, decided, by whom, and how fast"},
+	{"flowlog", checks, "flowlog ADDRESS[:PORT] [--at TIME] [--limit N] [--file PATH]",
+	 "who was behind this address and port of ours, by the flow log"},
 	{"plan", elsewhere,
 	 "plan check [--rate N/s] [--bandwidth N | --bytes N] [--lifetime 5s] [--link-speed N]\n"
 	 "           [--measure 10s] [--allow-...]\n"

@@ -18,8 +18,10 @@ gate() { # NAME BOUNDS: in YAML's flow style
 	echo "{name: $1, source: {exec: [/bin/cat, $work/gate-$1], user: root, interval: 500ms, timeout: 400ms}, $2}"
 }
 
+# CHECKED: the health check of each backend.
 write_ramp() { # STAGES GATES [MORE]: in YAML's flow style
 	write_config
+	[[ -z ${CHECKED:-} ]] || sed -i "s|client_address: hidden}|client_address: hidden, $CHECKED}|" "$config"
 	cat >>"$config" <<-END
 		role: leader
 		ramp: {stages: [$1], window: 10s, min_connections: 20, max_step: 50, lease: 3s${3:-}}

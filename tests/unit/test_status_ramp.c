@@ -203,7 +203,7 @@ static void write_journal(const char *more)
 	FILE *f;
 
 	view.real = 1772375000 * S;
-	view.stages = 5;
+	action.stages = 5;
 	action.weight = 2500;
 	snprintf(action.event, sizeof(action.event), "holding");
 	snprintf(action.reason, sizeof(action.reason), "stage 2 of 5: 25%% for 30m");

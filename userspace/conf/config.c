@@ -69,6 +69,8 @@ static void tell_kinds(struct config *c)
 			  : g->prometheus_given ? CONF_GATE_PROMETHEUS
 			  : g->n_argv		? CONF_GATE_EXEC
 						: CONF_GATE_KERNEL;
+		if (g->kind == CONF_GATE_KERNEL)
+			g->interval_ms = CONF_KERNEL_INTERVAL_MS;
 	}
 	for (unsigned int i = 0; i < c->n_notifies; i++)
 		for (unsigned int k = 0; k < CONF_NOTIFIES; k++)

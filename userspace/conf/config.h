@@ -213,6 +213,9 @@ struct conf_dns {
 
 enum conf_gate_arm { CONF_ARM_UNSTATED, CONF_ARM_OLD, CONF_ARM_NEW, CONF_ARM_SUM };
 
+/* Reading a counter asks nobody, so it needs not be spared. */
+#define CONF_KERNEL_INTERVAL_MS 1000
+
 enum conf_gate_kind { CONF_GATE_KERNEL, CONF_GATE_JSON, CONF_GATE_PROMETHEUS, CONF_GATE_EXEC };
 
 /* As conf/gate.c describes them. */

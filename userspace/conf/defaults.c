@@ -83,7 +83,7 @@ static void of_kernel(struct config *c, const char *name, enum conf_kernel_gate 
 	g->at = c->ramp_at;
 	snprintf(g->name, sizeof(g->name), "%s", name);
 	g->kernel = kernel;
-	g->interval_ms = 5000; /* as keys.c has it for a gate of the file */
+	g->interval_ms = CONF_KERNEL_INTERVAL_MS;
 	g->timeout_ms = 3000;
 	put_shipped(g);
 }

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * journal.c - the ramp's journal: append, sync, find the last whole line, rotate
+ * journal.c - the ramp's journal: what a line says, and the last whole one
  *
  * What it promises: when journal_write with `sync` returned 0, the entry is on the disk and whole;
  * killed at any byte, the file still ends in a state from before or after the entry that was being
- * written, never in between, because a JSON object cut short is no JSON object.
- *
- * A rotation writes the entry into a new file first, and then renames: at every moment either
- * ramp.jsonl or ramp.jsonl.1 ends in the latest state that was acknowledged.
- *
- * Weakness: it trusts that the disk keeps what fdatasync said it has.
+ * written, never in between, because a JSON object cut short is no JSON object. The files are
+ * journal_disk.c's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,17 +17,17 @@
 #include <unistd.h>
 
 #include "userspace/base/whole.h"
+#include "userspace/ctl/hooks.h"
 #include "userspace/ctl/journal.h"
+#include "userspace/ctl/journal_disk.h"
 #include "userspace/ctl/ramp_json.h"
 
 #define READ_MAX (64u << 20)
 
 struct journal {
 	char dir[320];
-	int fd;
 	uint64_t seq; /* of the last entry */
-	size_t size, limit;
-	bool torn; /* the file does not end with the end of a line */
+	struct journal_disk *disk;
 };
 
 /* ---- the state as JSON: one table for both ways ---- */
@@ -197,6 +193,66 @@ static void time_text(uint64_t real, char ret[32])
 	strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
 }
 
+static uint64_t real_of(const struct ramp_view *v, uint64_t boot)
+{
+	return boot <= v->boot && v->boot - boot <= v->real ? v->real - (v->boot - boot) : 0;
+}
+
+/* When the evidence of each was first seen. */
+static json_t *gates_of(const struct ramp_view *v)
+{
+	json_t *list = ramp_gates_json(v ? v->gates : NULL, v ? v->n_gates : 0);
+
+	for (unsigned int i = 0; v && i < v->n_gates; i++) {
+		uint64_t since = v->gates[i].since ? real_of(v, v->gates[i].since) : 0;
+
+		if (since)
+			json_object_set_new(json_array_get(list, i), "since_ns",
+					    json_integer((json_int_t)since));
+	}
+	return list;
+}
+
+static json_t *flags_of(unsigned int flags)
+{
+	json_t *list = json_array();
+
+	for (unsigned int bit = 1; bit && bit <= flags; bit <<= 1) {
+		if (flags & bit)
+			json_array_append_new(list, json_string(ramp_flag_name(bit)));
+	}
+	return list;
+}
+
+static json_t *hook_of(const struct hook_result *h)
+{
+	return json_pack("{s:s, s:o, s:s, s:f, s:b, s:o}", "when", hook_when_name(h->when), "name",
+			 ramp_text_json(h->name), "outcome", hook_outcome_name(h->outcome),
+			 "seconds", h->seconds, "required", (int)h->required, "why",
+			 ramp_text_json(h->why));
+}
+
+/* What the record wants to know besides; a restart needs none of it. */
+static void put_record(json_t *j, const struct ramp_action *a, const struct ramp_view *v)
+{
+	if (v && v->set_at) {
+		json_object_set_new(j, "set_ns", json_integer((json_int_t)v->set_at));
+		json_object_set_new(j, "set_by", ramp_text_json(v->set_by));
+	}
+	if (a->stages)
+		json_object_set_new(j, "stages", json_integer(a->stages));
+	if (a->hold_ms)
+		json_object_set_new(j, "hold_s", json_real((double)a->hold_ms / 1000));
+	if (a->cause[0])
+		json_object_set_new(j, "cause", ramp_text_json(a->cause));
+	if (a->asked)
+		json_object_set_new(j, "asked", json_string(a->asked));
+	if (a->flags)
+		json_object_set_new(j, "flags", flags_of(a->flags));
+	if (a->hook)
+		json_object_set_new(j, "hook", hook_of(a->hook));
+}
+
 char *journal_line(const struct ramp_action *a, const struct ramp_view *v, uint64_t seq)
 {
 	json_t *saved = pack(of_saved, &a->saved), *j;
@@ -213,11 +269,10 @@ char *journal_line(const struct ramp_action *a, const struct ramp_view *v, uint6
 		      a->event, "state", ramp_state_name(a->saved.state), "stage",
 		      (int)a->saved.stage, "weight", a->weight / 100.0, "epoch",
 		      (json_int_t)a->epoch, "reason", ramp_text_json(a->reason), "gates",
-		      ramp_gates_json(v ? v->gates : NULL, v ? v->n_gates : 0), "saved", saved);
+		      gates_of(v), "saved", saved);
 	if (!j)
 		return NULL;
-	if (v && v->stages)
-		json_object_set_new(j, "stages", json_integer(v->stages));
+	put_record(j, a, v);
 	text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(j);
 	return text;
@@ -261,14 +316,6 @@ int journal_parse(const char *line, size_t size, struct journal_found *ret, uint
 
 /* ---- reading ---- */
 
-static void path_of(const char *dir, unsigned int number, char ret[400])
-{
-	if (number)
-		snprintf(ret, 400, "%s/ramp.jsonl.%u", dir, number);
-	else
-		snprintf(ret, 400, "%s/ramp.jsonl", dir);
-}
-
 /* The last whole entry of a file, from its end. -ENODATA: it has none. */
 static int last_entry(const char *path, struct journal_found *ret, uint64_t *ret_seq,
 		      unsigned int *damaged)
@@ -302,106 +349,14 @@ static int find_state(struct journal *j, struct journal_found *found)
 
 	memset(found, 0, sizeof(*found));
 	for (unsigned int i = 0; err == -ENODATA && i <= JOURNAL_KEPT; i++) {
-		path_of(j->dir, i, path);
+		journal_path(j->dir, i, path);
 		err = last_entry(path, found, &j->seq, &damaged);
 	}
 	found->damaged = damaged;
 	return err == -ENODATA ? 0 : err;
 }
 
-static int each_of_file(const char *path, int (*each)(void *arg, const json_t *entry), void *arg,
-			unsigned int *damaged)
-{
-	FILE *f = fopen(path, "re");
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t n;
-	int err = 0;
-
-	if (!f)
-		return errno == ENOENT ? 0 : -errno;
-	while (!err && (n = getline(&line, &room, f)) > 0) {
-		json_t *j = n > 1 ? json_loadb(line, (size_t)n, 0, NULL) : NULL;
-
-		if (json_is_object(j))
-			err = each(arg, j);
-		else if (n > 1)
-			++*damaged;
-		json_decref(j);
-	}
-	if (!err && ferror(f))
-		err = -EIO;
-	free(line);
-	fclose(f);
-	return err;
-}
-
-int journal_each(const char *dir, int (*each)(void *arg, const json_t *entry), void *arg,
-		 unsigned int *ret_damaged)
-{
-	unsigned int damaged = 0;
-	char path[400];
-	int err = 0;
-
-	for (unsigned int i = JOURNAL_KEPT + 1; !err && i--;) {
-		path_of(dir, i, path);
-		err = each_of_file(path, each, arg, &damaged);
-	}
-	if (ret_damaged)
-		*ret_damaged = damaged;
-	return err;
-}
-
 /* ---- writing ---- */
-
-static int write_all(int fd, const char *text, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, text, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		text += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-static int sync_dir(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd))
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-/* The file that is appended to, as it is. */
-static int open_current(struct journal *j)
-{
-	char path[400], last;
-	struct stat st;
-	int err;
-
-	path_of(j->dir, 0, path);
-	j->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (j->fd < 0)
-		return -errno;
-	if (fstat(j->fd, &st) || !S_ISREG(st.st_mode)) {
-		err = errno ? -errno : -EINVAL;
-		close(j->fd);
-		j->fd = -1;
-		return err;
-	}
-	j->size = (size_t)st.st_size;
-	j->torn = st.st_size && (pread(j->fd, &last, 1, st.st_size - 1) != 1 || last != '\n');
-	return 0;
-}
 
 int journal_open(const char *dir, struct journal **ret, struct journal_found *found)
 {
@@ -415,15 +370,11 @@ int journal_open(const char *dir, struct journal **ret, struct journal_found *fo
 	if (!err && mkdir(dir, 0700) && errno != EEXIST)
 		err = -errno;
 	if (!err) {
-		j->fd = -1;
-		j->limit = JOURNAL_SIZE;
 		snprintf(j->dir, sizeof(j->dir), "%s", dir);
 		err = find_state(j, f);
 	}
 	if (!err)
-		err = open_current(j);
-	if (!err)
-		err = sync_dir(dir);
+		err = journal_disk_open(dir, JOURNAL_SIZE, &j->disk);
 	if (err) {
 		journal_close(j);
 		free(f);
@@ -440,84 +391,33 @@ void journal_close(struct journal *j)
 {
 	if (!j)
 		return;
-	if (j->fd >= 0)
-		close(j->fd);
+	journal_disk_close(j->disk);
 	free(j);
 }
 
 void journal_limit(struct journal *j, size_t bytes)
 {
-	j->limit = bytes;
-}
-
-/* The line becomes the first of a new file, and the files move up by one. */
-static int rotate(struct journal *j, const char *line, size_t size)
-{
-	char fresh[400], from[400], to[400];
-	int fd, err;
-
-	snprintf(fresh, sizeof(fresh), "%s/ramp.jsonl.new", j->dir);
-	fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	err = write_all(fd, line, size);
-	if (!err && fsync(fd))
-		err = -errno;
-	for (unsigned int i = JOURNAL_KEPT; !err && i--;) {
-		path_of(j->dir, i, from);
-		path_of(j->dir, i + 1, to);
-		if (rename(from, to) && errno != ENOENT)
-			err = -errno;
-	}
-	path_of(j->dir, 0, to);
-	if (!err && rename(fresh, to))
-		err = -errno;
-	if (err) {
-		close(fd);
-		unlink(fresh);
-		return err;
-	}
-	close(j->fd);
-	j->fd = fd;
-	j->size = size;
-	j->torn = false;
-	return sync_dir(j->dir);
-}
-
-static int append(struct journal *j, const char *line, size_t size, bool sync)
-{
-	int err = write_all(j->fd, line, size);
-
-	if (err) { /* half a line is taken back; if that fails too, the next begins a new one */
-		j->torn = ftruncate(j->fd, (off_t)j->size) != 0;
-		return err;
-	}
-	j->size += size;
-	j->torn = false;
-	if (sync && fdatasync(j->fd))
-		return -errno;
-	return 0;
+	journal_disk_limit(j->disk, bytes);
 }
 
 int journal_write(struct journal *j, const struct ramp_action *a, const struct ramp_view *v,
 		  bool sync)
 {
-	char *line = journal_line(a, v, j->seq + 1), *whole = NULL;
-	int n, err;
+	char *line = journal_line(a, v, j->seq + 1);
+	int err = line ? journal_disk_put(j->disk, line, sync) : -ENOMEM;
 
-	if (!line)
-		return -ENOMEM;
-	n = asprintf(&whole, "%s%s\n", j->torn ? "\n" : "", line);
 	free(line);
-	if (n < 0)
-		return -ENOMEM;
-	err = -EAGAIN;
-	if (sync && j->size && j->size + (size_t)n > j->limit)
-		err = rotate(j, whole, (size_t)n);
-	if (err) /* a file that cannot be begun anew goes on */
-		err = append(j, whole, (size_t)n, sync);
-	if (!err)
+	if (!err || err == -ETIMEDOUT)
 		j->seq++;
-	free(whole);
 	return err;
+}
+
+int journal_state(const struct journal *j, unsigned int *ret_waiting)
+{
+	return journal_disk_state(j->disk, ret_waiting);
+}
+
+const char *journal_error_text(int err)
+{
+	return err == -ETIMEDOUT ? "the disk does not answer" : strerror(-err);
 }

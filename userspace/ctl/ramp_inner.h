@@ -51,7 +51,6 @@ void ramp_notify(struct ramp *r, const char *event, const char *reason);
 /* Once for as long as `cause` lasts, and again only RAMP_QUIET later: a number that goes to and fro
  * around its bound is told once. */
 #define RAMP_QUIET (600 * RAMP_SECOND)
-#define RAMP_GONE  (60 * RAMP_SECOND) /* without its cause an alarm of the soak is over */
 void ramp_alarm(struct ramp *r, const char *cause, const char *reason);
 void ramp_do_weight(struct ramp *r, uint16_t target, uint16_t weight, const char *reason);
 void ramp_do_rollback(struct ramp *r, const char *reason, bool by_hand);

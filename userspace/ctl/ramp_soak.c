@@ -17,15 +17,16 @@
 bool ramp_judge_soak(struct ramp *r)
 {
 	const struct ramp_gate *g = ramp_gate_saying(r, GATE_BACK);
-	char cause[64], text[RAMP_TEXT];
+	char text[RAMP_TEXT];
 	uint64_t bit;
 
 	g = g ? g : ramp_gate_saying(r, GATE_PAUSE);
 	if (g && r->view->authority == SHIFT_AUTHORITY_NEW) {
-		snprintf(cause, sizeof(cause), "%s:%s", gate_says_name(g->verdict.says), g->name);
+		snprintf(r->cause, sizeof(r->cause), "%s:%s", gate_says_name(g->verdict.says),
+			 g->name);
 		ramp_text(text, "gate %s: %.180s; authority is new, so the share is held", g->name,
 			  g->verdict.why);
-		ramp_hold_and_alarm(r, cause, text);
+		ramp_hold_and_alarm(r, r->cause, text);
 		return true;
 	}
 	for (unsigned int i = 0; i < r->view->n_gates && !g; i++) {
@@ -42,6 +43,7 @@ bool ramp_judge_soak(struct ramp *r)
 	r->noted_at = r->now;
 	bit = UINT64_C(1) << (g - r->view->gates);
 	if (!(r->noted & bit)) {
+		snprintf(r->cause, sizeof(r->cause), "monitor:%s", g->name);
 		ramp_journal(r, "monitor", true, r->waits);
 		ramp_notify(r, "monitor", r->waits);
 	}
@@ -51,16 +53,21 @@ bool ramp_judge_soak(struct ramp *r)
 
 /*
  * A paused ramp's alarm is over when an operator goes on with it. In the soak nobody does: there it
- * is over when its cause has been gone for a while.
+ * is over when its cause has been gone for as long as the kernel's numbers reach back.
  */
 void ramp_end_alarm(struct ramp *r)
 {
+	uint64_t window = r->conf->rules.window_ms * 1000000;
+	char text[RAMP_TEXT], length[32];
+
 	if (!r->alarm_over)
 		r->gone_at = r->now;
 	r->alarm_over = true;
-	if (r->saved.state != RAMP_DONE || !r->alarm[0] || r->now < r->gone_at + RAMP_GONE)
+	if (r->saved.state != RAMP_DONE || !r->alarm[0] || r->now < r->gone_at + window)
 		return;
 	r->alarm[0] = '\0';
 	ramp_journal(r, "alarm-over", true, "the cause of the alarm is gone");
-	ramp_notify(r, "alarm-over", "its cause has been gone for a minute");
+	ramp_text(text, "its cause has been gone for %s",
+		  conf_duration_text(r->conf->rules.window_ms, length));
+	ramp_notify(r, "alarm-over", text);
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "userspace/ctl/hooks.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/ctl/steer.h"
 #include "userspace/plane/control.h"
@@ -51,7 +52,7 @@ static void journal_is(struct service *s, int err, uint64_t now)
 {
 	if (err && err != s->journal_error)
 		service_say(s, true, "ramp: the journal %s/ramp.jsonl cannot be written: %s",
-			    s->dir, strerror(-err));
+			    s->dir, journal_error_text(err));
 	else if (!err && s->journal_error)
 		service_say(s, false, "ramp: the journal can be written again");
 	s->journal_error = err;
@@ -85,15 +86,29 @@ static int write_journal(struct service *s, const struct ramp_action *a, bool sy
 		  : s->journal_error ? s->journal_error
 				     : -ENOENT;
 
-	s->unsaved = err;
+	s->unsaved = err && err != -ETIMEDOUT;
 	if (err)
 		s->kept = *a;
 	journal_is(s, err, now);
 	return err;
 }
 
+/* Entries wait for the disk: do they still? */
+static void look_at_disk(struct service *s, uint64_t now)
+{
+	unsigned int waiting;
+	int err = journal_state(s->journal, &waiting);
+
+	if (err == -ETIMEDOUT)
+		return;
+	s->unsaved = err;
+	journal_is(s, err, now);
+}
+
 void service_disk(struct service *s, uint64_t now)
 {
+	if (s->journal && s->journal_error == -ETIMEDOUT)
+		look_at_disk(s, now);
 	if (s->journal && !s->unsaved)
 		return;
 	if (s->journal_at && now < s->journal_at)
@@ -102,6 +117,27 @@ void service_disk(struct service *s, uint64_t now)
 		open_journal(s, now);
 	if (s->journal && s->unsaved)
 		write_journal(s, &s->kept, true, now);
+}
+
+void service_record_hook(struct service *s, const struct hook_result *r)
+{
+	static struct ramp_action a; /* one thread */
+
+	if (!s->journal || s->unsaved || s->journal_error)
+		return;
+	a = (struct ramp_action){.what = RAMP_JOURNAL,
+				 .weight = s->view.weight,
+				 .epoch = s->view.epoch,
+				 .stage = s->ramp.saved.stage,
+				 .saved = s->ramp.saved,
+				 .hook = r};
+	snprintf(a.event, sizeof(a.event), "hook");
+	snprintf(a.who, sizeof(a.who), "shiftd");
+	snprintf(a.reason, sizeof(a.reason), "hook %s %s: %s in %.1fs", hook_when_name(r->when),
+		 r->name, hook_outcome_name(r->outcome), r->seconds);
+	s->view.real = control_real_ns();
+	s->view.boot = control_boot_ns();
+	journal_write(s->journal, &a, &s->view, false);
 }
 
 /* ---- control ---- */
@@ -137,6 +173,33 @@ static void record(struct service *s, const struct shift_record *r, const char *
 		service_say(s, false,
 			    "%s: in force and saved, but the history has no line of it (%s)",
 			    s->name, strerror(-kept.history));
+}
+
+/* Killed between a change and its record, the one before wrote neither: it is caught up with once.
+ */
+void service_catch_up(struct service *s)
+{
+	const struct ramp_pending *p = &s->ramp.saved.pending;
+	struct state_event e = {.verb = "weight",
+				.service = s->name,
+				.detail = "recorded when shiftd was started again"};
+	struct shift_record r;
+	struct state saved;
+	uint64_t head;
+
+	if (s->caught_up || !s->restored || !s->view.attached)
+		return;
+	s->caught_up = true;
+	if (control_get(&s->plane.control[s->id], &r, &head) || state_load(s->name, &saved) ||
+	    saved.epoch >= r.epoch)
+		return;
+	if (p->id && p->epoch + 1 == r.epoch)
+		e.verb = p->what == RAMP_ROLLBACK ? "rollback" : "ramp";
+	e.who = r.set_by;
+	e.reason = r.reason;
+	e.from = saved.weight;
+	e.to = r.weight;
+	state_record(&r, &e);
 }
 
 static void set_weight(struct service *s, const struct ramp_action *a, struct ramp_outcome *o)
@@ -236,7 +299,7 @@ static void carry_out(struct service *s, const struct ramp_action *a, bool *lost
 	if (a->recorded && *lost && a->id) {
 		o.result = RAMP_FAILED;
 		snprintf(o.why, sizeof(o.why), "the journal cannot be written: %s",
-			 strerror(-s->journal_error));
+			 journal_error_text(s->journal_error));
 		service_result(s, a->id, &o);
 		return;
 	}

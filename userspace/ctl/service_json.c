@@ -49,18 +49,6 @@ static json_t *bound(const struct kind kinds[KINDS], enum gate_says says)
 	return json_string(text);
 }
 
-static const char *unit_of(const struct conf_gate *g, const struct kind kinds[KINDS])
-{
-	if (g->kind == CONF_GATE_KERNEL && g->kernel >= CONF_KERNEL_P50 &&
-	    g->kernel <= CONF_KERNEL_P99)
-		return "ms";
-	for (int k = 0; k < KINDS; k++) {
-		if (kinds[k].of->n && !kinds[k].of->bound[0].below_baseline)
-			return kinds[k].of->bound[0].unit;
-	}
-	return "";
-}
-
 /* The same number of the other arm, where the kernel has it. */
 static json_t *of_arm(const struct service *s, const struct conf_gate *g, enum conf_gate_arm arm)
 {
@@ -75,23 +63,18 @@ static json_t *of_arm(const struct service *s, const struct conf_gate *g, enum c
 
 static void add_configured(const struct service *s, unsigned int i, json_t *j)
 {
-	static const char *const arms[] = {"new", "old", "new", "sum"};
 	const struct conf_gate *g = &s->conf->gates[i];
-	const char *arm = arms[g->arm];
+	json_t *value = json_object_get(j, "value");
 	struct kind kinds[KINDS];
-	char bounds[512];
 
 	kinds_of(g, kinds);
-	json_object_set_new(j, "bounds", json_string(conf_bounds_text(g, bounds, sizeof(bounds))));
 	json_object_set_new(j, "bound", bound(kinds, s->shown[i].verdict.says));
-	json_object_set_new(j, "unit", json_string(unit_of(g, kinds)));
-	json_object_set_new(j, "arm", json_string(arm));
 	json_object_set_new(j, "old",
-			    !strcmp(arm, "old") ? json_copy(json_object_get(j, "value"))
-						: of_arm(s, g, CONF_ARM_OLD));
+			    g->arm == CONF_ARM_OLD ? json_copy(value) : of_arm(s, g, CONF_ARM_OLD));
 	json_object_set_new(j, "new",
-			    !strcmp(arm, "new") ? json_copy(json_object_get(j, "value"))
-						: of_arm(s, g, CONF_ARM_NEW));
+			    g->arm == CONF_ARM_NEW || g->arm == CONF_ARM_UNSTATED
+				    ? json_copy(value)
+				    : of_arm(s, g, CONF_ARM_NEW));
 }
 
 /* ---- those that are always there ---- */
@@ -213,7 +196,7 @@ json_t *service_status(const struct service *s)
 	json_object_set_new(j, "arms", both_arms(s));
 	json_object_set_new(j, "frozen", who_froze(r));
 	json_object_set_new(j, "journal",
-			    s->journal_error ? json_string(strerror(-s->journal_error))
+			    s->journal_error ? json_string(journal_error_text(s->journal_error))
 					     : json_string("ok"));
 	return j;
 }

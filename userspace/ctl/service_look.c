@@ -24,6 +24,18 @@ void service_lose(struct service *s, int why)
 	s->missing = why;
 }
 
+static void say_why(struct service *s, int why)
+{
+	if (why == s->missing || (why != -EPERM && why != -EACCES))
+		return;
+	service_say(
+		s, true,
+		"%s: shiftd has not the right to see what is attached (%s), so there is no ramp, "
+		"and a re-created interface does not get its program back: it takes "
+		"CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_BPF",
+		s->name, strerror(-why));
+}
+
 void service_find(struct service *s)
 {
 	struct plane p;
@@ -33,6 +45,7 @@ void service_find(struct service *s)
 		id = -ENOENT;
 	if (id < 0) {
 		plane_close(&p);
+		say_why(s, id);
 		service_lose(s, id);
 		return;
 	}
@@ -107,8 +120,8 @@ void service_look(struct service *s, uint64_t now)
 	uint64_t head;
 
 	v->leader = s->conf->leader;
-	v->stages = (uint16_t)s->conf->n_stages;
 	v->real = control_real_ns();
+	v->boot = control_boot_ns();
 	v->app_gate = application_gate(s->conf);
 	v->journal_failed = s->journal_error;
 	v->tunnel_up = s->conf->rules.tunnel[0] && s->world.tunnel_up &&

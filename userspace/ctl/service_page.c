@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "userspace/ctl/points.h"
 #include "userspace/ctl/service_inner.h"
+
+#define POINTS_AFTER 3600 /* s after a ramp's end that its charts show */
 
 static json_t *plan(const struct config *c)
 {
@@ -64,6 +67,7 @@ json_t *service_page_share(const struct service *s)
 				json_real(100.0 * (double)w.service.connections_new / (double)n));
 	}
 	put_plan(s, j);
+	dns_keep_page(s, j);
 	return j;
 }
 
@@ -71,7 +75,7 @@ json_t *service_page_alarms(const struct service *s)
 {
 	json_t *list = json_array();
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < SERVICE_ALARMS; i++) {
 		if (s->alarm[i].on)
 			json_array_append_new(list,
 					      json_pack("{s:s, s:f, s:s}", "level", "critical",
@@ -81,13 +85,14 @@ json_t *service_page_alarms(const struct service *s)
 	return list;
 }
 
-json_t *service_page_point(struct service *s)
+/* The rates are those of the last `span`. */
+static json_t *point_of(const struct service *s, uint64_t span)
 {
 	struct window_sum w, lately;
 	json_t *share, *j;
 
 	if (!s->view.attached || window_over(s->window, s->window->span, &w) ||
-	    window_over(s->window, SERVICE_SECOND, &lately))
+	    window_over(s->window, span, &lately))
 		return NULL;
 	share = service_page_share(s);
 	j = json_pack("{s:f, s:f, s:O, s:o, s:o}", "at", (double)(s->view.real / SERVICE_SECOND),
@@ -96,4 +101,38 @@ json_t *service_page_point(struct service *s)
 		      service_arm(&w, &lately, SHIFT_ARM_NEW));
 	json_decref(share);
 	return j;
+}
+
+json_t *service_page_point(struct service *s)
+{
+	return point_of(s, SERVICE_SECOND);
+}
+
+/* ---- for the report ---- */
+
+/* A ramp's, and of the time after it in which one looks whether all stays well. */
+static bool is_told(struct service *s, uint64_t now)
+{
+	if (ramp_is_active(&s->ramp))
+		s->points_until = now + POINTS_AFTER * SERVICE_SECOND;
+	return now < s->points_until;
+}
+
+/* Behind a change of the share one comes early: of a stage that is short there is one, too. */
+void service_points(struct service *s, uint64_t now)
+{
+	json_t *j;
+
+	if (!s->journal || !is_told(s, now))
+		return;
+	if (s->view.weight != s->points_weight && s->points_at > now + SERVICE_SECOND)
+		s->points_at = now + SERVICE_SECOND;
+	s->points_weight = s->view.weight;
+	if (now < s->points_at || (!s->points && points_make(s->dir, &s->points)))
+		return;
+	j = point_of(s, POINTS_EVERY * SERVICE_SECOND);
+	s->points_at = now + (j ? POINTS_EVERY : 1) * SERVICE_SECOND;
+	if (j)
+		points_add(s->points, j); /* one that is not taken is not missed */
+	json_decref(j);
 }

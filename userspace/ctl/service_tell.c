@@ -64,6 +64,7 @@ static void on_step(void *arg, const struct hook_result *r)
 	service_say(h->s, r->outcome != HOOK_OK && r->required, "hook %s %s: %s in %.1fs%s%s",
 		    hook_when_name(r->when), r->name, hook_outcome_name(r->outcome), r->seconds,
 		    r->why[0] ? ": " : "", screen_clean(r->why, why, sizeof(why)));
+	service_record_hook(h->s, r);
 }
 
 static void on_done(void *arg, const struct hooks_sum *sum)
@@ -198,6 +199,20 @@ void service_notify(struct service *s, const struct ramp_action *a)
 		s->alarm[SERVICE_ALARM_RAMP].on = false;
 		tell(s, NOTICE_ALARM, true, "ramp", a->reason, a->who);
 	}
+}
+
+void service_alarm(struct service *s, int which, bool on, const char *subject, const char *text)
+{
+	struct service_alarm *a = &s->alarm[which];
+	bool was = a->on;
+
+	if (on)
+		raise_alarm(s, which, text);
+	a->on = on;
+	if (on == was)
+		return;
+	service_say(s, on, "%s: %s", subject, text);
+	tell(s, NOTICE_ALARM, !on, subject, text, "shiftd");
 }
 
 void service_health_says(void *arg, bool alarm, const char *text)

@@ -47,6 +47,7 @@ int steer_weight(struct shift_record *r, void *arg)
 		return STEER_OVERTAKEN;
 	r->weight = c->weight;
 	r->threshold = shift_weight_threshold(c->weight);
+	r->overall = c->overall;
 	r->not_before = 0;
 	r->confirm_deadline = 0;
 	put_lease(r, c);
@@ -69,6 +70,7 @@ int steer_rollback(struct shift_record *r, void *arg)
 	r->not_before = 0;
 	r->confirm_deadline = 0;
 	r->lease_deadline = 0;
+	r->overall = 0;
 	r->latched = 1;
 	r->latched_at = c->real;
 	memset(r->latched_by, 0, sizeof(r->latched_by));
@@ -98,6 +100,7 @@ int steer_settle(struct shift_record *r, void *arg)
 		return 1;
 	r->weight = r->lease_weight;
 	r->threshold = r->lease_threshold;
+	r->overall = 0;
 	r->not_before = 0;
 	r->confirm_deadline = 0;
 	r->lease_deadline = 0;
@@ -118,6 +121,7 @@ void steer_see(const struct shift_record *r, uint64_t boot, struct ramp_view *v)
 
 	v->weight = shift_record_weight(r, boot);
 	v->epoch = r->epoch;
+	v->set_at = r->set_at;
 	copy(v->set_by, r->set_by, sizeof(v->set_by));
 	copy(v->set_reason, r->reason, sizeof(v->set_reason));
 	v->by_itself = source == SHIFT_FROM_CONFIRM || source == SHIFT_FROM_LEASE;

@@ -3,7 +3,7 @@
 # make check    every test                                              (root; installs what it needs)
 # make bench    side by side with plain routing, nftables, HAProxy, dnsperf, dig   (root; minutes, alone)
 # make bench-packet                     what the program costs per packet, in ns          (root; a minute, alone)
-# make soak, make matrix, make fuzz    longer proofs
+# make soak, make ramp-kill, make asan, make matrix, make fuzz    longer proofs
 # make install, make clean
 
 CC     ?= gcc
@@ -15,6 +15,11 @@ WARN   := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes 
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARN) $(if $(WERROR),-Werror) -D_GNU_SOURCE -I. -isystem /usr/include/libnl3 -MMD -MP
 LDFLAGS ?= -Wl,-O1,--as-needed,-z,relro,-z,now
+# With SANITIZE=1 take another folder: make B=build-asan SANITIZE=1 build-asan/shiftd
+ifdef SANITIZE
+override CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+override LDFLAGS += -fsanitize=address,undefined
+endif
 BPFFLAGS := -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Wno-pass-failed \
 	-Werror -I. -I/usr/include/$(shell uname -m)-linux-gnu
 
@@ -39,16 +44,17 @@ TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/
 	userspace/cmd/complain.c \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c dial.c)
 DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c userspace/api/*.c) \
-	$(addprefix userspace/cmd/,cmd.c complain.c daemon.c) \
-	$(addprefix userspace/net/,http.c http_call.c public.c) userspace/plane/sync_follow.c \
+	$(wildcard dns/*.c) $(addprefix userspace/cmd/,cmd.c complain.c daemon.c dns_report.c tunnel_report.c) \
+	$(addprefix userspace/net/,http.c http_call.c public.c links.c) \
+	$(addprefix userspace/plane/,sync_follow.c spare.c) \
 	$(addprefix userspace/cmd/status_,look.c json.c answers.c next.c) userspace/shiftd_page.c userspace/shiftd.c
 # shiftctl-dns has the verbs about records and resolvers, and about health.
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
 	$(addprefix userspace/ctl/,health.c ask.c checks_plane.c) userspace/net/dial.c $(wildcard userspace/cmd/health*.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c)
-# shiftctl-check has drain and preflight.
+# shiftctl-check has drain, preflight and flowlog.
 CHECK := $(COMMON) $(wildcard userspace/conf/*.c userspace/cmd/drain*.c userspace/cmd/preflight*.c) \
-	userspace/cmd/complain.c \
+	$(addprefix userspace/cmd/,complain.c flowlog.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c public.c sockdiag.c talk.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 
@@ -60,7 +66,7 @@ TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
 CHECK_LIBS := -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
-.PHONY: all tests fuzz demo check bench bench-packet soak soak-runbook matrix install clean deps format
+.PHONY: all tests fuzz demo check bench bench-packet soak soak-runbook ramp-kill asan matrix install clean deps format
 
 all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftctl-dns \
 	$(B)/shiftctl-check $(B)/shiftd $(B)/traffic
@@ -237,6 +243,18 @@ soak-runbook: tests
 	@tools/deps check
 	@tests/soak/runbook
 
+ramp-kill: tests
+	@tools/deps check
+	@tests/soak/ramp-kill
+
+# The daemon and what the tests drive its parts with, watched for leaks and errors.
+asan: tests
+	@tools/deps check
+	@$(MAKE) --no-print-directory -s -j$$(nproc) B=build-asan SANITIZE=1 \
+		$(addprefix build-asan/,shiftd shiftctl shiftctl-check tests/checks_drive tests/page_drive)
+	@ln -sf ../build/shiftctl-apply build-asan/shiftctl-apply
+	@tests/asan
+
 # Feeds each parser until something breaks; SECONDS of it each.
 FUZZ := $(B)/fuzz/conf $(B)/fuzz/dns $(B)/fuzz/http $(B)/fuzz/netlink $(B)/fuzz/notify $(B)/fuzz/probe $(B)/fuzz/route53 \
 	$(B)/fuzz/sources $(B)/fuzz/tsig $(B)/fuzz/vici $(B)/fuzz/xfrm
@@ -287,7 +305,7 @@ install: all
 	install -d -m 755 $(DESTDIR)/etc/shift
 
 clean:
-	rm -rf $(B)
+	rm -rf $(B) build-asan
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

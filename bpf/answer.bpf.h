@@ -152,29 +152,6 @@ static __noinline int arm_failed(__u32 place, __u64 epoch, __u64 born, const __u
 
 /* ---- who comes, and where to ---- */
 
-/* Of its part of the clients, is it one that was not seen yet? Places of other parts may be taken.
- */
-static __always_inline int client_first(__u32 service, __u64 hash)
-{
-	struct shift_seen *seen = bpf_map_lookup_elem(&shift_seen, &service);
-	__u32 tag = shift_client_tag(hash), *line, place = SHIFT_SEEN_WAYS;
-
-	if (!seen)
-		return 0;
-	line = seen->tag[shift_client_line(hash)];
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < SHIFT_SEEN_WAYS; i++) {
-		if (line[i] == tag)
-			return 0;
-		if (!line[i] || !shift_client_same_part(line[i], tag))
-			place = i;
-	}
-	if (place >= SHIFT_SEEN_WAYS) /* full: what is not remembered is not counted */
-		return 0;
-	line[place] = tag;
-	return 1;
-}
-
 static __always_inline void answers_choose(struct shift_answers *to, int first)
 {
 	to->chosen++;
@@ -217,9 +194,13 @@ static __noinline int arrive(const struct visit *v, __u32 affinity)
 		return 0;
 	if (affinity == SHIFT_AFFINITY_CLIENT) {
 		__u64 hash = shift_client_hash(v->hash);
+		struct shift_seen *s = NULL;
 
-		first = shift_client_sampled(hash, v->d.control.epoch) &&
-			client_first(service, hash);
+		if (shift_client_sampled(hash, v->d.control.epoch))
+			s = bpf_map_lookup_elem(&shift_seen, &service);
+		if (s)
+			first = shift_client_first(s->tag[shift_client_line(hash)],
+						   shift_client_tag(hash));
 	}
 	return arm_chosen(arm_place(service, v->d.wanted ? SHIFT_ARM_NEW : SHIFT_ARM_OLD),
 			  v->d.control.epoch, first);

@@ -242,6 +242,29 @@ static inline __u32 shift_client_line(__u64 client_hash)
 	return (client_hash >> 32) & (SHIFT_SEEN_LINES - 1);
 }
 
+/*
+ * Is it a client that the line does not know? It is remembered in place of nobody, or of a client
+ * of another part, which counts in none of this epoch's and so is not missed; where the line is
+ * full of its own part's, it is not remembered and does not count.
+ */
+static inline int shift_client_first(__u32 *line, __u32 tag)
+{
+	int place = -1;
+
+	for (int i = 0; i < SHIFT_SEEN_WAYS; i++) {
+		__u32 is = line[i];
+
+		if (is == tag)
+			return 0;
+		if (!is || !shift_client_same_part(is, tag))
+			place = i;
+	}
+	if (place < 0)
+		return 0;
+	line[place & (SHIFT_SEEN_WAYS - 1)] = tag;
+	return 1;
+}
+
 /* The place of a connection's source among the samples; -1: it is none. A TCP client chooses `seq`
  * by chance, so that one with a port of its own is not always sampled, or never. */
 static inline int shift_origin_place(__u64 hash, __u16 client_port, __u32 seq)

@@ -108,7 +108,10 @@ struct shift_record {
 	char lock_reason[SHIFT_REASON];
 	char reason[SHIFT_REASON];
 	__u8 authority_before; /* what `commit --undo` goes back to */
-	__u8 spare[183];
+	__u8 pad;
+	__u16 overall; /* the share of all clients that shiftd keeps while DNS moves; 0: none */
+	char overall_by[SHIFT_NAME];
+	__u8 spare[148];
 };
 
 struct shift_control {

@@ -7,6 +7,31 @@
 #include <string.h>
 
 #include "userspace/base/loop.h"
+#include "userspace/conf/config.h"
+
+static void add_address(struct dns_address *list, unsigned int *n, const struct conf_address *a)
+{
+	struct dns_address *to = &list[(*n)++];
+
+	to->family = a->family;
+	memcpy(to->ip, a->ip, sizeof(to->ip));
+}
+
+void dns_wanted_of(const struct conf_dns *d, struct dns_wanted *w)
+{
+	memset(w, 0, sizeof(*w));
+	w->ask_a = !d->n_types;
+	w->ask_aaaa = !d->n_types;
+	for (unsigned int i = 0; i < d->n_types; i++)
+		*(d->types[i].aaaa ? &w->ask_aaaa : &w->ask_a) = true;
+	for (unsigned int i = 0; i < d->n_old; i++)
+		add_address(w->old, &w->n_old, &d->old[i]);
+	for (unsigned int i = 0; i < d->n_fresh; i++) {
+		w->weight[i] = d->fresh[i].weight;
+		add_address(w->fresh, &w->n_fresh, &d->fresh[i].address);
+	}
+	w->ttl = (uint32_t)(d->ttl_ms / 1000);
+}
 
 static bool listed(const struct dns_address *list, unsigned int n, const struct dns_address *a)
 {

@@ -64,6 +64,10 @@ struct dns_source {
 	unsigned int n_samples;
 };
 
+struct conf_dns;
+/* As the configuration says. */
+void dns_wanted_of(const struct conf_dns *d, struct dns_wanted *ret);
+
 /* The value of a set of addresses of one family; `family` says which of the wanted count. */
 enum dns_value dns_value(const struct dns_wanted *w, const struct dns_address *a, unsigned int n);
 /* Adds, dropping the oldest; but the last old one of each type and the first new one after it are

@@ -41,20 +41,6 @@ void dns_share_interval(double k, double n, double *ret_low, double *ret_high)
 	*ret_high = fmin(1, middle + half);
 }
 
-double dns_share_effective(const double *shares, unsigned int n)
-{
-	double squares = 0;
-
-	for (unsigned int i = 0; i < n; i++)
-		squares += shares[i] * shares[i];
-	return squares > 0 ? 1 / squares : 0;
-}
-
-double dns_share_deviation(double w, double effective)
-{
-	return effective > 0 ? sqrt(w * (1 - w) / effective) : NAN;
-}
-
 /* Q(a, x), the upper part of the regularised incomplete gamma function: by its series below a + 1,
  * by Lentz's continued fraction above (Abramowitz and Stegun 6.5.29, 6.5.31). */
 static double gamma_upper(double a, double x)

@@ -17,10 +17,6 @@ double dns_share_weight(double target, double seen, bool *ret_above);
 /* Wilson's interval for k of n at 95 %; n = 0: 0..1. */
 void dns_share_interval(double k, double n, double *ret_low, double *ret_high);
 
-/* 1 / Σ s², and the standard deviation of the share of traffic at weight w: √(w(1−w)/N_eff). */
-double dns_share_effective(const double *shares, unsigned int n);
-double dns_share_deviation(double w, double effective);
-
 /*
  * Do answers come with their weights? counts[i] answers of each address against weights[i]:
  * Pearson's χ², df = those with a weight − 1. Returns p (the probability of what was seen, or

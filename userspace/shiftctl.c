@@ -87,6 +87,8 @@ static const struct verb verbs[] = {
 	 "they go by the share again"},
 	{"pins", cmd_pins, "pins", "who is pinned, and what the configuration excepts"},
 	{"history", cmd_history, "history [--limit N] [--since 2h]", "who changed what, and why"},
+	{"flowlog", checks, "flowlog ADDRESS[:PORT] [--at TIME] [--limit N] [--file PATH]",
+	 "who was behind this address and port of ours, by the flow log"},
 	{"plan", elsewhere,
 	 "plan check [--rate N/s] [--bandwidth N] [--lifetime 5s] [--link-speed N] [--measure 10s]\n"
 	 "           [--allow-...]",

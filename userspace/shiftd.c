@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@
 #include "wg/watch.h"
 
 #define SECOND 1000000000ull
+#define MAPPED (128 << 10) /* bytes: what is larger has pages of its own */
 
 struct daemon {
 	const struct options *o;
@@ -235,6 +237,7 @@ static int load(struct daemon *d)
 	conf_free(d->config);
 	d->config = c;
 	d->parts.service = d->service;
+	d->parts.tunnels = d->tunnels;
 	d->parts.flowlog = d->flowlog;
 	d->parts.config = c;
 	d->errors = errors;
@@ -357,6 +360,9 @@ int main(int argc, char **argv)
 	if (o.slip[0] || argc)
 		return usage_error("%s", o.slip[0] ? o.slip : "usage: shiftd [-c FILE]");
 	signal(SIGPIPE, SIG_IGN);
+	/* A configuration is 2 MiB, mostly untouched: mapped and unmapped, it leaves no hole for others
+	 * to make small, so that the next would need 2 MiB more. */
+	mallopt(M_MMAP_THRESHOLD, MAPPED);
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	d.o = &o;
 	d.stamps = !getenv("JOURNAL_STREAM");

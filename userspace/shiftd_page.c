@@ -11,10 +11,14 @@
 
 #include "userspace/api/page.h"
 #include "userspace/base/loop.h"
+#include "userspace/cmd/dns_report.h"
 #include "userspace/cmd/status.h"
+#include "userspace/cmd/tunnel_report.h"
 #include "userspace/conf/config.h"
+#include "userspace/ctl/dns.h"
 #include "userspace/ctl/flowlog.h"
 #include "userspace/ctl/service.h"
+#include "userspace/ctl/tunnels.h"
 #include "userspace/plane/flows.h"
 #include "userspace/plane/state.h"
 
@@ -104,6 +108,47 @@ static json_t *history(const struct page_parts *p)
 	return list;
 }
 
+/* What `dns check --json` prints, of what the daemon saw last; before a flip the old records are
+ * what is expected. NULL: it is not watched. */
+static json_t *dns_document(const struct page_parts *p)
+{
+	static struct dns_command about; /* of it, only what is wanted */
+	static struct ctl_dns_view v;
+	struct dns_report r = {.d = &about};
+	json_t *j;
+
+	service_page_dns(p->service, &v);
+	if (!v.watched)
+		return NULL;
+	if (!v.survey)
+		return json_pack("{s:i, s:s, s:s, s:n, s:n, s:s*, s:[]}", "schema", 1, "name",
+				 p->config->dns.name, "state", "unknown", "share_new", "eta_s",
+				 "error", v.why[0] ? v.why : NULL, "sources");
+	about.wanted = *v.wanted;
+	r.s = v.survey;
+	r.j = v.judged;
+	r.expect_new = !v.still;
+	r.now = v.judged_at;
+	r.code = dns_survey_exit(v.survey, v.judged, r.expect_new);
+	j = dns_report_json(&r);
+	json_object_set_new(j, "age_s", json_real((double)(loop_now() - v.judged_at) / 1e9));
+	return j;
+}
+
+/* The tunnels' part of what `tunnel check --json` prints. NULL: there are none. */
+static json_t *tunnels_document(const struct page_parts *p)
+{
+	const struct watch *w = ctl_tunnels_watch(p->tunnels);
+	json_t *list;
+
+	if (!w || !w->n)
+		return NULL;
+	list = json_array();
+	for (unsigned int i = 0; i < w->n; i++)
+		json_array_append_new(list, tunnel_json(w, i));
+	return json_pack("{s:i, s:o}", "schema", 1, "tunnels", list);
+}
+
 static json_t *or_null(json_t *j)
 {
 	return j ? j : json_null();
@@ -129,11 +174,12 @@ static json_t *page(const struct page_parts *p)
 	clock_gettime(CLOCK_REALTIME, &t);
 	gethostname(host, sizeof(host) - 1);
 	return json_pack(
-		"{s:i, s:f, s:s, s:o, s:o, s:o, s:n, s:n, s:o, s:o, s:o}", "schema", 1, "at",
+		"{s:i, s:f, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", 1, "at",
 		(double)t.tv_sec + (double)t.tv_nsec / 1e9, "host", host, "status",
 		or_null(status_document(p, false)), "share", service_page_share(p->service), "ramp",
-		or_null(service_page_ramp(p->service)), "dns", "tunnels", "alarms",
-		service_page_alarms(p->service), "history", history(p), "flow_log", flow_log(p));
+		or_null(service_page_ramp(p->service)), "dns", or_null(dns_document(p)), "tunnels",
+		or_null(tunnels_document(p)), "alarms", service_page_alarms(p->service), "history",
+		history(p), "flow_log", flow_log(p));
 }
 
 static json_t *document(void *arg, const char *name)
@@ -144,6 +190,10 @@ static json_t *document(void *arg, const char *name)
 		return page(p);
 	if (!strcmp(name, "status"))
 		return status_document(p, true);
+	if (!strcmp(name, "dns"))
+		return dns_document(p);
+	if (!strcmp(name, "tunnels"))
+		return tunnels_document(p);
 	return strcmp(name, "ramp") != 0 ? NULL : service_page_ramp(p->service);
 }
 

@@ -7,12 +7,14 @@
 #include "userspace/api/http.h"
 #include "userspace/conf/config.h"
 
+struct ctl_tunnels;
 struct flowlog;
 struct loop;
 struct service;
 
 struct page_parts {
 	struct service *service;
+	struct ctl_tunnels *tunnels;
 	struct flowlog *flowlog;
 	const struct config *config;
 	struct conf_server listens; /* page_use's */

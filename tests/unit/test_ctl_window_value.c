@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include <arpa/inet.h>
+
 #include "tests/unit/window_rig.h"
 #include "userspace/ctl/sources.h"
 
@@ -167,6 +169,9 @@ static void the_split_is_how_far_the_share_is_from_the_weight(void **state)
 	begun(OLD, 1, 106); /* 848 */
 	look();
 	close_to(value(CONF_KERNEL_SPLIT, CONF_ARM_UNSTATED), 15000.0 / 998 - 10, 1e-6);
+	kernel.service.connections_old += 5000; /* pinned there, so no affair of the share's */
+	look();
+	close_to(value(CONF_KERNEL_SPLIT, CONF_ARM_UNSTATED), 15000.0 / 998 - 10, 1e-6);
 	kernel.weight = 2500;
 	kernel.epoch = 2;
 	look();
@@ -176,6 +181,62 @@ static void the_split_is_how_far_the_share_is_from_the_weight(void **state)
 	begun(OLD, 2, 75); /* 600 */
 	look();
 	close_to(value(CONF_KERNEL_SPLIT, CONF_ARM_UNSTATED), 0, 1e-6);
+}
+
+static void what_the_split_is_tested_on_comes_by_epochs(void **state)
+{
+	struct window_both e;
+
+	(void)state;
+	kernel.weight = 1; /* 0.01 %, which is 7 ranks of 65,536 */
+	look();
+	begun(OLD, 1, 100);
+	begun(NEW, 1, 1);
+	epoch_of(&kernel.arm[NEW], 1)->clients = 3;
+	epoch_of(&kernel.arm[OLD], 1)->clients = 90;
+	look();
+	window_epoch_seen(&w.epoch[0], &e);
+	close_to(e.split, 7.0 / 65536, 1e-12);
+	assert_int_equal(e.arm[OLD].chosen, 800);
+	assert_int_equal(e.arm[NEW].chosen, 1);
+	assert_int_equal(e.arm[OLD].clients, 90);
+	assert_int_equal(e.arm[NEW].clients, 3);
+}
+
+static void a_source_is_named_when_it_has_too_much_of_enough(void **state)
+{
+	static const struct {
+		unsigned int n, of;
+		const char *name;
+	} rows[] = {{103, 512, "198.51.100.7"},
+		    {102, 512, NULL},
+		    {512, 512, "198.51.100.7"},
+		    {21, 100, "198.51.100.7"},
+		    {20, 100, NULL},
+		    {99, 99, NULL},
+		    {0, 0, NULL}};
+	struct telemetry_origin *o = &kernel.origin;
+	char text[64];
+	double share;
+
+	(void)state;
+	assert_null(window_source(&w, 0.2, text, &share));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const char *name;
+
+		*o = (struct telemetry_origin){.bits = 128, .n = rows[i].n, .of = rows[i].of};
+		o->address[2] = htonl(0xffff);
+		o->address[3] = htonl(0xc6336407);
+		look();
+		name = window_source(&w, 0.2, text, &share);
+		assert_string_equal(name ? name : "nobody", rows[i].name ? rows[i].name : "nobody");
+		if (rows[i].of >= 100)
+			close_to(share, (double)rows[i].n / rows[i].of, 1e-12);
+	}
+	*o = (struct telemetry_origin){
+		{htonl(0x20010db8), htonl(0xc0000)}, .bits = 64, .n = 300, .of = 500};
+	look();
+	assert_string_equal(window_source(&w, 0.2, text, &share), "2001:db8:c::/64");
 }
 
 static void the_last_ten_seconds_hold_no_client_that_gave_up(void **state)
@@ -362,6 +423,8 @@ int main(void)
 		TEST(a_server_that_speaks_first_has_no_time),
 		TEST(drops_are_a_number_and_outlive_their_interface),
 		TEST(the_split_is_how_far_the_share_is_from_the_weight),
+		TEST(what_the_split_is_tested_on_comes_by_epochs),
+		TEST(a_source_is_named_when_it_has_too_much_of_enough),
 		TEST(the_last_ten_seconds_hold_no_client_that_gave_up),
 		TEST(the_last_ten_seconds_are_there_from_the_first_look),
 		TEST(the_judge_takes_the_epochs_as_they_are),

@@ -164,7 +164,7 @@ static void both_rules_are_kept_and_named(void **state)
 	o.weight = 2500;
 	dns_order_judge(&o, "api");
 	assert_false(o.soaked);
-	assert_non_null(strstr(o.why, "api is at 25%, and DNS comes after 2h at 100%"));
+	assert_non_null(strstr(o.why, "api is at 25%, and DNS comes after 2h00m at 100%"));
 
 	o = at_full(1000, 9000);
 	o.authority = SHIFT_AUTHORITY_SHARED;

@@ -72,23 +72,6 @@ static void the_interval_is_wilsons(void **state)
 	}
 }
 
-static void few_caches_ramp_coarsely(void **state)
-{
-	double even[20], one[3] = {1, 0, 0}, uneven[3] = {0.5, 0.25, 0.25};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(even); i++)
-		even[i] = 1.0 / COUNT(even);
-	near(dns_share_effective(even, COUNT(even)), 20, 1e-9);
-	near(dns_share_effective(one, 3), 1, 1e-9);
-	near(dns_share_effective(uneven, 3), 1 / 0.375, 1e-9);
-	near(dns_share_effective(NULL, 0), 0, 0);
-	/* ±6.7 points at 10 % with 20 caches */
-	near(dns_share_deviation(0.1, 20), 0.0671, 5e-5);
-	near(dns_share_deviation(0.5, 1), 0.5, 1e-12);
-	assert_true(isnan(dns_share_deviation(0.5, 0)));
-}
-
 /* Against the tables of the χ² distribution (Abramowitz and Stegun 26.8). */
 static void the_test_of_weights_is_chi_square(void **state)
 {
@@ -227,7 +210,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_weight_fills_up_what_dns_has_not_moved),
 		cmocka_unit_test(the_interval_is_wilsons),
-		cmocka_unit_test(few_caches_ramp_coarsely),
 		cmocka_unit_test(the_test_of_weights_is_chi_square),
 		cmocka_unit_test(the_test_finds_who_is_off),
 		cmocka_unit_test(the_overall_share_stays_through_a_flip),

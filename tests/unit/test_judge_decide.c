@@ -121,9 +121,12 @@ static void a_silent_comparison_needs_a_certified_gate(void **state)
 	judge_clear(&b.failures);
 	judge_feed(&b.failures, 3, 0.25, 2, 1);
 	decides(&b, JUDGE_OK, "errors", "6 of 40000 connections: surely < 0.1%, at most 0.0415%");
-	assert_string_equal(b.d.test[0].why, "3 in both arms, of 5 needed to compare");
+	assert_string_equal(
+		b.d.test[0].why,
+		"3 in both arms, of 5 needed to compare: ~27k more connections at this rate");
 	b.in.gates = 0;
-	decides(&b, JUDGE_INCONCLUSIVE, "failures", "3 in both arms, of 5 needed to compare");
+	decides(&b, JUDGE_INCONCLUSIVE, "failures",
+		"3 in both arms, of 5 needed to compare: ~27k more connections at this rate");
 	{ /* another comparison that is content is no certificate */
 		struct judge_test slow = {.name = "slow"};
 		const struct judge_test *both[] = {&b.failures, &slow};
@@ -132,7 +135,7 @@ static void a_silent_comparison_needs_a_certified_gate(void **state)
 		b.in.test = both;
 		b.in.tests = 2;
 		decides(&b, JUDGE_INCONCLUSIVE, "failures",
-			"3 in both arms, of 5 needed to compare");
+			"3 in both arms, of 5 needed to compare: ~27k more connections at this rate");
 		assert_int_equal(b.d.test[1].verdict, JUDGE_OK);
 		b.in.gates = 1;
 		decides(&b, JUDGE_OK, "errors",
@@ -231,6 +234,28 @@ static void a_wrong_split_voids_praise_and_comparison_but_not_plain_rates(void *
 	assert_int_equal(b.d.verdict, JUDGE_ROLLBACK);
 }
 
+static void a_split_says_how_many_it_needs(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	judge_decide(&judge_usual, &b.in, &b.d);
+	assert_int_equal(b.d.split.verdict, JUDGE_OK);
+	assert_string_equal(b.d.split.why, "25% of 4000 clients are on new, 25% should be");
+	judge_clear(&b.split);
+	judge_feed(&b.split, 3, 0.25, 121, 20);
+	judge_decide(&judge_usual, &b.in, &b.d);
+	assert_int_equal(b.d.split.verdict, JUDGE_INCONCLUSIVE);
+	assert_true(b.d.split.silent);
+	assert_string_equal(b.d.split.why, "141 clients, of 200 needed to tell");
+	assert_int_equal(b.d.split.more, 59);
+	assert_int_equal(b.d.verdict, JUDGE_OK); /* the gates are content */
+	judge_feed(&b.split, 3, 0.25, 121, 121); /* what is certain with fewer counts */
+	judge_decide(&judge_usual, &b.in, &b.d);
+	assert_int_equal(b.d.verdict, JUDGE_PAUSE);
+}
+
 static void one_large_source_voids_counting_by_client_and_is_named(void **state)
 {
 	struct bench b;
@@ -310,6 +335,7 @@ int main(void)
 		cmocka_unit_test(the_trip_wire_needs_rate_and_numbers),
 		cmocka_unit_test(new_worse_than_old_pauses_and_says_how_much),
 		cmocka_unit_test(a_wrong_split_voids_praise_and_comparison_but_not_plain_rates),
+		cmocka_unit_test(a_split_says_how_many_it_needs),
 		cmocka_unit_test(one_large_source_voids_counting_by_client_and_is_named),
 		cmocka_unit_test(alpha_is_spent_on_all_that_can_alarm),
 		cmocka_unit_test(counts_read_well),

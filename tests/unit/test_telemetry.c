@@ -290,6 +290,36 @@ static void the_last_ten_seconds_are_told_by_when_it_began(void **state)
 	assert_int_equal(a.begun_10s, 0);
 }
 
+static void the_busiest_client_is_told_with_how_much_was_seen(void **state)
+{
+	static struct shift_origins o;
+	struct telemetry_origin is;
+
+	(void)state;
+	telemetry_busiest(&o, &is);
+	assert_int_equal(is.of, 0);
+	assert_int_equal(is.n, 0);
+	for (unsigned int i = 0; i < 300; i++)
+		o.at[i * 5 % SHIFT_ORIGINS].client[1] = shift_be32(0xc6336400 + (i % 3 ? 7 : i));
+	telemetry_busiest(&o, &is);
+	assert_int_equal(is.of, 300);
+	assert_int_equal(is.n, 200);
+	assert_int_equal(is.bits, 128);
+	assert_int_equal(is.address[1], 0);
+	assert_int_equal(is.address[2], shift_be32(0xffff));
+	assert_int_equal(is.address[3], shift_be32(0xc6336407));
+	for (unsigned int i = 0; i < SHIFT_ORIGINS; i++)
+		o.at[i] = (struct shift_origin){{shift_be32(0x20010db8), shift_be32(i % 4)}};
+	o.at[0].client[1] = shift_be32(2);
+	telemetry_busiest(&o, &is);
+	assert_int_equal(is.of, SHIFT_ORIGINS);
+	assert_int_equal(is.n, SHIFT_ORIGINS / 4 + 1);
+	assert_int_equal(is.bits, 64);
+	assert_int_equal(is.address[0], shift_be32(0x20010db8));
+	assert_int_equal(is.address[1], shift_be32(2));
+	assert_int_equal(is.address[2] | is.address[3], 0);
+}
+
 static void longer_than_an_edge_is_what_its_bucket_does_not_hold(void **state)
 {
 	__u64 histogram[SHIFT_HISTOGRAM] = {0};
@@ -311,6 +341,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(epochs_of_all_cpus_meet_by_their_number),
 		cmocka_unit_test(the_last_ten_seconds_are_told_by_when_it_began),
+		cmocka_unit_test(the_busiest_client_is_told_with_how_much_was_seen),
 		cmocka_unit_test(longer_than_an_edge_is_what_its_bucket_does_not_hold),
 		cmocka_unit_test(edges_ascend_and_are_as_many_as_promised),
 		cmocka_unit_test(gate_limits_are_edges),

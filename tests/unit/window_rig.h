@@ -56,10 +56,15 @@ static inline struct shift_answers *epoch_of(struct telemetry_arm *a, uint64_t e
 	return &a->epoch[at];
 }
 
+/* On the old arm those that are watched: the share gave it eight times as many. */
 static inline void begun(enum shift_arm_id arm, uint64_t epoch, unsigned int n)
 {
+	unsigned int chosen = arm == NEW ? n : n * SHIFT_WATCH_ONE_IN;
+
 	kernel.arm[arm].total.begun += n;
+	kernel.arm[arm].total.chosen += chosen;
 	epoch_of(&kernel.arm[arm], epoch)->begun += n;
+	epoch_of(&kernel.arm[arm], epoch)->chosen += chosen;
 	if (arm == NEW)
 		kernel.service.connections_new += n;
 	else

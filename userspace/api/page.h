@@ -17,7 +17,13 @@
  *       "seen": 24.9,             of the connections (or clients) of the window
  *       "seen_of": 117203,        how many those were
  *       "planned": 50.0,          of the next stage; null: none
- *       "planned_at": 1772376120  null: it waits for something else than time
+ *       "planned_at": 1772376120, null: it waits for something else than time
+ *       "overall": 51.3,          of all clients, those that DNS sends to the new side counted;
+ *                                 null: DNS is not watched, or says nothing
+ *       "overall_error": 1.2,     one standard deviation of that
+ *       "overall_kept": 50.0,     what `weight N --overall` asked for; null: nothing is kept
+ *       "overall_waits": "…",     why it is not kept just now; null
+ *       "dns_moved": 21.0         what DNS sends there by itself
  *     },
  *     "ramp": {                   null: no ramp is configured
  *       …the contract's fields: state, stage, stages, weight, reason,
@@ -31,7 +37,8 @@
  *         "evidence": "E 0.6, 82 of 39,012 against 211 of 117,204",
  *         "needs": "6,000 more connections, about 4m"}, …]
  *     },
- *     "dns": {…},                 null: no `dns` in the configuration
+ *     "dns": {…},                 null: no `dns` in the configuration, or no leader. "age_s": since
+ *                                 it was seen
  *     "tunnels": {…},             null: none
  *     "alarms": [{"level": "critical" | "warning", "since": 1772375000, "text": "…"}, …],
  *     "history": [{"at": 1772375000, "who": "alice", "what": "weight 25", "why": "…"}, …]

@@ -104,6 +104,16 @@ static void add_control(struct metrics *m, const json_t *page, const json_t *sta
 		 "seen", 0.01},
 		{"shift_weight_planned_ratio", "Share of the next stage.", METRICS_GAUGE, "planned",
 		 0.01},
+		{"shift_overall_kept_ratio", "Share of all clients that is kept while DNS moves.",
+		 METRICS_GAUGE, "overall_kept", 0.01},
+		{"shift_overall_ratio",
+		 "Share of all clients on the new side, those that DNS sends there counted.",
+		 METRICS_GAUGE, "overall", 0.01},
+		{"shift_overall_error_ratio", "One standard deviation of that.", METRICS_GAUGE,
+		 "overall_error", 0.01},
+		{"shift_dns_moved_ratio",
+		 "Share of all clients that DNS sends to the new side, by caches and arrivals.",
+		 METRICS_GAUGE, "dns_moved", 0.01},
 	};
 	static const char *const authorities[] = {"old", "shared", "new"};
 
@@ -253,6 +263,7 @@ static void add_dns(struct metrics *m, const json_t *dns)
 		 METRICS_GAUGE, "share_new", 1},
 		{"shift_dns_eta_seconds", "Until the last cache forgets the old answer.",
 		 METRICS_GAUGE, "eta_s", 1},
+		{"shift_dns_age_seconds", "Since DNS was seen last.", METRICS_GAUGE, "age_s", 1},
 	};
 	static const char *const verdicts[] = {"old",	      "new",  "mixed", "stale",
 					       "unreachable", "lame", "broken"};

@@ -167,36 +167,16 @@ static int first_edit(struct shift_record *r, void *arg)
 	return 0;
 }
 
-/* Its interface was made anew, say: only the pins kept what was in force, and nobody was shifted by
- * it for a while. */
-static int reattached_edit(struct shift_record *r, void *arg)
-{
-	const struct first_record *f = arg;
-
-	if (f->conf->on_boot_restore || r->authority == SHIFT_AUTHORITY_NEW ||
-	    !shift_record_weight(r, control_boot_ns()))
-		return 1;
-	r->epoch++;
-	r->weight = 0;
-	r->threshold = 0;
-	r->not_before = r->confirm_deadline = r->lease_deadline = 0;
-	r->set_at = control_real_ns();
-	r->set_uid = getuid();
-	snprintf(r->set_by, sizeof(r->set_by), "%s", f->who);
-	snprintf(r->reason, sizeof(r->reason), "apply, no program was attached, on_boot: zero");
-	return 0;
-}
-
 static int keep_control(struct apply *a)
 {
-	struct first_record f = {.conf = a->conf};
 	struct shift_control *c = &a->p.control[a->sync.service];
 	struct shift_record before;
+	char who[SHIFT_NAME];
 
 	if (a->p.attachments)
 		return EXIT_OK;
-	who_operator(f.who, sizeof(f.who));
-	if (control_change(c, reattached_edit, &f, false, &before, &a->record))
+	who_operator(who, sizeof(who));
+	if (control_anew(c, a->conf->on_boot_restore, who, &before, &a->record))
 		return apply_failed("cannot publish control", -EBUSY);
 	if (a->record.epoch != before.epoch)
 		apply_note("weight 0 (no program was attached any more, on_boot: zero)", a);

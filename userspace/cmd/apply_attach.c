@@ -4,8 +4,6 @@
 #include <net/if_arp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "userspace/cmd/apply.h"
@@ -31,25 +29,6 @@ static int find_slot(struct apply *a, uint32_t ifindex, const char *name)
 			free_slot = i;
 	}
 	return free_slot;
-}
-
-static int device(const char *name, uint16_t *ret_type, uint8_t ret_mac[8])
-{
-	struct ifreq r = {0};
-	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
-
-	if (s < 0)
-		return -errno;
-	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
-	if (ioctl(s, SIOCGIFHWADDR, &r))
-		err = -errno;
-	close(s);
-	if (err)
-		return err;
-	*ret_type = r.ifr_hwaddr.sa_family;
-	memset(ret_mac, 0, 8);
-	memcpy(ret_mac, r.ifr_hwaddr.sa_data, 6);
-	return 0;
 }
 
 /*
@@ -83,7 +62,7 @@ static int want_listed(struct apply *a, const struct host *h, const char *name)
 		say("%s: %d interfaces at most", name, SHIFT_MAX_INTERFACES);
 		return EXIT_FAILED;
 	}
-	err = device(name, &type, mac);
+	err = route_device(name, &type, mac);
 	if (err)
 		return apply_failed(name, err);
 	f = &a->g.interface[slot];
@@ -110,7 +89,7 @@ static void want_others(struct apply *a, const struct host *h)
 		uint16_t type;
 
 		if (!f->ifindex || a->program[i].wanted || if_nametoindex(f->name) != f->ifindex ||
-		    device(f->name, &type, mac))
+		    route_device(f->name, &type, mac))
 			continue;
 		a->program[i] = program_of(h, f->name, type);
 	}
@@ -183,27 +162,11 @@ int apply_prepare(struct apply *a)
 static int put_programs(struct apply *a, struct shift_interface *f, const int fd[2])
 {
 	uint8_t had = f->hook;
-	bool makes = false;
 	char line[96];
-	int failed = attach_makes_qdisc(f->ifindex, &makes);
+	int err = attach_interface(&a->p, &a->g, f, fd, &a->attached);
 
-	if (failed)
-		return apply_failed(f->name, failed);
-	f->made_clsact |= makes;
-	if (makes && apply_write_globals(a))
-		return apply_failed("cannot write the maps", -EIO);
-	for (int egress = 0; egress < 2; egress++) {
-		enum shift_hook hook;
-		int err = attach_program(f->ifindex, egress, fd[egress], &hook);
-
-		if (err)
-			return apply_failed(f->name, err);
-		a->attached += !egress;
-		if (!egress)
-			f->hook = (uint8_t)hook;
-	}
-	if (apply_write_globals(a))
-		return apply_failed("cannot write the maps", -EIO);
+	if (err)
+		return apply_failed(f->name, err);
 	if (f->hook != had) {
 		snprintf(line, sizeof(line), "+ interface %s by %s", f->name,
 			 attach_hook_name(f->hook));

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "userspace/cmd/apply.h"
-#include "userspace/plane/bpfsys.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/load.h"
 
@@ -52,7 +51,5 @@ void apply_half_done(const struct apply *a)
 
 int apply_write_globals(struct apply *a)
 {
-	uint32_t zero = 0;
-
-	return bpfsys_update(a->p.map[PLANE_GLOBALS], &zero, &a->g);
+	return plane_set_globals(&a->p, &a->g);
 }

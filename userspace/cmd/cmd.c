@@ -158,7 +158,7 @@ bool takes_value(const char *argument)
 		"--measure", "--wait",	  "--textfile", "--lead",      "--spacing",    "--expect",
 		"--samples", "--until",	  "--timeout",	"--interval",  "--subnet",     "--control",
 		"--max",     "--idle",	  "--owed",	"--url",       "--name",       "--ca-file",
-		"--burst",
+		"--burst",   "--at",	  "--file",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {

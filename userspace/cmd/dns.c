@@ -43,29 +43,6 @@ int cmd_dns(const struct options *o, int argc, char **argv)
 	return usage_error("dns: which command? There are %s", list);
 }
 
-static void add_address(struct dns_address *list, unsigned int *n, const struct conf_address *a)
-{
-	struct dns_address *to = &list[(*n)++];
-
-	to->family = a->family;
-	memcpy(to->ip, a->ip, sizeof(to->ip));
-}
-
-static void set_wanted(const struct conf_dns *d, struct dns_wanted *w)
-{
-	w->ask_a = !d->n_types;
-	w->ask_aaaa = !d->n_types;
-	for (unsigned int i = 0; i < d->n_types; i++)
-		*(d->types[i].aaaa ? &w->ask_aaaa : &w->ask_a) = true;
-	for (unsigned int i = 0; i < d->n_old; i++)
-		add_address(w->old, &w->n_old, &d->old[i]);
-	for (unsigned int i = 0; i < d->n_fresh; i++) {
-		w->weight[i] = d->fresh[i].weight;
-		add_address(w->fresh, &w->n_fresh, &d->fresh[i].address);
-	}
-	w->ttl = (uint32_t)(d->ttl_ms / 1000);
-}
-
 int dns_open(const struct options *o, struct dns_command *ret, int wrong)
 {
 	char state[160];
@@ -95,7 +72,7 @@ int dns_open(const struct options *o, struct dns_command *ret, int wrong)
 		return wrong == EXIT_USAGE ? EXIT_FAILED : wrong;
 	}
 	snprintf(ret->dir, sizeof(ret->dir), "%s/dns", state);
-	set_wanted(&ret->config->dns, &ret->wanted);
+	dns_wanted_of(&ret->config->dns, &ret->wanted);
 	return EXIT_OK;
 }
 

@@ -4,8 +4,9 @@
  *
  * While DNS moves, a part p of the clients goes to the new side by itself and is not seen here. For
  * N % of all to be there, this host shifts w = (N − p) / (1 − p) of what still comes. p is what
- * resolvers say at this moment (dns/survey.h): this is done once, and p goes on moving. The
- * change itself is the ordinary `weight w`, with all of its rules, in this process's place.
+ * resolvers say at this moment (dns/survey.h). The change itself is the ordinary `weight w`, with
+ * all of its rules, in this process's place. p goes on moving: the record of control says what was
+ * asked for, and the leader's shiftd sets the share again as DNS moves (ctl/dns_keep.c).
  */
 #include <errno.h>
 #include <libgen.h>
@@ -97,11 +98,12 @@ static int become_weight(char **argv)
 	return EXIT_FAILED;
 }
 
-/* The same command line with the weight that it comes to and, unless one was given, the reason. */
+/* The same command line with the weight that it comes to, what is to be kept (NULL: nothing) and,
+ * unless one was given, the reason. */
 static int set_weight(const struct options *o, int argc, char **argv, const char *value, int weight,
-		      const char *reason)
+		      const char *keep, const char *reason)
 {
-	char text[16], **args = calloc((size_t)argc + 12, sizeof(*args));
+	char text[16], **args = calloc((size_t)argc + 16, sizeof(*args));
 	bool given = false;
 	int n = 0, code;
 
@@ -124,6 +126,10 @@ static int set_weight(const struct options *o, int argc, char **argv, const char
 			continue;
 		given = given || !strncmp(argv[i], "--reason", 8);
 		args[n++] = argv[i] == value ? text : argv[i];
+	}
+	if (keep) {
+		args[n++] = (char *)"--keep-overall";
+		args[n++] = (char *)keep;
 	}
 	if (!given) {
 		args[n++] = (char *)"--reason";
@@ -155,7 +161,7 @@ int cmd_overall(const struct options *o, int argc, char **argv)
 	struct dns_judged j;
 	struct dns_command d;
 	char reason[64], text[16];
-	bool above, stale;
+	bool above, stale, leader;
 
 	if (!value)
 		return usage_error("weight --overall: which share? Such as weight 50 --overall");
@@ -166,6 +172,7 @@ int cmd_overall(const struct options *o, int argc, char **argv)
 		return code;
 	code = look(&d, &j);
 	stale = committed(d.config->service);
+	leader = d.config->leader;
 	dns_close(&d);
 	if (code)
 		return code;
@@ -182,7 +189,9 @@ int cmd_overall(const struct options *o, int argc, char **argv)
 		    "data; shiftctl weight 0 overrides this");
 		return EXIT_REFUSED;
 	}
+	if (!leader)
+		say("set once: only the shiftd of a host with role: leader keeps it while DNS moves");
 	snprintf(reason, sizeof(reason), "%.8s%% overall, DNS has moved %.1f%%", value,
 		 100 * j.share_new);
-	return set_weight(o, argc, argv, value, weight, reason);
+	return set_weight(o, argc, argv, value, weight, leader && target ? value : NULL, reason);
 }

@@ -117,6 +117,7 @@ static int rollback_edit(struct shift_record *r, void *arg)
 	r->not_before = 0;
 	r->confirm_deadline = 0;
 	r->lease_deadline = 0;
+	r->overall = 0;
 	r->latched = 1;
 	r->latched_at = r->set_at = control_real_ns();
 	r->set_uid = getuid();

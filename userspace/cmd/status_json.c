@@ -14,6 +14,7 @@
 
 #include "userspace/base/text.h"
 #include "userspace/cmd/status.h"
+#include "userspace/plane/control.h"
 #include "userspace/plane/telemetry.h"
 
 const char *const status_hook_names[] = {
@@ -215,6 +216,11 @@ static void add_control(json_t *j, const struct status_view *v)
 	json_object_set_new(j, "lease_left_s", json_left(v, r->lease_deadline));
 	json_object_set_new(j, "not_before_s", json_left(v, r->not_before));
 	json_object_set_new(j, "shadow", json_boolean(r->mode == SHIFT_MODE_SHADOW));
+	json_object_set_new(j, "overall",
+			    v->attached && control_kept(r, v->boot)
+				    ? json_pack("{s:f, s:o}", "weight", r->overall / 100.0, "by",
+						json_field(r->overall_by, SHIFT_NAME))
+				    : json_null());
 	json_object_set_new(j, "set", json_deed(v->has_record, r->set_by, r->set_at, r->reason));
 	json_object_set_new(j, "latch",
 			    json_deed(latched, v->loaded ? r->latched_by : s->latched_by,

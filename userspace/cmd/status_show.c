@@ -14,6 +14,7 @@
 #include "userspace/base/screen.h"
 #include "userspace/base/text.h"
 #include "userspace/cmd/status.h"
+#include "userspace/plane/control.h"
 #include "userspace/plane/telemetry.h"
 
 #define LEAST_COLUMNS 20
@@ -137,6 +138,9 @@ static void put_head(struct page *g)
 	if (r->latched)
 		piece(g, SCREEN_RED, "LATCHED by %.*s at %s (%s ago)", SHIFT_NAME, r->latched_by,
 		      text_time(r->latched_at, a), ago(v, r->latched_at, b));
+	if (v->attached && control_kept(r, v->boot))
+		piece(g, NULL, "kept at %s%% of all by shiftd for %.*s", text_weight(r->overall, b),
+		      SHIFT_NAME, r->overall_by);
 	if (confirm >= 0)
 		piece(g, SCREEN_YELLOW, "confirm: %s left, then %s%%",
 		      text_duration((uint64_t)confirm * 1000000000, a),

@@ -40,6 +40,7 @@ struct change {
 	char who[SHIFT_NAME];
 	const char *reason;
 	uint16_t weight;
+	uint16_t overall; /* it is set for this share of all clients, which shiftd keeps; 0: none */
 	uint64_t confirm; /* ns, 0: none */
 	bool after_rollback;
 	bool force;
@@ -88,6 +89,7 @@ static bool overtaken(const struct shift_record *r, const struct change *c)
 /* The share in force becomes the one that is set; no deadline is left. */
 static void settle_share(struct shift_record *r, uint64_t now)
 {
+	r->overall = control_kept(r, now);
 	r->weight = shift_record_weight(r, now);
 	r->threshold = shift_weight_threshold(r->weight);
 	r->not_before = 0;
@@ -114,6 +116,9 @@ static int weight_edit(struct shift_record *r, void *arg)
 	settle_share(r, c->now);
 	r->weight = c->weight;
 	r->threshold = shift_weight_threshold(c->weight);
+	r->overall = c->overall;
+	if (c->overall)
+		snprintf(r->overall_by, sizeof(r->overall_by), "%s", c->who);
 	if (c->confirm) {
 		r->confirm_deadline = c->now + c->confirm;
 		r->confirm_weight = c->fallback;
@@ -180,6 +185,8 @@ static int lock_edit(struct shift_record *r, void *arg)
 
 	if (err)
 		return err;
+	if (strncmp(r->overall_by, c->who, sizeof(r->overall_by)) != 0)
+		r->overall = 0; /* nobody's wish but the holder's is carried out */
 	r->locked_at = control_real_ns();
 	snprintf(r->locked_by, sizeof(r->locked_by), "%s", c->who);
 	screen_clean(c->reason ? c->reason : "", r->lock_reason, sizeof(r->lock_reason));
@@ -258,12 +265,20 @@ static int print_weight(const struct options *o, const struct shift_service *s,
 	char a[16];
 	uint16_t weight = shift_record_weight(r, now);
 
-	if (o->json)
-		print_json(json_pack("{s:i, s:s, s:f, s:I, s:b}", "schema", 1, "service", s->name,
-				     "weight", weight / 100.0, "epoch", (json_int_t)r->epoch,
-				     "latched", (int)r->latched));
-	else
-		printf("%s\n", text_weight(weight, a));
+	uint16_t kept = control_kept(r, now);
+
+	if (o->json) {
+		print_json(json_pack("{s:i, s:s, s:f, s:I, s:b, s:o}", "schema", 1, "service",
+				     s->name, "weight", weight / 100.0, "epoch",
+				     (json_int_t)r->epoch, "latched", (int)r->latched, "overall",
+				     kept ? json_real(kept / 100.0) : json_null()));
+		return EXIT_OK;
+	}
+	printf("%s\n", text_weight(weight, a));
+	fflush(stdout);
+	if (kept)
+		say("for %s%% of all clients, kept by shiftd for %.*s while DNS moves",
+		    text_weight(kept, a), SHIFT_NAME, r->overall_by);
 	return EXIT_OK;
 }
 
@@ -284,6 +299,10 @@ static void print_change(const struct change *c, const struct shift_record *r)
 		       text_weight(r->confirm_weight, e), text_duration(c->confirm, d));
 	if (back_to_stale(r, c))
 		printf(STALE);
+	if (c->overall)
+		printf("kept at %s%% of all by shiftd while DNS moves, until another weight, a "
+		       "rollback, another's lock, or a ramp that goes on\n",
+		       text_weight(c->overall, a));
 	if (r->authority == SHIFT_AUTHORITY_NEW && c->weight < c->from)
 		printf("authority is new: later writes are NOT on old\n");
 	fflush(stdout);
@@ -365,10 +384,11 @@ static int change_weight(const struct options *o, struct change *c)
 int cmd_weight(const struct options *o, int argc, char **argv)
 {
 	static const char *const flags[] = {
-		"--confirm=", "--dry-run", "--reason=", "--force", "--after-rollback", NULL};
+		"--confirm=",	    "--dry-run",       "--reason=", "--force",
+		"--after-rollback", "--keep-overall=", NULL};
 	struct change c = {0};
 	const char *value, *number = NULL;
-	int at = 1, what, weight;
+	int at = 1, what, weight, overall;
 
 	while ((what = next_option(argc, argv, &at, flags, &value)) != -2) {
 		switch (what) {
@@ -395,6 +415,12 @@ int cmd_weight(const struct options *o, int argc, char **argv)
 			break;
 		case 4:
 			c.after_rollback = true;
+			break;
+		case 5: /* from `weight N --overall`, which has asked the resolvers */
+			overall = text_parse_weight(value);
+			if (overall < 0)
+				return usage_error("--keep-overall: '%s' is no share", value);
+			c.overall = (uint16_t)overall;
 			break;
 		default:
 			return EXIT_USAGE;

@@ -52,38 +52,40 @@
 #define SOON	 (100 * MS)
 #define SAID	 (600 * SECOND) /* between two complaints about losses */
 #define GUARD_MS 1500		/* rounds that are further apart wait for no late packets */
-#define STEP	 512u		/* between two looks at the clock; a multiple of every page size */
 
-void flowlog_odd(struct flowlog *l, unsigned int what, const char *format, ...)
+bool flowlog_odd(struct flowlog *l, unsigned int what, const char *format, ...)
 {
+	char text[CONF_TEXT + 300] = "flow log: ";
 	uint64_t now = loop_now();
-	char text[400] = "flow log: ";
 	size_t n = strlen(text);
 	va_list ap;
 
 	if (l->said_at[what] && now < l->said_at[what] + SAID)
-		return;
+		return false;
 	l->said_at[what] = now;
 	va_start(ap, format);
 	vsnprintf(text + n, sizeof(text) - n, format, ap);
 	va_end(ap);
 	l->world.say(l->world.arg, text);
+	return true;
 }
 
-/* Said when it begins and when it is over. */
+/* Said when it begins and when it is over; a disk that is full by turns is not said by turns. */
 static void set_failing(struct flowlog *l, int err)
 {
-	char text[CONF_TEXT + 300] = "flow log: it is written again";
+	bool said = l->said_failing;
 
 	if (l->failing == err)
 		return;
 	l->failing = err;
+	l->said_failing = false;
 	if (err)
-		snprintf(text, sizeof(text),
-			 "flow log: %s: it is tried again, and flows are lost when their ports are "
-			 "taken again",
-			 l->file.why);
-	l->world.say(l->world.arg, text);
+		l->said_failing = flowlog_odd(
+			l, FLOWLOG_SAID_FAILING,
+			"%s: it is tried again, and flows are lost when their ports are taken again",
+			l->file.why);
+	else if (said)
+		l->world.say(l->world.arg, "flow log: it is written again");
 }
 
 /* ---- a window of records ---- */
@@ -168,41 +170,61 @@ static void look_at(struct flowlog *l, const struct flowlog_watched *w,
 		settle_lines(l, i + 1);
 }
 
-/* From l->index on, up to the end of a window, of the time, or of what can be written. */
-static void look_at_window(struct flowlog *l, const struct flowlog_watched *w, uint64_t until)
+/* What a look leaves for the next one. */
+static void count_unfinished(struct flowlog *l, struct flowlog_watched *w,
+			     const struct shift_flow *f, uint32_t i)
 {
-	uint32_t from = l->index, n = FLOWLOG_WINDOW - from % FLOWLOG_WINDOW, i = 0;
+	struct flowlog_step *s = &w->step[(l->from + i) / FLOWLOG_STEP];
+
+	if (i % FLOWLOG_STEP == 0) {
+		s->unfinished = 0;
+		s->hot -= s->hot > 0;
+	}
+	s->unfinished += __atomic_load_n(&f->generation, __ATOMIC_RELAXED) != l->accounted[i];
+}
+
+/* What could not be written is looked at again. */
+static void put_back(struct flowlog *l, struct flowlog_watched *w, uint32_t n)
+{
+	l->index = l->from + l->noted - l->noted % FLOWLOG_STEP;
+	for (uint32_t at = l->index; at < l->from + n; at += FLOWLOG_STEP)
+		w->step[at / FLOWLOG_STEP].hot = 1;
+}
+
+/* `n` from l->index on, where a step begins, or until the time is up or nothing can be written. */
+static void look_at_records(struct flowlog *l, struct flowlog_watched *w, uint32_t n,
+			    uint64_t until)
+{
 	bool blocked = l->blocked;
 	const struct shift_flow *f;
+	uint32_t i = 0;
 	size_t size;
 
-	if (n > w->count - from)
-		n = w->count - from;
-	l->index = from + n;
-	f = flowlog_map(w, from, n, &size);
-	if (!f || flowlog_places_read(&l->places, l->target, from, n, l->accounted)) {
+	l->from = l->index;
+	l->noted = 0;
+	l->index += n;
+	f = flowlog_map(w, l->from, n, &size);
+	if (!f || flowlog_places_read(&l->places, l->target, l->from, n, l->accounted)) {
 		flowlog_odd(l, FLOWLOG_SAID_RECORDS, "some records cannot be looked at: %s",
 			    strerror(errno));
 		if (f)
 			munmap((void *)(uintptr_t)f, size);
 		return;
 	}
-	l->from = from;
-	l->noted = 0;
 	flowlog_set_clock(l);
 	l->look.last = w->leaving;
-	for (; i < n && l->blocked == blocked; i++) {
-		if (!l->look.last && flowlog_idle(&f[i], l->accounted[i], l->look.now))
-			continue;
-		look_at(l, w, &f[i], i);
-		if (i % STEP == STEP - 1 && loop_now() >= until)
-			n = i + 1;
+	while (i < n && l->blocked == blocked) {
+		if (l->look.last || !flowlog_idle(&f[i], l->accounted[i], l->look.now))
+			look_at(l, w, &f[i], i);
+		count_unfinished(l, w, &f[i], i);
+		if (++i % FLOWLOG_STEP == 0 && loop_now() >= until)
+			break;
 	}
+	l->index = l->from + i;
 	if (l->blocked == blocked)
 		settle_lines(l, i);
-	l->index = from + i;
-	if (l->blocked != blocked) /* only if it is the last look, it goes on: to count */
-		l->index = from + l->noted - l->noted % STEP;
+	if (l->blocked != blocked)
+		put_back(l, w, n);
 	munmap((void *)(uintptr_t)f, size);
 }
 
@@ -245,11 +267,16 @@ static void begin_round(struct flowlog *l, uint64_t now)
 /* False: the time was up before the end. */
 static bool go_round(struct flowlog *l, uint64_t until)
 {
+	uint32_t n;
+
 	for (; l->target < SHIFT_MAX_TARGETS; l->target++, l->index = 0) {
 		struct flowlog_watched *w = l->watched[l->target];
 
-		while (w && l->index < w->count && (!l->blocked || w->leaving)) {
-			look_at_window(l, w, until);
+		while (w && (!l->blocked || w->leaving)) {
+			l->index = flowlog_due(w, l->index, &n);
+			if (l->index >= w->count)
+				break;
+			look_at_records(l, w, n, until);
 			if (loop_now() >= until)
 				return false;
 		}
@@ -325,6 +352,7 @@ static void begin(struct flowlog *l)
 	if (!flowlog_file_open(&l->file) && !l->fresh)
 		read_tail(l);
 	l->began = 0;
+	l->search_at = 0;
 	loop_timer_set(l->loop, &l->timer, loop_now(), turn, l);
 }
 

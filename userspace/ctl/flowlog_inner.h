@@ -137,14 +137,29 @@ int flowlog_places_write(const struct flowlog_places *p, uint32_t target, uint32
 #define FLOWLOG_WINDOW 4096u	   /* records that are mapped at a time */
 #define FLOWLOG_CHUNK  (64u << 10) /* of lines, appended and then noted */
 
-enum { FLOWLOG_SAID_LOST, FLOWLOG_SAID_RECORDS, FLOWLOG_SAID_PLACES, FLOWLOG_SAYINGS };
+#define FLOWLOG_STEP 512u /* records that are looked at or left out together; whole pages */
 
-/* A target's array of records. */
+enum {
+	FLOWLOG_SAID_LOST,
+	FLOWLOG_SAID_RECORDS,
+	FLOWLOG_SAID_PLACES,
+	FLOWLOG_SAID_FAILING,
+	FLOWLOG_SAYINGS
+};
+
+/* A target's array of records. Of a step, those are looked at that had unfinished flows when it was
+ * last looked at, and those whose ports were taken since. */
 struct flowlog_watched {
 	struct shift_target t;
 	uint32_t map, count;
 	int fd;
-	bool leaving; /* nothing uses it any more: this look is the last */
+	bool leaving;			 /* nothing uses it any more: this look is the last */
+	uint32_t hand[SHIFT_MAX_SHARDS]; /* of each shard, when the last round began */
+	uint64_t all_at;		 /* when all are looked at again */
+	struct flowlog_step {
+		uint16_t unfinished;
+		uint8_t hot; /* rounds that look at it in any case */
+	} step[65536 / FLOWLOG_STEP];
 };
 
 struct flowlog {
@@ -161,6 +176,7 @@ struct flowlog {
 	uint32_t id;
 	struct shift_globals globals;
 	struct shift_service svc;
+	uint64_t search_at;  /* when targets are searched next */
 	uint64_t gone_since; /* 0: there is a data plane */
 	struct flowlog_watched *watched[SHIFT_MAX_TARGETS];
 	bool known[SHIFT_MAX_BACKENDS], listen_known[SHIFT_MAX_LISTENS]; /* in this round */
@@ -187,11 +203,12 @@ struct flowlog {
 	/* what came of it */
 	uint64_t written, lost, untold;
 	uint64_t said_at[FLOWLOG_SAYINGS]; /* 0: never */
-	int failing;			   /* why nothing is written; 0 */
+	bool said_failing;
+	int failing; /* why nothing is written; 0 */
 };
 
-/* Says it, no more than every ten minutes. */
-void flowlog_odd(struct flowlog *l, unsigned int what, const char *format, ...)
+/* Says it, no more than every ten minutes; whether it did. */
+bool flowlog_odd(struct flowlog *l, unsigned int what, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* ---- flowlog_records.c ---- */
@@ -201,6 +218,11 @@ int flowlog_find(struct flowlog *l, uint64_t now);
 void flowlog_drop(struct flowlog *l, uint32_t target);
 /* The clocks, for what is looked at next. */
 void flowlog_set_clock(struct flowlog *l);
+/* The hand went over `moved` places of a shard from `hand` on: these are looked at. */
+void flowlog_mark(struct flowlog_watched *w, uint32_t shard, uint32_t hand, uint32_t moved);
+/* The next place from which there is something to look at, at or behind `from`, and in *ret_n how
+ * many in a row, no more than a window; the array's end: nothing. */
+uint32_t flowlog_due(const struct flowlog_watched *w, uint32_t from, uint32_t *ret_n);
 /* Records from a place that begins a page on, to be unmapped; NULL: errno. */
 const struct shift_flow *flowlog_map(const struct flowlog_watched *w, uint32_t from, uint32_t n,
 				     size_t *ret_size);

@@ -4,6 +4,10 @@
  *
  * Looked up afresh with each round. An array that its target has no more is held until the round
  * is over, for it is looked at once more.
+ *
+ * Most ports are idle, so most records need no look: a new flow is where the hand of its shard went
+ * by since the last round, and other flows are where some were seen unfinished. Once a minute all
+ * are looked at, should anything have been missed by that.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +21,11 @@
 #include "userspace/plane/plane.h"
 
 #define SECOND 1000000000ull
-#define GONE   (5 * SECOND) /* without a data plane: it was detached */
+#define GONE   (5 * SECOND)  /* without a data plane: it was detached */
+#define SEARCH (5 * SECOND)  /* for new targets: their flows do not go before */
+#define EVERY  (60 * SECOND) /* all records are looked at, whatever is thought of them */
+#define HOT    2	     /* a port that was just taken may get its flow after the first look */
+#define STEPS  (65536 / FLOWLOG_STEP)
 
 void flowlog_drop(struct flowlog *l, uint32_t target)
 {
@@ -107,31 +115,111 @@ static int watch(struct flowlog *l, uint32_t target, const struct shift_target *
 	return err;
 }
 
+/* ---- which of them were taken ---- */
+
+static void mark(struct flowlog_watched *w, uint32_t first, uint32_t last)
+{
+	for (uint32_t s = first / FLOWLOG_STEP; s <= last / FLOWLOG_STEP && s < STEPS; s++)
+		w->step[s].hot = HOT;
+}
+
+void flowlog_mark(struct flowlog_watched *w, uint32_t shard, uint32_t hand, uint32_t moved)
+{
+	const struct shift_target *t = &w->t;
+	uint32_t members = (t->ports - t->phase + t->stride - 1) / t->stride;
+	uint32_t from = shard * members / t->shards;
+	uint32_t size = (shard + 1) * members / t->shards - from, first, end;
+
+	if (!moved || !size)
+		return;
+	first = moved < size ? hand % size : 0;
+	end = moved < size ? first + moved : size;
+	mark(w, t->phase + (from + first) * t->stride,
+	     t->phase + (from + (end < size ? end : size) - 1) * t->stride);
+	if (end > size)
+		mark(w, t->phase + from * t->stride,
+		     t->phase + (from + end - size - 1) * t->stride);
+}
+
+/* flow_take_of_shard gives the ports in turn. `anew`: in another turn than at the last round. */
+static void mark_taken(struct flowlog *l, const struct plane *p, uint32_t target,
+		       struct flowlog_watched *w, bool anew)
+{
+	const struct shift_target *t = &w->t;
+	struct shift_cursor c;
+
+	if (anew || l->began >= w->all_at) {
+		mark(w, 0, w->count);
+		w->all_at = l->began + EVERY;
+	}
+	if (!t->stride || !t->shards || t->shards > SHIFT_MAX_SHARDS || t->phase >= t->ports)
+		return;
+	for (uint32_t i = 0; i < t->shards; i++) {
+		uint32_t id = target * SHIFT_MAX_SHARDS + i;
+
+		if (bpfsys_lookup(p->map[PLANE_CURSORS], &id, &c)) {
+			mark(w, 0, w->count);
+			continue;
+		}
+		flowlog_mark(w, i, w->hand[i], c.hand - w->hand[i]);
+		w->hand[i] = c.hand;
+	}
+}
+
+uint32_t flowlog_due(const struct flowlog_watched *w, uint32_t from, uint32_t *ret_n)
+{
+	uint32_t s = from / FLOWLOG_STEP, end;
+
+	while (s < STEPS && !w->leaving && !w->step[s].hot && !w->step[s].unfinished)
+		s++;
+	if (s * FLOWLOG_STEP > from)
+		from = s * FLOWLOG_STEP;
+	if (from >= w->count)
+		return w->count;
+	for (end = s + 1; end < STEPS && (end - s) * FLOWLOG_STEP < FLOWLOG_WINDOW; end++)
+		if (!w->leaving && !w->step[end].hot && !w->step[end].unfinished)
+			break;
+	end *= FLOWLOG_STEP;
+	*ret_n = (end < w->count ? end : w->count) - from;
+	return from;
+}
+
+/* ---- the targets ---- */
+
 static int find_target(struct flowlog *l, const struct plane *p, uint32_t target)
 {
 	struct flowlog_watched *w = l->watched[target];
 	struct shift_target t;
 	uint32_t map = 0;
+	bool anew;
 	int err = bpfsys_lookup(p->map[PLANE_TARGETS], &target, &t);
 
 	if (err)
 		return err;
 	if (t.ports && bpfsys_lookup(p->map[PLANE_SLOTS], &target, &map))
 		map = 0;
-	if (w && w->map != map)
+	if (w && w->map != map) {
 		w->leaving = true; /* the new one is for the next round */
-	else if (w)
+		return 0;
+	}
+	if (!map)
+		return 0;
+	anew = !w || t.shards != w->t.shards || t.stride != w->t.stride || t.phase != w->t.phase;
+	if (w)
 		w->t = t;
-	else if (map)
-		return watch(l, target, &t, map);
-	return 0;
+	else
+		err = watch(l, target, &t, map);
+	if (!err)
+		mark_taken(l, p, target, l->watched[target], anew);
+	return err;
 }
 
 int flowlog_find(struct flowlog *l, uint64_t now)
 {
 	const struct plane *p = l->world.plane(l->world.arg, &l->id);
 	struct shift_service svc;
-	int err = 0, one;
+	bool search;
+	int err, one;
 
 	memset(l->known, 0, sizeof(l->known));
 	memset(l->listen_known, 0, sizeof(l->listen_known));
@@ -147,8 +235,11 @@ int flowlog_find(struct flowlog *l, uint64_t now)
 	if (!plane_service(p, l->id, &svc))
 		l->svc = svc;
 	err = plane_globals(p, &l->globals);
+	search = now >= l->search_at;
+	if (search)
+		l->search_at = now + SEARCH;
 	for (uint32_t i = 1; i < SHIFT_MAX_TARGETS && !err; i++) {
-		one = find_target(l, p, i);
+		one = search || l->watched[i] ? find_target(l, p, i) : 0;
 		if (one)
 			flowlog_odd(l, FLOWLOG_SAID_RECORDS, "some records cannot be looked at: %s",
 				    strerror(-one));

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * journal.c - the ramp's journal: append, sync, find the last whole line, rotate
+ * journal.c - the ramp's journal: what a line says, and the last whole one
  *
  * What it promises: when journal_write with `sync` returned 0, the entry is on the disk and whole;
  * killed at any byte, the file still ends in a state from before or after the entry that was being
- * written, never in between, because a JSON object cut short is no JSON object.
- *
- * A rotation writes the entry into a new file first, and then renames: at every moment either
- * ramp.jsonl or ramp.jsonl.1 ends in the latest state that was acknowledged.
- *
- * Weakness: it trusts that the disk keeps what fdatasync said it has.
+ * written, never in between, because a JSON object cut short is no JSON object. The files are
+ * journal_disk.c's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,16 +18,15 @@
 
 #include "userspace/base/whole.h"
 #include "userspace/ctl/journal.h"
+#include "userspace/ctl/journal_disk.h"
 #include "userspace/ctl/ramp_json.h"
 
 #define READ_MAX (64u << 20)
 
 struct journal {
 	char dir[320];
-	int fd;
 	uint64_t seq; /* of the last entry */
-	size_t size, limit;
-	bool torn; /* the file does not end with the end of a line */
+	struct journal_disk *disk;
 };
 
 /* ---- the state as JSON: one table for both ways ---- */
@@ -259,7 +254,7 @@ int journal_parse(const char *line, size_t size, struct journal_found *ret, uint
 
 /* ---- reading ---- */
 
-static void path_of(const char *dir, unsigned int number, char ret[400])
+void journal_path(const char *dir, unsigned int number, char ret[400])
 {
 	if (number)
 		snprintf(ret, 400, "%s/ramp.jsonl.%u", dir, number);
@@ -300,7 +295,7 @@ static int find_state(struct journal *j, struct journal_found *found)
 
 	memset(found, 0, sizeof(*found));
 	for (unsigned int i = 0; err == -ENODATA && i <= JOURNAL_KEPT; i++) {
-		path_of(j->dir, i, path);
+		journal_path(j->dir, i, path);
 		err = last_entry(path, found, &j->seq, &damaged);
 	}
 	found->damaged = damaged;
@@ -342,7 +337,7 @@ int journal_each(const char *dir, int (*each)(void *arg, const json_t *entry), v
 	int err = 0;
 
 	for (unsigned int i = JOURNAL_KEPT + 1; !err && i--;) {
-		path_of(dir, i, path);
+		journal_path(dir, i, path);
 		err = each_of_file(path, each, arg, &damaged);
 	}
 	if (ret_damaged)
@@ -351,55 +346,6 @@ int journal_each(const char *dir, int (*each)(void *arg, const json_t *entry), v
 }
 
 /* ---- writing ---- */
-
-static int write_all(int fd, const char *text, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, text, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		text += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-static int sync_dir(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (fsync(fd))
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-/* The file that is appended to, as it is. */
-static int open_current(struct journal *j)
-{
-	char path[400], last;
-	struct stat st;
-	int err;
-
-	path_of(j->dir, 0, path);
-	j->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (j->fd < 0)
-		return -errno;
-	if (fstat(j->fd, &st) || !S_ISREG(st.st_mode)) {
-		err = errno ? -errno : -EINVAL;
-		close(j->fd);
-		j->fd = -1;
-		return err;
-	}
-	j->size = (size_t)st.st_size;
-	j->torn = st.st_size && (pread(j->fd, &last, 1, st.st_size - 1) != 1 || last != '\n');
-	return 0;
-}
 
 int journal_open(const char *dir, struct journal **ret, struct journal_found *found)
 {
@@ -413,15 +359,11 @@ int journal_open(const char *dir, struct journal **ret, struct journal_found *fo
 	if (!err && mkdir(dir, 0700) && errno != EEXIST)
 		err = -errno;
 	if (!err) {
-		j->fd = -1;
-		j->limit = JOURNAL_SIZE;
 		snprintf(j->dir, sizeof(j->dir), "%s", dir);
 		err = find_state(j, f);
 	}
 	if (!err)
-		err = open_current(j);
-	if (!err)
-		err = sync_dir(dir);
+		err = journal_disk_open(dir, JOURNAL_SIZE, &j->disk);
 	if (err) {
 		journal_close(j);
 		free(f);
@@ -438,84 +380,33 @@ void journal_close(struct journal *j)
 {
 	if (!j)
 		return;
-	if (j->fd >= 0)
-		close(j->fd);
+	journal_disk_close(j->disk);
 	free(j);
 }
 
 void journal_limit(struct journal *j, size_t bytes)
 {
-	j->limit = bytes;
-}
-
-/* The line becomes the first of a new file, and the files move up by one. */
-static int rotate(struct journal *j, const char *line, size_t size)
-{
-	char fresh[400], from[400], to[400];
-	int fd, err;
-
-	snprintf(fresh, sizeof(fresh), "%s/ramp.jsonl.new", j->dir);
-	fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	err = write_all(fd, line, size);
-	if (!err && fsync(fd))
-		err = -errno;
-	for (unsigned int i = JOURNAL_KEPT; !err && i--;) {
-		path_of(j->dir, i, from);
-		path_of(j->dir, i + 1, to);
-		if (rename(from, to) && errno != ENOENT)
-			err = -errno;
-	}
-	path_of(j->dir, 0, to);
-	if (!err && rename(fresh, to))
-		err = -errno;
-	if (err) {
-		close(fd);
-		unlink(fresh);
-		return err;
-	}
-	close(j->fd);
-	j->fd = fd;
-	j->size = size;
-	j->torn = false;
-	return sync_dir(j->dir);
-}
-
-static int append(struct journal *j, const char *line, size_t size, bool sync)
-{
-	int err = write_all(j->fd, line, size);
-
-	if (err) { /* half a line is taken back; if that fails too, the next begins a new one */
-		j->torn = ftruncate(j->fd, (off_t)j->size) != 0;
-		return err;
-	}
-	j->size += size;
-	j->torn = false;
-	if (sync && fdatasync(j->fd))
-		return -errno;
-	return 0;
+	journal_disk_limit(j->disk, bytes);
 }
 
 int journal_write(struct journal *j, const struct ramp_action *a, const struct ramp_view *v,
 		  bool sync)
 {
-	char *line = journal_line(a, v, j->seq + 1), *whole = NULL;
-	int n, err;
+	char *line = journal_line(a, v, j->seq + 1);
+	int err = line ? journal_disk_put(j->disk, line, sync) : -ENOMEM;
 
-	if (!line)
-		return -ENOMEM;
-	n = asprintf(&whole, "%s%s\n", j->torn ? "\n" : "", line);
 	free(line);
-	if (n < 0)
-		return -ENOMEM;
-	err = -EAGAIN;
-	if (sync && j->size && j->size + (size_t)n > j->limit)
-		err = rotate(j, whole, (size_t)n);
-	if (err) /* a file that cannot be begun anew goes on */
-		err = append(j, whole, (size_t)n, sync);
-	if (!err)
+	if (!err || err == -ETIMEDOUT)
 		j->seq++;
-	free(whole);
 	return err;
+}
+
+int journal_state(const struct journal *j, unsigned int *ret_waiting)
+{
+	return journal_disk_state(j->disk, ret_waiting);
+}
+
+const char *journal_error_text(int err)
+{
+	return err == -ETIMEDOUT ? "the disk does not answer" : strerror(-err);
 }

@@ -55,16 +55,26 @@ void journal_limit(struct journal *j, size_t bytes);
 /*
  * Appends an action of RAMP_JOURNAL with the gates' evidence; `real` is CLOCK_REALTIME ns. With
  * `sync` it is on the disk when this returns; without, it survives this process alone, and nothing
- * was waited for. −errno: it is not there (a part that could not be taken back is a torn line).
+ * was waited for. -ETIMEDOUT: the disk has not answered in the part of a second that is waited for
+ * it, and the entry counts as not there, but will be, in its order; −errno: it is not there (a part
+ * that could not be taken back is a torn line).
  */
 int journal_write(struct journal *j, const struct ramp_action *a, const struct ramp_view *v,
 		  bool sync);
+/* After -ETIMEDOUT. 0: all is there; -ETIMEDOUT: *ret_waiting entries are not; −errno: the last is
+ * not. */
+int journal_state(const struct journal *j, unsigned int *ret_waiting);
+/* For people. */
+const char *journal_error_text(int err);
 
 /* The line that journal_write would append, without its end; NULL: no memory. The caller frees it.
  */
 char *journal_line(const struct ramp_action *a, const struct ramp_view *v, uint64_t seq);
 /* −EBADMSG: it is no whole entry. */
 int journal_parse(const char *line, size_t size, struct journal_found *ret, uint64_t *ret_seq);
+
+/* The file that is appended to (0), or that of so many rotations ago. */
+void journal_path(const char *dir, unsigned int number, char ret[400]);
 
 /*
  * Every whole entry, the oldest first, through all files that are kept. `each` returns 0 to go on;

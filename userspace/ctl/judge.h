@@ -16,7 +16,7 @@
  *	every second, of each epoch, a = the old arm's and b = the new arm's answers in it:
  *		share = judge_share(weight, 1.0 / SHIFT_WATCH_ONE_IN, 1);
  *		judge_feed(&failures, a->epoch, share, a->failed_clients, b->failed_clients);
- *		judge_feed(&split, a->epoch, weight, clients_old, clients_new);
+ *		judge_feed(&split, a->epoch, weight, a->clients, b->clients);
  *	errors.ok = (struct judge_limit){true, 0.001, {since_stage.begun, since_stage.failed}};
  *	errors.pause = (struct judge_limit){true, 0.005, {window.begun, window.failed}};
  *	in.last_10s = (struct judge_counts){arm.begun_10s, arm.failed_10s};

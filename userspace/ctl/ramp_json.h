@@ -10,8 +10,8 @@
 
 #include "userspace/ctl/ramp.h"
 
-/* [{"name", "verdict", "value" or null, "why", "class" where it has one, and of one with a baseline:
- * "baseline", "whole"}] */
+/* [{"name", "verdict", "value" or null, "why", "class" where it has one, and of one with a
+ * baseline: "baseline", "whole"}] */
 json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n);
 /* A text that is no UTF-8 is kept as far as it is. */
 json_t *ramp_text_json(const char *text);

@@ -32,6 +32,7 @@
 #include "userspace/base/screen.h"
 #include "userspace/base/text.h"
 #include "userspace/ctl/checks.h"
+#include "userspace/ctl/dns.h"
 #include "userspace/ctl/follow.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/plane/state.h"
@@ -57,6 +58,7 @@ static void turn(void *arg, uint64_t now)
 	ramp_step(&s->ramp, &s->view, now, &s->out);
 	service_act(s, now);
 	service_keep_alive(s, now);
+	dns_keep_turn(s, now);
 	service_attach(s, now);
 	state_reap();
 	loop_timer_set(s->loop, &s->turn, now + SERVICE_SECOND, turn, s);
@@ -165,13 +167,18 @@ int service_make(struct loop *l, const struct service_world *world, struct servi
 	s->loop = l;
 	s->world = *world;
 	s->id = -1;
+	s->links = -1;
 	err = service_gates_make(s);
 	if (!err)
 		err = ctl_checks_make(l, service_health_says, s, &s->checks);
 	if (!err)
 		err = ctl_follow_make(l, service_health_says, s, &s->follow);
 	if (!err)
+		err = ctl_dns_make(l, dns_keep_says, s, &s->dns);
+	if (!err)
 		err = service_tell_make(s);
+	if (!err && service_attach_make(s))
+		service_say(s, false, "a re-created interface is noticed within a second only");
 	if (err) {
 		service_free(s);
 		return err;
@@ -185,9 +192,11 @@ void service_free(struct service *s)
 	if (!s)
 		return;
 	loop_timer_stop(s->loop, &s->turn);
+	service_attach_free(s);
 	sources_free(s->sources);
 	ctl_checks_free(s->checks);
 	ctl_follow_free(s->follow);
+	ctl_dns_free(s->dns);
 	service_tell_free(s);
 	service_lose(s, 0);
 	journal_close(s->journal);
@@ -209,7 +218,6 @@ int service_use(struct service *s, const struct config *c)
 			err = loop_timer_set(s->loop, &s->turn, loop_now(), turn, s);
 	} else {
 		err = service_gates_use(s, c);
-		memset(s->had, 0, sizeof(s->had)); /* they may stand in another order */
 		s->conf = c;
 		ramp_use(&s->ramp, c);
 	}
@@ -220,7 +228,11 @@ int service_use(struct service *s, const struct config *c)
 		err = ctl_follow_use(s->follow, c);
 	if (err)
 		service_say(s, true, "health: some checks are missing: %s", strerror(-err));
+	err = ctl_dns_use(s->dns, c);
+	if (err)
+		service_say(s, true, "dns: it is not watched: %s", strerror(-err));
 	service_tell_use(s, c);
+	service_attach_use(s, c);
 	return 0;
 }
 
@@ -240,6 +252,11 @@ const char *service_text(const struct service *s, char *ret, size_t size)
 uint64_t service_alive(const struct service *s)
 {
 	return s->alive;
+}
+
+void service_page_dns(const struct service *s, struct ctl_dns_view *ret)
+{
+	ctl_dns_look(s->dns, loop_now(), ret);
 }
 
 const struct plane *service_plane(const struct service *s, uint32_t *ret_id)

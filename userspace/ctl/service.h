@@ -55,6 +55,9 @@ json_t *service_page_share(const struct service *s);
 json_t *service_page_alarms(const struct service *s);
 /* A second's figures of both arms; NULL: nothing was counted. */
 json_t *service_page_point(struct service *s);
+/* What DNS is seen to answer, until the loop goes on. */
+struct ctl_dns_view;
+void service_page_dns(const struct service *s, struct ctl_dns_view *ret);
 /* The data plane and the service's id in it, until the loop goes on; NULL: there is none. */
 const struct plane *service_plane(const struct service *s, uint32_t *ret_id);
 

@@ -51,7 +51,7 @@ static void journal_is(struct service *s, int err, uint64_t now)
 {
 	if (err && err != s->journal_error)
 		service_say(s, true, "ramp: the journal %s/ramp.jsonl cannot be written: %s",
-			    s->dir, strerror(-err));
+			    s->dir, journal_error_text(err));
 	else if (!err && s->journal_error)
 		service_say(s, false, "ramp: the journal can be written again");
 	s->journal_error = err;
@@ -85,15 +85,29 @@ static int write_journal(struct service *s, const struct ramp_action *a, bool sy
 		  : s->journal_error ? s->journal_error
 				     : -ENOENT;
 
-	s->unsaved = err;
+	s->unsaved = err && err != -ETIMEDOUT;
 	if (err)
 		s->kept = *a;
 	journal_is(s, err, now);
 	return err;
 }
 
+/* Entries wait for the disk: do they still? */
+static void look_at_disk(struct service *s, uint64_t now)
+{
+	unsigned int waiting;
+	int err = journal_state(s->journal, &waiting);
+
+	if (err == -ETIMEDOUT)
+		return;
+	s->unsaved = err;
+	journal_is(s, err, now);
+}
+
 void service_disk(struct service *s, uint64_t now)
 {
+	if (s->journal && s->journal_error == -ETIMEDOUT)
+		look_at_disk(s, now);
 	if (s->journal && !s->unsaved)
 		return;
 	if (s->journal_at && now < s->journal_at)
@@ -236,7 +250,7 @@ static void carry_out(struct service *s, const struct ramp_action *a, bool *lost
 	if (a->recorded && *lost && a->id) {
 		o.result = RAMP_FAILED;
 		snprintf(o.why, sizeof(o.why), "the journal cannot be written: %s",
-			 strerror(-s->journal_error));
+			 journal_error_text(s->journal_error));
 		service_result(s, a->id, &o);
 		return;
 	}

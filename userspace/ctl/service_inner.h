@@ -4,13 +4,14 @@
  *
  * service.c goes round and answers operators, service_look.c looks at the kernel, service_gates.c
  * judges, service_act.c carries out, service_tell.c runs hooks and notifies, service_json.c says
- * how things are.
+ * how things are, dns_keep.c goes along with DNS.
  */
 #pragma once
 
 #include <sys/types.h>
 
 #include "userspace/conf/config.h"
+#include "userspace/ctl/dns_keep.h"
 #include "userspace/ctl/gate.h"
 #include "userspace/ctl/journal.h"
 #include "userspace/ctl/judge.h"
@@ -20,12 +21,19 @@
 #include "userspace/ctl/window.h"
 #include "userspace/base/loop.h"
 #include "userspace/plane/plane.h"
+#include "userspace/plane/spare.h"
 
 #define SERVICE_SECOND	1000000000ull
 #define SERVICE_OWN	4 /* gates that are always there */
 #define SERVICE_RESULTS 8
 
-enum { SERVICE_ALARM_RAMP, SERVICE_ALARM_HEALTH };
+enum {
+	SERVICE_ALARM_RAMP,
+	SERVICE_ALARM_HEALTH,
+	SERVICE_ALARM_DNS,     /* records flipped before their time */
+	SERVICE_ALARM_OVERALL, /* DNS alone sends more than the share that is kept */
+	SERVICE_ALARMS
+};
 
 /* Of the judge: what new and old are compared in. */
 enum { SERVICE_FAILURES, SERVICE_SLOW, SERVICE_SPLIT, SERVICE_TESTS };
@@ -36,6 +44,7 @@ struct service_result { /* of an action, not told to the machine yet */
 };
 
 struct ctl_checks;
+struct ctl_dns;
 struct ctl_follow;
 struct hooks;
 struct hooks_run;
@@ -46,6 +55,11 @@ struct service_hooks {
 	struct service *s;
 	uint32_t id; /* of the action; 0: none runs */
 	struct hooks_run *run;
+};
+
+struct service_interface { /* of the configuration */
+	struct spare spare;
+	bool gone; /* what had the programs is no more */
 };
 
 struct service {
@@ -61,12 +75,19 @@ struct service {
 	int id;	     /* of the service in it; −1: it is not there */
 	int missing; /* why nothing is attached, −errno */
 	uint64_t found_at;
-	uint32_t had[CONF_MAX_IFACES]; /* interfaces of the configuration that had our program */
-	pid_t apply;		       /* that is run for one that was re-created; 0: none */
-	uint64_t apply_wait;
-	uint64_t apply_at; /* not again before */
-	bool leased;	   /* the record has a keep-alive */
-	uint64_t lease_at; /* when it is renewed next */
+	/* its interfaces, for when one is re-created */
+	struct service_interface interface[CONF_MAX_IFACES];
+	unsigned int interfaces;
+	int links; /* where the kernel tells of them */
+	struct loop_timer attach_timer;
+	uint64_t attached_at; /* when they were last looked at */
+	uint64_t attach_at;   /* nothing is put back before */
+	uint64_t ways_until;  /* the ways to the backends are asked for */
+	char apply_for[16];   /* the one that wants an `apply`, "": none does */
+	pid_t apply;	      /* that is run; 0: none */
+	uint64_t apply_wait;  /* after one that failed; 0: none did */
+	bool leased;	      /* the record has a keep-alive */
+	uint64_t lease_at;    /* when it is renewed next */
 	/* the ramp */
 	struct ramp ramp;
 	struct ramp_view view;
@@ -93,7 +114,9 @@ struct service {
 		bool on;
 		uint64_t since; /* CLOCK_REALTIME ns */
 		char text[RAMP_TEXT];
-	} alarm[2]; /* the ramp's, and health's */
+	} alarm[SERVICE_ALARMS];
+	struct ctl_dns *dns;
+	struct dns_keeper keeper;
 	/* the disk */
 	char dir[280];
 	struct journal *journal;
@@ -120,8 +143,24 @@ void service_lose(struct service *s, int why);
 
 /* ---- service_attach.c ---- */
 
-/* Runs `apply` where an interface was re-created. */
+int service_attach_make(struct service *s);
+void service_attach_free(struct service *s);
+/* The interfaces of this configuration; what is known of them stays. */
+void service_attach_use(struct service *s, const struct config *c);
+/* Puts the program back where an interface was re-created. */
 void service_attach(struct service *s, uint64_t now);
+void service_attach_due(void *service, uint64_t now);
+
+enum service_again {
+	SERVICE_NONE,	  /* it has not and had not our program */
+	SERVICE_GONE,	  /* it had, and is not there */
+	SERVICE_OURS,	  /* it has */
+	SERVICE_DETACHED, /* it had, and was there all the time */
+	SERVICE_ANEW,	  /* it was re-created */
+};
+/* Our program was on the interface `had` (0: on none), which is `gone` since; the interface of its
+ * name is `is` now (0: there is none), and there our program was seen, or not. */
+enum service_again service_again(uint32_t had, bool gone, uint32_t is, bool ours);
 
 /* ---- service_gates.c ---- */
 
@@ -168,6 +207,8 @@ void service_notify(struct service *s, const struct ramp_action *a);
 void service_health_says(void *service, bool alarm, const char *text);
 /* An alarm about health is over. */
 void service_health_is(struct service *s, bool well);
+/* It stands, or is over; `subject` is what it is about. Said when that is new. */
+void service_alarm(struct service *s, int which, bool on, const char *subject, const char *text);
 
 /* ---- service_json.c ---- */
 

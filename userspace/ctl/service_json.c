@@ -51,7 +51,7 @@ json_t *service_status(const struct service *s)
 	json_object_set_new(j, "source", who_comes(s));
 	json_object_set_new(j, "frozen", who_froze(r));
 	json_object_set_new(j, "journal",
-			    s->journal_error ? json_string(strerror(-s->journal_error))
+			    s->journal_error ? json_string(journal_error_text(s->journal_error))
 					     : json_string("ok"));
 	return j;
 }

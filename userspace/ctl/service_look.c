@@ -24,6 +24,18 @@ void service_lose(struct service *s, int why)
 	s->missing = why;
 }
 
+static void say_why(struct service *s, int why)
+{
+	if (why == s->missing || (why != -EPERM && why != -EACCES))
+		return;
+	service_say(
+		s, true,
+		"%s: shiftd has not the right to see what is attached (%s), so there is no ramp, "
+		"and a re-created interface does not get its program back: it takes "
+		"CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_BPF",
+		s->name, strerror(-why));
+}
+
 void service_find(struct service *s)
 {
 	struct plane p;
@@ -33,6 +45,7 @@ void service_find(struct service *s)
 		id = -ENOENT;
 	if (id < 0) {
 		plane_close(&p);
+		say_why(s, id);
 		service_lose(s, id);
 		return;
 	}

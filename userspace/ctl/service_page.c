@@ -93,6 +93,7 @@ json_t *service_page_share(const struct service *s)
 				json_real(100.0 * (double)w.service.connections_new / (double)n));
 	}
 	put_plan(s, j);
+	dns_keep_page(s, j);
 	return j;
 }
 
@@ -100,7 +101,7 @@ json_t *service_page_alarms(const struct service *s)
 {
 	json_t *list = json_array();
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < SERVICE_ALARMS; i++) {
 		if (s->alarm[i].on)
 			json_array_append_new(list,
 					      json_pack("{s:s, s:f, s:s}", "level", "critical",

@@ -200,6 +200,20 @@ void service_notify(struct service *s, const struct ramp_action *a)
 	}
 }
 
+void service_alarm(struct service *s, int which, bool on, const char *subject, const char *text)
+{
+	struct service_alarm *a = &s->alarm[which];
+	bool was = a->on;
+
+	if (on)
+		raise_alarm(s, which, text);
+	a->on = on;
+	if (on == was)
+		return;
+	service_say(s, on, "%s: %s", subject, text);
+	tell(s, NOTICE_ALARM, !on, subject, text, "shiftd");
+}
+
 void service_health_says(void *arg, bool alarm, const char *text)
 {
 	struct service *s = arg;

@@ -47,6 +47,7 @@ int steer_weight(struct shift_record *r, void *arg)
 		return STEER_OVERTAKEN;
 	r->weight = c->weight;
 	r->threshold = shift_weight_threshold(c->weight);
+	r->overall = c->overall;
 	r->not_before = 0;
 	r->confirm_deadline = 0;
 	put_lease(r, c);
@@ -69,6 +70,7 @@ int steer_rollback(struct shift_record *r, void *arg)
 	r->not_before = 0;
 	r->confirm_deadline = 0;
 	r->lease_deadline = 0;
+	r->overall = 0;
 	r->latched = 1;
 	r->latched_at = c->real;
 	memset(r->latched_by, 0, sizeof(r->latched_by));
@@ -98,6 +100,7 @@ int steer_settle(struct shift_record *r, void *arg)
 		return 1;
 	r->weight = r->lease_weight;
 	r->threshold = r->lease_threshold;
+	r->overall = 0;
 	r->not_before = 0;
 	r->confirm_deadline = 0;
 	r->lease_deadline = 0;

@@ -32,6 +32,7 @@ struct steer {
 	uint64_t epoch;	 /* that control must have */
 	uint16_t expect; /* the share that must be in force: deadlines pass without an epoch */
 	uint16_t weight;
+	uint16_t overall;    /* it is set for this share of all clients, which goes on being kept */
 	bool after_rollback; /* clears the latch of `latched_at`, and only that one */
 	uint64_t latched_at; /* CLOCK_REALTIME ns */
 	/* The keep-alive, of a weight and of steer_lease. */

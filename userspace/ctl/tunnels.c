@@ -73,10 +73,13 @@ static void step_again(void *arg, uint64_t now);
 /* Everything was judged: the groups step, and what changed goes to the disk. */
 static void step(struct ctl_tunnels *d, uint64_t now)
 {
-	int err = watch_begin(d->watch, 0);
 	char text[300];
 	bool save;
+	int err;
 
+	if (!d->watch->n) /* nor a reason to touch the disk, which may hang */
+		return;
+	err = watch_begin(d->watch, 0);
 	if (err == -EAGAIN) { /* a command is at it */
 		loop_timer_set(d->loop, &d->again, now + LOCK_AGAIN, step_again, d);
 		return;
@@ -399,6 +402,11 @@ void ctl_tunnels_save(struct ctl_tunnels *d)
 uint64_t ctl_tunnels_alive(const struct ctl_tunnels *d)
 {
 	return d->ticked_at;
+}
+
+const struct watch *ctl_tunnels_watch(const struct ctl_tunnels *d)
+{
+	return d->watch;
 }
 
 const char *ctl_tunnels_text(const struct ctl_tunnels *d, char *ret, size_t size)

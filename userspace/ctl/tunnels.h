@@ -30,6 +30,9 @@ int ctl_tunnels_use(struct ctl_tunnels *t, const struct config *c);
 /* A descriptor that a child of this process must not keep (the daemon's lock). */
 void ctl_tunnels_private(struct ctl_tunnels *t, int fd);
 
+struct watch;
+/* What is known of each, until the loop goes on; NULL before the first configuration. */
+const struct watch *ctl_tunnels_watch(const struct ctl_tunnels *t);
 /* One line for people: "aws: up via aws". Returns ret. */
 const char *ctl_tunnels_text(const struct ctl_tunnels *t, char *ret, size_t size);
 /* Does traffic pass where the tunnel of that name should carry it: it or its backup in use is up?

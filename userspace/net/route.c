@@ -104,6 +104,25 @@ uint32_t route_device_mtu(uint32_t ifindex)
 	return err ? 0 : (uint32_t)r.ifr_mtu;
 }
 
+int route_device(const char *name, uint16_t *ret_type, uint8_t ret_mac[8])
+{
+	struct ifreq r = {0};
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+
+	if (s < 0)
+		return -errno;
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+	if (ioctl(s, SIOCGIFHWADDR, &r))
+		err = -errno;
+	close(s);
+	if (err)
+		return err;
+	*ret_type = r.ifr_hwaddr.sa_family;
+	memset(ret_mac, 0, 8);
+	memcpy(ret_mac, r.ifr_hwaddr.sa_data, 6);
+	return 0;
+}
+
 int route_lookup(const uint32_t dst[4], const uint32_t src[4], struct route_way *ret)
 {
 	char buffer[256];

@@ -25,3 +25,6 @@ int route_lookup(const uint32_t dst[4], const uint32_t src[4], struct route_way 
 
 /* Of an interface; 0: unknown. */
 uint32_t route_device_mtu(uint32_t ifindex);
+
+/* What kind of device it is (ARPHRD_…), and its address. 0 or −errno. */
+int route_device(const char *name, uint16_t *ret_type, uint8_t ret_mac[8]);

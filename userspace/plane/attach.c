@@ -28,7 +28,8 @@ static int attach_clsact(uint32_t ifindex, bool egress, int prog_fd)
 	return err;
 }
 
-int attach_makes_qdisc(uint32_t ifindex, bool *ret)
+/* Will it be made? */
+static int makes_qdisc(uint32_t ifindex, bool *ret)
 {
 	bool present = true;
 	int err = has_tcx(ifindex) ? 0 : tc_clsact_present(ifindex, &present);
@@ -37,7 +38,7 @@ int attach_makes_qdisc(uint32_t ifindex, bool *ret)
 	return err;
 }
 
-int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret)
+static int put(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret)
 {
 	struct plane_attachment is;
 	int err = plane_attachment(ifindex, egress, &is);
@@ -54,6 +55,29 @@ int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *
 	if (is.prog_fd >= 0)
 		close(is.prog_fd);
 	return err;
+}
+
+int attach_interface(const struct plane *p, struct shift_globals *g, struct shift_interface *f,
+		     const int fd[2], unsigned int *attached)
+{
+	bool makes = false;
+	int err = makes_qdisc(f->ifindex, &makes);
+
+	if (err)
+		return err;
+	f->made_clsact |= makes;
+	if (makes)
+		err = plane_set_globals(p, g);
+	for (int egress = 0; egress < 2 && !err; egress++) {
+		enum shift_hook hook;
+
+		err = put(f->ifindex, egress, fd[egress], &hook);
+		if (err || egress)
+			continue;
+		f->hook = (uint8_t)hook;
+		++*attached;
+	}
+	return err ? err : plane_set_globals(p, g);
 }
 
 static int remove_side(uint32_t ifindex, bool egress)

@@ -13,12 +13,13 @@
 
 #include "userspace/plane/plane.h"
 
-/* Puts `prog_fd` on one side of the interface, in place of ours if one is there. *ret says where it
- * is now. */
-int attach_program(uint32_t ifindex, bool egress, int prog_fd, enum shift_hook *ret);
-
-/* Will that make a clsact qdisc? To be noted before, so that whoever comes after a kill knows. */
-int attach_makes_qdisc(uint32_t ifindex, bool *ret);
+/*
+ * Puts the programs of ingress and egress on the interface of `f`, which is one of g->interface, in
+ * place of ours where they are there. What must be known after a kill is in the maps before. Adds
+ * one to *attached when the first is there; f->hook says where.
+ */
+int attach_interface(const struct plane *p, struct shift_globals *g, struct shift_interface *f,
+		     const int fd[2], unsigned int *attached);
 
 /* Takes ours away from both sides and XDP, the ingress last, by which the others are found; and the
  * qdisc if we made it and nobody uses it. Not there is no error. */

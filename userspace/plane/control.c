@@ -2,6 +2,7 @@
 #include "userspace/plane/control.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <time.h>
@@ -17,6 +18,11 @@ static uint64_t clock_ns(clockid_t id)
 
 	clock_gettime(id, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+uint16_t control_kept(const struct shift_record *r, uint64_t boot)
+{
+	return r->latched || shift_record_source(r, boot) != SHIFT_FROM_WEIGHT ? 0 : r->overall;
 }
 
 uint64_t control_boot_ns(void)
@@ -203,4 +209,38 @@ int control_change(struct shift_control *c, control_edit edit, void *arg, bool f
 			*ret_after = after;
 		return err == -EAGAIN ? -EBUSY : err < 0 ? err : 0;
 	}
+}
+
+/* ---- an interface that was made anew ---- */
+
+struct anew {
+	bool restore;
+	const char *who;
+};
+
+static int anew_edit(struct shift_record *r, void *arg)
+{
+	const struct anew *a = arg;
+
+	if (a->restore || r->authority == SHIFT_AUTHORITY_NEW ||
+	    !shift_record_weight(r, control_boot_ns()))
+		return 1;
+	r->epoch++;
+	r->weight = 0;
+	r->threshold = 0;
+	r->overall = 0;
+	r->not_before = r->confirm_deadline = r->lease_deadline = 0;
+	r->set_at = control_real_ns();
+	r->set_uid = getuid();
+	snprintf(r->set_by, sizeof(r->set_by), "%s", a->who);
+	snprintf(r->reason, sizeof(r->reason), "no program was attached, on_boot: zero");
+	return 0;
+}
+
+int control_anew(struct shift_control *c, bool restore, const char *who,
+		 struct shift_record *ret_before, struct shift_record *ret_after)
+{
+	struct anew a = {restore, who};
+
+	return control_change(c, anew_edit, &a, false, ret_before, ret_after);
 }

@@ -42,6 +42,20 @@ typedef int (*control_edit)(struct shift_record *r, void *arg);
 int control_change(struct shift_control *c, control_edit edit, void *arg, bool force,
 		   struct shift_record *ret_before, struct shift_record *ret_after);
 
+/*
+ * Before a program is put where none was any more, as when its interface was made anew: only the
+ * pins kept what was in force, and nobody was shifted by it for a while. Without `restore` (on_boot)
+ * the share is 0 from here, but once authority is new. 0, and *ret_after is in force; -EBUSY.
+ */
+int control_anew(struct shift_control *c, bool restore, const char *who,
+		 struct shift_record *ret_before, struct shift_record *ret_after);
+
+/*
+ * The share of all clients that `weight N --overall` asked to be kept while DNS moves, hundredths
+ * of a percent; 0: none is. It is part of the record, so whatever sets another share ends it.
+ */
+uint16_t control_kept(const struct shift_record *r, uint64_t boot);
+
 /* Nanoseconds of CLOCK_BOOTTIME and CLOCK_REALTIME. */
 uint64_t control_boot_ns(void);
 uint64_t control_real_ns(void);

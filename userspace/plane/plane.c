@@ -445,6 +445,13 @@ int plane_globals(const struct plane *p, struct shift_globals *ret)
 	return bpfsys_lookup(p->map[PLANE_GLOBALS], &zero, ret);
 }
 
+int plane_set_globals(const struct plane *p, const struct shift_globals *g)
+{
+	uint32_t zero = 0;
+
+	return bpfsys_update(p->map[PLANE_GLOBALS], &zero, g);
+}
+
 int plane_service(const struct plane *p, uint32_t id, struct shift_service *ret)
 {
 	return bpfsys_lookup(p->map[PLANE_SERVICES], &id, ret);

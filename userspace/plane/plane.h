@@ -104,6 +104,7 @@ int plane_attachment(uint32_t ifindex, bool egress, struct plane_attachment *ret
 const char *plane_program_name(bool egress);
 
 int plane_globals(const struct plane *p, struct shift_globals *ret);
+int plane_set_globals(const struct plane *p, const struct shift_globals *g);
 int plane_service(const struct plane *p, uint32_t id, struct shift_service *ret);
 
 /* The id of a service by name, or -ENOENT. */

@@ -136,7 +136,7 @@ static void add_epoch(struct telemetry_arm *to, const struct shift_answers *more
 {
 	unsigned int at = 0;
 
-	if (!more->begun && !more->answered && !more->failed)
+	if (!more->begun && !more->answered && !more->failed && !more->chosen)
 		return;
 	while (at < to->epochs && to->epoch[at].epoch > more->epoch)
 		at++;

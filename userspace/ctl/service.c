@@ -34,6 +34,7 @@
 #include "userspace/ctl/checks.h"
 #include "userspace/ctl/dns.h"
 #include "userspace/ctl/follow.h"
+#include "userspace/ctl/points.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/plane/state.h"
 
@@ -58,6 +59,7 @@ static void turn(void *arg, uint64_t now)
 	ramp_step(&s->ramp, &s->view, now, &s->out);
 	service_act(s, now);
 	service_keep_alive(s, now);
+	service_points(s, now);
 	dns_keep_turn(s, now);
 	service_attach(s, now);
 	state_reap();
@@ -200,6 +202,7 @@ void service_free(struct service *s)
 	service_tell_free(s);
 	service_lose(s, 0);
 	journal_close(s->journal);
+	points_free(s->points);
 	free(s);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "userspace/ctl/hooks.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/ctl/steer.h"
 #include "userspace/plane/control.h"
@@ -116,6 +117,27 @@ void service_disk(struct service *s, uint64_t now)
 		open_journal(s, now);
 	if (s->journal && s->unsaved)
 		write_journal(s, &s->kept, true, now);
+}
+
+void service_record_hook(struct service *s, const struct hook_result *r)
+{
+	static struct ramp_action a; /* one thread */
+
+	if (!s->journal || s->unsaved || s->journal_error)
+		return;
+	a = (struct ramp_action){.what = RAMP_JOURNAL,
+				 .weight = s->view.weight,
+				 .epoch = s->view.epoch,
+				 .stage = s->ramp.saved.stage,
+				 .saved = s->ramp.saved,
+				 .hook = r};
+	snprintf(a.event, sizeof(a.event), "hook");
+	snprintf(a.who, sizeof(a.who), "shiftd");
+	snprintf(a.reason, sizeof(a.reason), "hook %s %s: %s in %.1fs", hook_when_name(r->when),
+		 r->name, hook_outcome_name(r->outcome), r->seconds);
+	s->view.real = control_real_ns();
+	s->view.boot = control_boot_ns();
+	journal_write(s->journal, &a, &s->view, false);
 }
 
 /* ---- control ---- */

@@ -13,8 +13,9 @@
  * while promotions are frozen, a change is to be confirmed, somebody else holds the lock, or DNS is
  * not seen. After commit it never lowers.
  *
- * Two alarms: DNS alone sends more than N % to the new side, which no weight mends; and, where there
- * is a ramp and no share of all is kept, records that name the new side before the share is 100 %.
+ * Two alarms: DNS alone sends more than N % to the new side, which no weight mends; and, where
+ * there is a ramp and no share of all is kept, records that name the new side before the share is
+ * 100 %.
  *
  * Weakness: it follows. Between two turns DNS moves on, and what the caches say is as old as the
  * last round; the simulation in the tests says how far off the overall share is then.

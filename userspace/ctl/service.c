@@ -19,8 +19,10 @@
  * cannot be written stops raises and nothing else; a command line that hangs on the socket hangs
  * alone.
  *
- * Weakness: a disk that hangs in fdatasync holds the loop, and with it the immediate class, for as
- * long as it hangs. `shiftctl rollback` does not need the loop.
+ * A disk that hangs holds the journal's thread (journal_disk.c): raises stop, rollbacks go on.
+ *
+ * Weakness: opening the journal at the start, the page's tail of the history while somebody looks,
+ * and the tunnels' state where there are tunnels, are asked of the disk on the loop.
  */
 #include "userspace/ctl/service.h"
 
@@ -56,6 +58,7 @@ static void turn(void *arg, uint64_t now)
 	s->alive = now;
 	service_disk(s, now);
 	look(s, now);
+	service_catch_up(s);
 	ramp_step(&s->ramp, &s->view, now, &s->out);
 	service_act(s, now);
 	service_keep_alive(s, now);

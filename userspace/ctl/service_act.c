@@ -175,6 +175,33 @@ static void record(struct service *s, const struct shift_record *r, const char *
 			    s->name, strerror(-kept.history));
 }
 
+/* Killed between a change and its record, the one before wrote neither: it is caught up with once.
+ */
+void service_catch_up(struct service *s)
+{
+	const struct ramp_pending *p = &s->ramp.saved.pending;
+	struct state_event e = {.verb = "weight",
+				.service = s->name,
+				.detail = "recorded when shiftd was started again"};
+	struct shift_record r;
+	struct state saved;
+	uint64_t head;
+
+	if (s->caught_up || !s->restored || !s->view.attached)
+		return;
+	s->caught_up = true;
+	if (control_get(&s->plane.control[s->id], &r, &head) || state_load(s->name, &saved) ||
+	    saved.epoch >= r.epoch)
+		return;
+	if (p->id && p->epoch + 1 == r.epoch)
+		e.verb = p->what == RAMP_ROLLBACK ? "rollback" : "ramp";
+	e.who = r.set_by;
+	e.reason = r.reason;
+	e.from = saved.weight;
+	e.to = r.weight;
+	state_record(&r, &e);
+}
+
 static void set_weight(struct service *s, const struct ramp_action *a, struct ramp_outcome *o)
 {
 	struct shift_record before, after;

@@ -123,8 +123,9 @@ struct service {
 	/* the disk */
 	char dir[280];
 	struct journal *journal;
-	bool restored; /* the journal was read */
-	bool unsaved;  /* `kept` is what could not be written */
+	bool restored;	/* the journal was read */
+	bool caught_up; /* what is in force is recorded */
+	bool unsaved;	/* `kept` is what could not be written */
 	struct ramp_action kept;
 	uint64_t journal_at; /* not tried again before */
 	int journal_error;
@@ -191,6 +192,8 @@ void service_gates_restore(struct service *s, const struct journal_found *found)
 void service_act(struct service *s, uint64_t now);
 /* An action came to its end. */
 void service_result(struct service *s, uint32_t id, const struct ramp_outcome *o);
+/* Records what is in force where the one before was killed before it did. */
+void service_catch_up(struct service *s);
 /* Opens the journal where it is not, writes what could not be written. */
 void service_disk(struct service *s, uint64_t now);
 /* A step that ended, into the journal; nothing waits for it. */

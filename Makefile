@@ -38,7 +38,7 @@ HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
 	$(wildcard userspace/net/firewall*.c userspace/cmd/doctor*.c) \
-	$(addprefix userspace/cmd/,apply.c apply_clock.c apply_attach.c apply_xdp.c apply_talk.c wish.c complain.c plan.c) $(wildcard userspace/cmd/explain*.c)
+	$(addprefix userspace/cmd/,apply.c apply_clock.c apply_attach.c apply_xdp.c apply_talk.c wish.c complain.c plan.c plan_measure.c) $(wildcard userspace/cmd/explain*.c)
 # shiftctl-tunnel has the verbs about tunnels, started by shiftctl as well; shiftd watches them.
 TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
 	userspace/cmd/complain.c \
@@ -66,7 +66,7 @@ TUNNEL_LIBS := -lnl-route-3 -lnl-3 -lmnl -lfyaml -ljansson -lm
 CHECK_LIBS := -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 DNS_LIBS := -lldns -lcurl -lexpat -lssl -lcrypto -lmnl -lfyaml -ljansson -lm
 
-.PHONY: all tests fuzz demo check bench bench-packet soak ramp-kill asan matrix install clean deps format
+.PHONY: all tests fuzz demo check bench bench-packet soak soak-runbook ramp-kill asan matrix install clean deps format
 
 all: deps $(B)/shiftctl $(B)/shiftctl-apply $(B)/shiftctl-tunnel $(B)/shiftctl-dns \
 	$(B)/shiftctl-check $(B)/shiftd $(B)/traffic
@@ -237,6 +237,11 @@ $(B)/tools/bench_packet_xdp.bpf.o: tools/bench_packet.bpf.c tools/bench_packet.h
 soak: tests
 	@tools/deps check
 	@tests/soak/all $(MINUTES)
+
+# The runbook's thresholds with its own times: 45 minutes.
+soak-runbook: tests
+	@tools/deps check
+	@tests/soak/runbook
 
 ramp-kill: tests
 	@tools/deps check

@@ -32,8 +32,8 @@ COMMON := $(wildcard userspace/base/*.c) userspace/cmd/cmd.c \
 	hostlock.c hostports.c clients.c clients_saved.c arrivals.c)
 WAYS := userspace/plane/ways.c
 LIGHT := $(COMMON) userspace/plane/reset.c userspace/shiftctl.c $(wildcard userspace/cmd/status*.c) \
-	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c detach.c pin.c pin_list.c top.c \
-	ramp.c freeze.c daemon.c) userspace/api/socket_client.c
+	$(addprefix userspace/cmd/,weight.c rollback.c flipped.c conns.c history.c history_read.c detach.c pin.c pin_list.c top.c \
+	ramp.c freeze.c daemon.c) userspace/api/socket_client.c userspace/ctl/journal_read.c
 HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c \
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
@@ -52,9 +52,9 @@ DAEMON := $(filter-out userspace/cmd/%,$(TUNNELS)) $(wildcard userspace/ctl/*.c 
 DNS := $(COMMON) $(wildcard userspace/conf/*.c dns/*.c userspace/cmd/dns*.c) userspace/cmd/complain.c \
 	$(addprefix userspace/ctl/,health.c ask.c checks_plane.c) userspace/net/dial.c $(wildcard userspace/cmd/health*.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c http.c http_call.c public.c)
-# shiftctl-check has drain, preflight and flowlog.
-CHECK := $(COMMON) $(wildcard userspace/conf/*.c userspace/cmd/drain*.c userspace/cmd/preflight*.c) \
-	$(addprefix userspace/cmd/,complain.c flowlog.c) \
+# shiftctl-check has drain, preflight, report and flowlog.
+CHECK := $(COMMON) $(wildcard userspace/conf/*.c userspace/cmd/drain*.c userspace/cmd/preflight*.c userspace/cmd/report*.c) \
+	$(addprefix userspace/cmd/,complain.c flowlog.c) $(addprefix userspace/ctl/,journal_read.c points_read.c) \
 	$(addprefix userspace/net/,host.c resolve.c sockets.c sysctl.c public.c sockdiag.c talk.c)
 TRAFFIC := $(wildcard tools/traffic*.c)
 

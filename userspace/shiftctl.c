@@ -86,7 +86,17 @@ static const struct verb verbs[] = {
 	{"unpin", cmd_unpin, "unpin CIDR|--all [--reason TEXT] [--force]",
 	 "they go by the share again"},
 	{"pins", cmd_pins, "pins", "who is pinned, and what the configuration excepts"},
-	{"history", cmd_history, "history [--limit N] [--since 2h]", "who changed what, and why"},
+	{"history", cmd_history,
+	 "history [--limit N] [--since 2h] [--evidence] [--follow]\n"
+	 "    --evidence   with what each gate said when the ramp decided\n"
+	 "    --follow     and what comes; with --json an entry a line",
+	 "who changed what, what the ramp decided, and why"},
+	{"report", checks,
+	 "report [--format markdown|html|json] [--output FILE] [--since 2h] [--ramp N]\n"
+	 "    --output FILE   instead of stdout\n"
+	 "    --since 2h      only what was not over by then\n"
+	 "    --ramp N        of those in the journal, from 1; else the last",
+	 "a ramp stage by stage: what was seen, decided, by whom, and how fast"},
 	{"flowlog", checks, "flowlog ADDRESS[:PORT] [--at TIME] [--limit N] [--file PATH]",
 	 "who was behind this address and port of ours, by the flow log"},
 	{"plan", elsewhere,

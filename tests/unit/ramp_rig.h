@@ -63,6 +63,7 @@ static inline struct config *rig_conf(void)
 	}
 	c->rules.max_step = 2500;
 	c->rules.min_healthy = 1;
+	c->rules.window_ms = 60000;
 	return c;
 }
 
@@ -134,7 +135,7 @@ static inline void rig_latch(struct rig *x, const char *who)
 {
 	rig_set(x, who, 0, false);
 	x->v.latched = true;
-	x->v.latched_at = RIG_REAL + x->v.epoch; /* each is another */
+	x->v.latched_at = RIG_REAL + x->now + x->v.epoch; /* each is another */
 	snprintf(x->v.latched_by, sizeof(x->v.latched_by), "%s", who);
 }
 

@@ -18,6 +18,7 @@
 
 #include "tests/unit/ramp_rig.h"
 #include "userspace/base/whole.h"
+#include "userspace/ctl/hooks.h"
 #include "userspace/ctl/journal.h"
 
 static char dir[64];
@@ -436,6 +437,7 @@ static void evidence_and_baselines_are_kept(void **state)
 	x.gates[1].has_baseline = true;
 	x.gates[1].baseline = 776000;
 	x.gates[1].whole = true;
+	x.gates[1].expected = 194000;
 	x.gates[0].verdict.has_value = false;
 	j = reopen(f);
 	assert_int_equal(journal_write(j, &a, &x.v, false), 0);
@@ -449,7 +451,8 @@ static void evidence_and_baselines_are_kept(void **state)
 	assert_non_null(strstr(text, "{\"name\":\"errors\",\"verdict\":\"ok\",\"value\":null,"
 				     "\"why\":\"0.04% < 0.1%\"}"));
 	assert_non_null(strstr(text, "\"name\":\"p95\",\"verdict\":\"ok\",\"value\":1.0,"
-				     "\"why\":\"50 < 100\",\"baseline\":776000.0,\"whole\":true}"));
+				     "\"why\":\"50 < 100\",\"baseline\":776000.0,\"whole\":true,"
+				     "\"expected\":194000.0}"));
 	free(text);
 	j = reopen(f);
 	assert_int_equal(f->n_baselines, 1);
@@ -458,6 +461,60 @@ static void evidence_and_baselines_are_kept(void **state)
 	journal_close(j);
 	rig_free(&x);
 	free(f);
+}
+
+/* What a report needs to know, and a restart does not. */
+static void the_record_has_what_a_report_tells(void **state)
+{
+	static const struct hook_result hook = {.name = "sm\xf6ke",
+						.when = CONF_AFTER_STAGE,
+						.required = true,
+						.outcome = HOOK_TIMED_OUT,
+						.seconds = 2.5,
+						.why = "no end"};
+	static const char *const rows[] = {
+		"\"set_ns\":1772375411000000000",
+		"\"set_by\":\"erin\"",
+		"\"stages\":5",
+		"\"hold_s\":1800.5",
+		"\"cause\":\"pause:p95\"",
+		"\"asked\":\"resume\"",
+		"\"flags\":[\"--force\",\"--unproven\"]",
+		"\"hook\":{\"when\":\"after-stage\",\"name\":\"sm?ke\",\"outcome\":\"timed out\","
+		"\"seconds\":2.5,\"required\":true,\"why\":\"no end\"}",
+		/* 3 s before the look */
+		"\"name\":\"p95\",\"verdict\":\"pause\",\"value\":1.0,\"why\":\"250 > 200\","
+		"\"class\":\"monitor\",\"since_ns\":1772375409000000000}",
+	};
+	struct ramp_action a = entry(RAMP_HOLDING, 2, "held");
+	char *line;
+	struct rig x;
+
+	(void)state;
+	rig_make(&x);
+	rig_gate(&x, 1, GATE_PAUSE, "250 > 200");
+	x.v.real = UINT64_C(1772375412) * 1000000000;
+	x.v.boot = 5000000000;
+	x.gates[1].since = 2000000000;
+	x.v.set_at = UINT64_C(1772375411) * 1000000000;
+	snprintf(x.v.set_by, sizeof(x.v.set_by), "erin");
+	line = journal_line(&a, &x.v, 1);
+	for (size_t i = 2; i < COUNT(rows) - 1; i++) /* what is not there has no member */
+		assert_null(strstr(line, rows[i]));
+	free(line);
+	a.stages = 5;
+	a.hold_ms = 1800500;
+	a.asked = "resume";
+	a.flags = RAMP_FORCE | RAMP_UNPROVEN;
+	a.hook = &hook;
+	snprintf(a.cause, sizeof(a.cause), "pause:p95");
+	line = journal_line(&a, &x.v, 1);
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		if (!strstr(line, rows[i]))
+			fail_msg("%s is not in %s", rows[i], line);
+	}
+	free(line);
+	rig_free(&x);
 }
 
 #ifdef __SANITIZE_ADDRESS__ /* a hundred times slower there */
@@ -574,6 +631,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_is_taken_back),
 		cmocka_unit_test(only_a_regular_file_of_its_own_is_written),
 		cmocka_unit_test(evidence_and_baselines_are_kept),
+		cmocka_unit_test(the_record_has_what_a_report_tells),
 		cmocka_unit_test(cut_at_every_byte_it_resumes_where_control_is),
 	};
 

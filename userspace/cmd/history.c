@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * history.c - `history`: the audit trail, the newest entry last
- *
- * The file is read as it is found: a line that a crash tore, or that somebody damaged, is left out
- * and said, and hides no other.
+ * history.c - `history`: what changed control and what the ramp decided, the newest entry last
  */
 #include <errno.h>
 #include <jansson.h>
@@ -15,101 +12,11 @@
 #include "userspace/base/screen.h"
 #include "userspace/base/text.h"
 #include "userspace/cmd/cmd.h"
+#include "userspace/cmd/history.h"
 #include "userspace/cmd/verbs.h"
-#include "userspace/plane/state.h"
 
 #define DEFAULT_LIMIT 20 /* on the screen; JSON has them all */
-
-struct history {
-	const char *service; /* NULL: every one */
-	size_t limit;	     /* 0: none */
-	time_t since;
-	json_t *entries; /* the last `limit` that fit */
-	size_t earlier;	 /* fit too, but are beyond the limit */
-	size_t damaged;
-	bool torn; /* the last line has no end */
-};
-
-static const char *text_of(const json_t *entry, const char *key)
-{
-	const char *text = json_string_value(json_object_get(entry, key));
-
-	return text ? text : "";
-}
-
-/* −1: it has none that can be read. */
-static time_t time_of(const json_t *entry)
-{
-	struct tm tm = {0};
-	const char *end = strptime(text_of(entry, "time"), "%Y-%m-%dT%H:%M:%SZ", &tm);
-
-	return end && !*end ? timegm(&tm) : -1;
-}
-
-/* Takes the entry over. */
-static void add_entry(struct history *h, json_t *entry)
-{
-	if ((h->service && strcmp(text_of(entry, "service"), h->service)) ||
-	    (h->since && time_of(entry) < h->since)) {
-		json_decref(entry);
-		return;
-	}
-	json_array_append_new(h->entries, entry);
-	if (h->limit && json_array_size(h->entries) > h->limit) {
-		json_array_remove(h->entries, 0);
-		h->earlier++;
-	}
-}
-
-static bool read_entry(struct history *h, const char *line, size_t size)
-{
-	json_t *entry = json_loadb(line, size, 0, NULL);
-
-	if (!json_is_object(entry)) {
-		json_decref(entry);
-		return false;
-	}
-	add_entry(h, entry);
-	return true;
-}
-
-/* After a line that a crash tore, the next entry stands in the same line. */
-static void read_line(struct history *h, const char *line, size_t size)
-{
-	static const char begin[] = "{\"schema\":";
-	const char *again = size > 1 ? memmem(line + 1, size - 1, begin, strlen(begin)) : NULL;
-
-	if (read_entry(h, line, size))
-		return;
-	if (line[size - 1] != '\n')
-		h->torn = true;
-	else
-		h->damaged++;
-	if (again)
-		read_entry(h, again, size - (size_t)(again - line));
-}
-
-static int read_history(struct history *h, char path[320])
-{
-	char dir[256], *line = NULL;
-	int err = state_dir(dir, sizeof(dir));
-	size_t room = 0;
-	ssize_t n;
-	FILE *f;
-
-	if (err)
-		return err;
-	snprintf(path, 320, "%s/history.jsonl", dir);
-	f = fopen(path, "re");
-	if (!f)
-		return errno == ENOENT ? 0 : -errno;
-	while ((n = getline(&line, &room, f)) > 0)
-		read_line(h, line, (size_t)n);
-	err = ferror(f) ? -EIO : 0;
-	free(line);
-	fclose(f);
-	return err;
-}
+#define FOLLOW_MS     500
 
 static const char *share_of(const json_t *entry, const char *key, char ret[16])
 {
@@ -134,9 +41,9 @@ static void change_of(const json_t *entry, bool utf8, char *ret, size_t size)
 static void add_row(struct table *t, const json_t *entry, bool with_service)
 {
 	char when[32], who[64], verb[64], service[64], change[48], why[256], text[300];
-	const char *reason = text_of(entry, "reason"), *detail = text_of(entry, "detail");
+	const char *reason = history_text(entry, "reason"), *detail = history_text(entry, "detail");
 	json_int_t epoch = json_integer_value(json_object_get(entry, "epoch"));
-	time_t at = time_of(entry);
+	time_t at = history_time(entry);
 
 	if (at < 0)
 		snprintf(when, sizeof(when), "?");
@@ -145,36 +52,53 @@ static void add_row(struct table *t, const json_t *entry, bool with_service)
 	change_of(entry, screen_utf8(), change, sizeof(change));
 	snprintf(text, sizeof(text), "%s%s%s", reason, *reason && *detail ? "; " : "", detail);
 	table_row(t, "%s\t%s\t%s%s%s\t%s\t%lld\t%s", when,
-		  screen_clean(text_of(entry, "who"), who, sizeof(who)),
-		  screen_clean(text_of(entry, "verb"), verb, sizeof(verb)),
+		  screen_clean(history_text(entry, "who"), who, sizeof(who)),
+		  screen_clean(history_text(entry, "verb"), verb, sizeof(verb)),
 		  with_service ? "\t" : "",
-		  with_service ? screen_clean(text_of(entry, "service"), service, sizeof(service))
-			       : "",
+		  with_service
+			  ? screen_clean(history_text(entry, "service"), service, sizeof(service))
+			  : "",
 		  change, (long long)epoch, screen_clean(text, why, sizeof(why)));
+}
+
+/* Below its entry: each gate, what it said and why. */
+static void add_gates(struct table *t, const json_t *gates)
+{
+	char line[420], name[64], verdict[32], why[256];
+	const json_t *g;
+	size_t i;
+
+	json_array_foreach ((json_t *)gates, i, g) {
+		snprintf(line, sizeof(line), "    %-16s %-12s %s",
+			 screen_clean(history_text(g, "name"), name, sizeof(name)),
+			 screen_clean(history_text(g, "verdict"), verdict, sizeof(verdict)),
+			 screen_clean(history_text(g, "why"), why, sizeof(why)));
+		table_line(t, line);
+	}
 }
 
 static bool of_several_services(const json_t *entries)
 {
 	for (size_t i = 1; i < json_array_size(entries); i++) {
-		if (strcmp(text_of(json_array_get(entries, i), "service"),
-			   text_of(json_array_get(entries, 0), "service")))
+		if (strcmp(history_text(json_array_get(entries, i), "service"),
+			   history_text(json_array_get(entries, 0), "service")))
 			return true;
 	}
 	return false;
 }
 
-static void print_table(const struct options *o, const struct history *h)
+/* With --follow the columns are those of the first time. */
+static void print_table(struct table *t, const struct history *h, bool several)
 {
-	bool several = of_several_services(h->entries);
-	struct table t = {.dim = use_colour(o)};
+	const json_t *entry;
+	size_t i;
 
-	table_head(&t, several ? "time|who|verb|service|share|>epoch|reason"
-			       : "time|who|verb|share|>epoch|reason");
-	for (size_t i = 0; i < json_array_size(h->entries); i++)
-		add_row(&t, json_array_get(h->entries, i), several);
+	json_array_foreach (h->entries, i, entry) {
+		add_row(t, entry, several);
+		add_gates(t, json_object_get(entry, "gates"));
+	}
 	if (json_array_size(h->entries))
-		table_print(&t, stdout);
-	table_free(&t);
+		table_print(t, stdout);
 }
 
 /* What the reader must know besides, on stderr. */
@@ -193,9 +117,10 @@ static void tell(const struct history *h)
 		say("the last line was cut short while it was written and is left out");
 }
 
-static int parse_options_of(const struct options *o, int argc, char **argv, struct history *h)
+static int parse_options_of(const struct options *o, int argc, char **argv, struct history *h,
+			    bool *ret_follow)
 {
-	static const char *const flags[] = {"--limit=", "--since=", NULL};
+	static const char *const flags[] = {"--limit=", "--since=", "--evidence", "--follow", NULL};
 	const char *value;
 	uint64_t since;
 	int at = 1, what;
@@ -208,12 +133,14 @@ static int parse_options_of(const struct options *o, int argc, char **argv, stru
 			return usage_error("history takes no argument, not '%s'", value);
 		if (what == -3)
 			return EXIT_USAGE;
+		h->evidence |= what == 2;
+		*ret_follow |= what == 3;
 		if (what == 0) {
 			h->limit = strtoul(value, &end, 10);
 			if (*value < '0' || *value > '9' || *end)
 				return usage_error("--limit: '%s' is no number (0: no limit)",
 						   value);
-		} else {
+		} else if (what == 1) {
 			if (text_parse_duration(value, &since))
 				return usage_error("--since: '%s' is no duration like 90s or 2h",
 						   value);
@@ -223,30 +150,74 @@ static int parse_options_of(const struct options *o, int argc, char **argv, stru
 	return EXIT_OK;
 }
 
+static void print_lines(const struct history *h)
+{
+	const json_t *entry;
+	size_t i;
+
+	json_array_foreach (h->entries, i, entry) {
+		json_dumpf(entry, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+		putchar('\n');
+	}
+}
+
+/* Until whoever reads it goes, or it is ended. */
+static int follow(struct history *h, struct table *t, bool json, bool several, char path[320])
+{
+	const struct timespec pause = {0, FOLLOW_MS * 1000000};
+	int err = 0;
+
+	h->limit = 0;
+	do {
+		if (json)
+			print_lines(h);
+		else
+			print_table(t, h, several);
+		if (fflush(stdout))
+			return 0;
+		nanosleep(&pause, NULL);
+		err = history_read(h, path);
+	} while (!err);
+	return err;
+}
+
+static int show(const struct options *o, struct history *h, bool follows, char path[320])
+{
+	struct table t = {.dim = use_colour(o)};
+	bool several = !h->service && (follows || of_several_services(h->entries));
+	int err = 0;
+
+	table_head(&t, several ? "time|who|verb|service|share|>epoch|reason"
+			       : "time|who|verb|share|>epoch|reason");
+	if (follows)
+		err = follow(h, &t, o->json, several, path);
+	else
+		print_table(&t, h, several);
+	table_free(&t);
+	return err;
+}
+
 int cmd_history(const struct options *o, int argc, char **argv)
 {
-	struct history h = {0};
+	static struct history h;
 	char path[320] = "history";
-	int code = parse_options_of(o, argc, argv, &h), err;
+	bool follows = false;
+	int code = parse_options_of(o, argc, argv, &h, &follows), err;
 
 	if (code)
 		return code;
-	h.entries = json_array();
-	if (!h.entries)
-		return EXIT_FAILED;
-	err = read_history(&h, path);
-	if (err) {
-		json_decref(h.entries);
-		say("%s: %s", path, strerror(-err));
-		return EXIT_FAILED;
-	}
-	if (o->json)
+	err = history_read(&h, path);
+	if (!err && o->json && !follows)
 		print_json(json_pack("{s:i, s:O, s:I, s:I, s:b}", "schema", 1, "history", h.entries,
 				     "earlier", (json_int_t)h.earlier, "damaged",
 				     (json_int_t)h.damaged, "torn", (int)h.torn));
-	else
-		print_table(o, &h);
-	tell(&h);
-	json_decref(h.entries);
-	return EXIT_OK;
+	else if (!err)
+		err = show(o, &h, follows, path);
+	if (!err && !follows)
+		tell(&h);
+	history_free(&h);
+	if (!err)
+		return EXIT_OK;
+	say("%s: %s", path, strerror(-err));
+	return EXIT_FAILED;
 }

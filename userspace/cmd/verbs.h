@@ -42,4 +42,5 @@ int cmd_overall(const struct options *o, int argc, char **argv); /* weight N --o
 /* shiftctl-check */
 int cmd_drain(const struct options *o, int argc, char **argv);
 int cmd_preflight(const struct options *o, int argc, char **argv);
+int cmd_report(const struct options *o, int argc, char **argv);
 int cmd_flowlog(const struct options *o, int argc, char **argv);

@@ -17,10 +17,11 @@
  *    before it was noted, is found at the file's end, so nothing is there twice.
  *  - Traffic does not need it.
  *
- * What it costs: most records are looked at by one cache line, some 20 ns; a line is a few us. With
- * millions of ports the rounds get rarer, up to 5 s, to stay at half a percent of one CPU. Memory:
- * a slice of the records is mapped at a time; 4 bytes a port are in a file of memory. The arrays of
- * records are held open, so that the ends of flows of a target that leaves can still be read.
+ * What it costs: records are looked at where ports were taken or flows are unfinished
+ * (flowlog_records.c), mostly one cache line of each, some 20 ns; a line is a few us. Where that is
+ * more than half a percent of one CPU, the rounds get rarer, up to 5 s. Memory: a slice of the
+ * records is mapped at a time; 4 bytes a port are in a file of memory. The arrays of records are
+ * held open, so that the ends of flows of a target that leaves can still be read.
  *
  * Weaknesses.
  *  - Lines are not synced: a power failure takes the last half minute.

@@ -109,7 +109,7 @@ void gate_restart(struct gate *g)
 /* ---- a number against a bound ---- */
 
 /* What is expected: of a baseline of the whole service, this arm's share. */
-static double expected(const struct gate *g)
+double gate_expected(const struct gate *g)
 {
 	return g->whole ? g->baseline * g->share : g->baseline;
 }
@@ -117,7 +117,7 @@ static double expected(const struct gate *g)
 /* What the bound is about: the value, or how far it is below the baseline, in % or as it is. */
 static double subject(const struct gate *g, const struct conf_bound *b, double value)
 {
-	double base = expected(g), drop = base - value;
+	double base = gate_expected(g), drop = base - value;
 
 	if (!b->below_baseline)
 		return value;
@@ -237,6 +237,33 @@ uint64_t gate_broken_at(const struct gate *g)
 	return g->broken_at;
 }
 
+uint64_t gate_since(const struct gate *g, enum gate_says says)
+{
+	const struct conf_bounds *of[] = {
+		[GATE_PAUSE] = &g->conf->pause,
+		[GATE_BACK] = &g->conf->back,
+		[GATE_ROLLBACK] = &g->conf->rollback,
+	};
+	const struct gate_run *const runs[] = {
+		[GATE_PAUSE] = g->pause,
+		[GATE_BACK] = g->back,
+		[GATE_ROLLBACK] = g->rollback,
+	};
+	uint64_t since = 0;
+
+	if (says < GATE_PAUSE)
+		return 0;
+	if (g->given)
+		return g->verdict.says == says ? g->verdict.at : 0;
+	for (unsigned int i = 0; i < of[says]->n; i++) {
+		const struct gate_run *run = &runs[says][i];
+
+		if (run_full(&of[says]->bound[i], run) && (!since || run->since < since))
+			since = run->since;
+	}
+	return since;
+}
+
 /* ---- in words ---- */
 
 static double unit_factor(const char *unit)
@@ -323,7 +350,7 @@ static void say_bound(const struct gate *g, const struct conf_bound *b, const st
 		snprintf(why, GATE_WHY, "%s is %s%s %s the baseline of %s%s: %s%.*s%s",
 			 gate_number(g->value, value), gate_number(fabs(d), drop),
 			 strcmp(b->unit, "%") ? "" : "%", d < 0 ? "above" : "below",
-			 gate_number(expected(g), base), g->whole ? " for this share" : "",
+			 gate_number(gate_expected(g), base), g->whole ? " for this share" : "",
 			 is_not ? "not " : "", n, b->text, tail);
 		return;
 	}

@@ -117,6 +117,12 @@ void gate_judge(const struct gate *g, uint64_t now, struct gate_verdict *ret);
  */
 uint64_t gate_broken_at(const struct gate *g);
 
+/*
+ * When what the gate says of that kind (pause, back, rollback) was first seen: the first
+ * observation without a break for which the bound held. 0: it does not say so.
+ */
+uint64_t gate_since(const struct gate *g, enum gate_says says);
+
 /* Does a bound need a baseline? */
 bool gate_wants_baseline(const struct conf_gate *conf);
 /*
@@ -130,6 +136,8 @@ int gate_take_baseline(struct gate *g);
  */
 void gate_set_baseline(struct gate *g, double baseline, bool whole);
 void gate_share(struct gate *g, double share);
+/* What the baseline makes expect of this gate's arm; only with a baseline. */
+double gate_expected(const struct gate *g);
 
 /* A number as people write it: "776000", "0.04", "212.3". Returns ret. */
 const char *gate_number(double value, char ret[32]);

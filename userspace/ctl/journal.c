@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "userspace/base/whole.h"
+#include "userspace/ctl/hooks.h"
 #include "userspace/ctl/journal.h"
 #include "userspace/ctl/journal_disk.h"
 #include "userspace/ctl/ramp_json.h"
@@ -192,6 +193,66 @@ static void time_text(uint64_t real, char ret[32])
 	strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
 }
 
+static uint64_t real_of(const struct ramp_view *v, uint64_t boot)
+{
+	return boot <= v->boot && v->boot - boot <= v->real ? v->real - (v->boot - boot) : 0;
+}
+
+/* When the evidence of each was first seen. */
+static json_t *gates_of(const struct ramp_view *v)
+{
+	json_t *list = ramp_gates_json(v ? v->gates : NULL, v ? v->n_gates : 0);
+
+	for (unsigned int i = 0; v && i < v->n_gates; i++) {
+		uint64_t since = v->gates[i].since ? real_of(v, v->gates[i].since) : 0;
+
+		if (since)
+			json_object_set_new(json_array_get(list, i), "since_ns",
+					    json_integer((json_int_t)since));
+	}
+	return list;
+}
+
+static json_t *flags_of(unsigned int flags)
+{
+	json_t *list = json_array();
+
+	for (unsigned int bit = 1; bit && bit <= flags; bit <<= 1) {
+		if (flags & bit)
+			json_array_append_new(list, json_string(ramp_flag_name(bit)));
+	}
+	return list;
+}
+
+static json_t *hook_of(const struct hook_result *h)
+{
+	return json_pack("{s:s, s:o, s:s, s:f, s:b, s:o}", "when", hook_when_name(h->when), "name",
+			 ramp_text_json(h->name), "outcome", hook_outcome_name(h->outcome),
+			 "seconds", h->seconds, "required", (int)h->required, "why",
+			 ramp_text_json(h->why));
+}
+
+/* What the record wants to know besides; a restart needs none of it. */
+static void put_record(json_t *j, const struct ramp_action *a, const struct ramp_view *v)
+{
+	if (v && v->set_at) {
+		json_object_set_new(j, "set_ns", json_integer((json_int_t)v->set_at));
+		json_object_set_new(j, "set_by", ramp_text_json(v->set_by));
+	}
+	if (a->stages)
+		json_object_set_new(j, "stages", json_integer(a->stages));
+	if (a->hold_ms)
+		json_object_set_new(j, "hold_s", json_real((double)a->hold_ms / 1000));
+	if (a->cause[0])
+		json_object_set_new(j, "cause", ramp_text_json(a->cause));
+	if (a->asked)
+		json_object_set_new(j, "asked", json_string(a->asked));
+	if (a->flags)
+		json_object_set_new(j, "flags", flags_of(a->flags));
+	if (a->hook)
+		json_object_set_new(j, "hook", hook_of(a->hook));
+}
+
 char *journal_line(const struct ramp_action *a, const struct ramp_view *v, uint64_t seq)
 {
 	json_t *saved = pack(of_saved, &a->saved), *j;
@@ -208,9 +269,10 @@ char *journal_line(const struct ramp_action *a, const struct ramp_view *v, uint6
 		      a->event, "state", ramp_state_name(a->saved.state), "stage",
 		      (int)a->saved.stage, "weight", a->weight / 100.0, "epoch",
 		      (json_int_t)a->epoch, "reason", ramp_text_json(a->reason), "gates",
-		      ramp_gates_json(v ? v->gates : NULL, v ? v->n_gates : 0), "saved", saved);
+		      gates_of(v), "saved", saved);
 	if (!j)
 		return NULL;
+	put_record(j, a, v);
 	text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(j);
 	return text;
@@ -254,14 +316,6 @@ int journal_parse(const char *line, size_t size, struct journal_found *ret, uint
 
 /* ---- reading ---- */
 
-void journal_path(const char *dir, unsigned int number, char ret[400])
-{
-	if (number)
-		snprintf(ret, 400, "%s/ramp.jsonl.%u", dir, number);
-	else
-		snprintf(ret, 400, "%s/ramp.jsonl", dir);
-}
-
 /* The last whole entry of a file, from its end. -ENODATA: it has none. */
 static int last_entry(const char *path, struct journal_found *ret, uint64_t *ret_seq,
 		      unsigned int *damaged)
@@ -300,49 +354,6 @@ static int find_state(struct journal *j, struct journal_found *found)
 	}
 	found->damaged = damaged;
 	return err == -ENODATA ? 0 : err;
-}
-
-static int each_of_file(const char *path, int (*each)(void *arg, const json_t *entry), void *arg,
-			unsigned int *damaged)
-{
-	FILE *f = fopen(path, "re");
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t n;
-	int err = 0;
-
-	if (!f)
-		return errno == ENOENT ? 0 : -errno;
-	while (!err && (n = getline(&line, &room, f)) > 0) {
-		json_t *j = n > 1 ? json_loadb(line, (size_t)n, 0, NULL) : NULL;
-
-		if (json_is_object(j))
-			err = each(arg, j);
-		else if (n > 1)
-			++*damaged;
-		json_decref(j);
-	}
-	if (!err && ferror(f))
-		err = -EIO;
-	free(line);
-	fclose(f);
-	return err;
-}
-
-int journal_each(const char *dir, int (*each)(void *arg, const json_t *entry), void *arg,
-		 unsigned int *ret_damaged)
-{
-	unsigned int damaged = 0;
-	char path[400];
-	int err = 0;
-
-	for (unsigned int i = JOURNAL_KEPT + 1; !err && i--;) {
-		journal_path(dir, i, path);
-		err = each_of_file(path, each, arg, &damaged);
-	}
-	if (ret_damaged)
-		*ret_damaged = damaged;
-	return err;
 }
 
 /* ---- writing ---- */

@@ -15,7 +15,15 @@
  *    "gates":[{"name":"errors","verdict":"ok","value":0.04,"why":"0.04% < 0.1%"}],"saved":{…}}
  *
  * Kinds: the states' names when the state, or its reason, changes; intent, done, failed, overtaken,
- * unknown of an action; alarm, commit, commit-undone, freeze, unfreeze, weight.
+ * unknown of an action; alarm, commit, commit-undone, freeze, unfreeze, weight; hook, of one step
+ * of them that ended.
+ *
+ * For the record alone, and not in older lines: "real_ns" is `time` with its nanoseconds (as all
+ * "_ns" here of CLOCK_REALTIME), "set_ns" and "set_by" since when and by whom the share in force is
+ * set, "stages" and "hold_s" of the plan, "cause" what decided ("rollback:p95"), "asked" and
+ * "flags" what an operator said ("resume", ["--unproven"]), "hook" {"when", "name", "outcome",
+ * "seconds", "required", "why"}, and of a gate that says something bad "since_ns", when that was
+ * first seen.
  */
 #pragma once
 
@@ -83,3 +91,6 @@ void journal_path(const char *dir, unsigned int number, char ret[400]);
  */
 int journal_each(const char *dir, int (*each)(void *arg, const json_t *entry), void *arg,
 		 unsigned int *ret_damaged);
+/* The same of one such file; *damaged is added to. One that is not there has none. */
+int journal_each_line(const char *path, int (*each)(void *arg, const json_t *entry), void *arg,
+		      unsigned int *damaged);

@@ -163,6 +163,9 @@ void ramp_enter(struct ramp *r, const struct ramp_view *v, uint64_t now, struct 
 	r->view = v;
 	r->now = now;
 	snprintf(r->signer, sizeof(r->signer), "shiftd");
+	r->asked = NULL;
+	r->asked_flags = 0;
+	r->cause[0] = '\0';
 	if (!v->attached)
 		return;
 	if (r->restored)
@@ -335,21 +338,20 @@ static void act_rollback(struct ramp *r, const char *cause, const char *reason)
 		ramp_do_rollback(r, reason, by_hand);
 }
 
-static void act_back(struct ramp *r, const struct ramp_gate *g, const char *reason)
+static void act_back(struct ramp *r, const char *reason)
 {
 	struct ramp_saved *s = &r->saved;
-	char cause[64], text[RAMP_TEXT], share[16];
+	char text[RAMP_TEXT], share[16];
 	uint16_t below = ramp_stage_below(r);
 
-	snprintf(cause, sizeof(cause), "back:%s", g->name);
 	if (in_flight(r) || (s->state == RAMP_PAUSED && s->backed))
 		return;
-	if (held_back(r, cause, "ramp back", reason))
+	if (held_back(r, r->cause, "ramp back", reason))
 		return;
 	if (!r->view->weight || ramp_locked(r, s->who)) {
 		ramp_text(text, "%.200s%s", reason,
 			  r->view->weight ? "; but an operator's lock holds the share" : "");
-		ramp_hold_and_alarm(r, cause, text);
+		ramp_hold_and_alarm(r, r->cause, text);
 		return;
 	}
 	ramp_drop_pending(r);
@@ -358,37 +360,45 @@ static void act_back(struct ramp *r, const struct ramp_gate *g, const char *reas
 	ramp_text(text, "one stage back to %s%%: %.200s",
 		  text_weight(ramp_stage_weight(r, below), share), reason);
 	pause_for(r, text);
-	ramp_alarm(r, cause, text);
+	ramp_alarm(r, r->cause, text);
 	ramp_do_weight(r, below, ramp_stage_weight(r, below), text);
+}
+
+/* What decides from here on, for the alarm and the journal. */
+static void because(struct ramp *r, const char *what, const struct ramp_gate *g)
+{
+	snprintf(r->cause, sizeof(r->cause), "%s%s%s", what, g ? ":" : "", g ? g->name : "");
 }
 
 /* True: something bad was said, so nothing is promoted. */
 static bool judge(struct ramp *r)
 {
 	const struct ramp_gate *g = ramp_gate_saying(r, GATE_ROLLBACK);
-	char cause[64], text[RAMP_TEXT];
+	char text[RAMP_TEXT];
 
 	if (r->saved.owed) {
 		act_rollback(r, "owed", r->saved.reason);
 		return true;
 	}
 	if (r->view->all_down) {
-		act_rollback(r, "all-down", "rollback (immediate): every backend is down");
+		because(r, "all-down", NULL);
+		act_rollback(r, r->cause, "rollback (immediate): every backend is down");
 		return true;
 	}
 	if (g) {
-		snprintf(cause, sizeof(cause), "rollback:%s", g->name);
+		because(r, "rollback", g);
 		ramp_text(text, "rollback (%s): gate %s: %.180s", gate_class(&g->verdict), g->name,
 			  g->verdict.why);
-		act_rollback(r, cause, text);
+		act_rollback(r, r->cause, text);
 		return true;
 	}
 	if (r->saved.state == RAMP_DONE)
 		return ramp_judge_soak(r);
 	g = ramp_gate_saying(r, GATE_BACK);
 	if (g) {
+		because(r, "back", g);
 		ramp_text(text, "gate %s: %.180s", g->name, g->verdict.why);
-		act_back(r, g, text);
+		act_back(r, text);
 		return true;
 	}
 	g = ramp_gate_saying(r, GATE_PAUSE);
@@ -396,9 +406,9 @@ static bool judge(struct ramp *r)
 		return false;
 	if (r->saved.state == RAMP_PAUSED)
 		return true;
-	snprintf(cause, sizeof(cause), "pause:%s", g->name);
+	because(r, "pause", g);
 	ramp_text(text, "paused by gate %s: %.180s", g->name, g->verdict.why);
-	ramp_hold_and_alarm(r, cause, text);
+	ramp_hold_and_alarm(r, r->cause, text);
 	return true;
 }
 

@@ -34,6 +34,8 @@
 #define RAMP_ACTIONS 24 /* of one call at most */
 #define RAMP_EVENT   16
 
+struct hook_result;
+
 enum ramp_state {
 	RAMP_IDLE,
 	RAMP_HOLDING,
@@ -149,10 +151,17 @@ struct ramp_action {
 	uint64_t latched_at, locked_at; /* CLOCK_REALTIME ns */
 	enum conf_when when;
 	uint16_t stage;
-	char event[RAMP_EVENT];	 /* of NOTIFY, ALARM, JOURNAL: "stage", "paused", "intent", … */
-	char who[SHIFT_NAME];	 /* to sign with: the operator of a command, else "shiftd" */
-	char reason[RAMP_TEXT];	 /* never empty */
-	struct ramp_saved saved; /* of RAMP_JOURNAL */
+	char event[RAMP_EVENT]; /* of NOTIFY, ALARM, JOURNAL: "stage", "paused", "intent", … */
+	/* Of RAMP_JOURNAL, for the record alone. */
+	char cause[64]; /* what decided: "rollback:p95", "pause:errors", "all-down"; "": none did */
+	const char *asked;  /* the operator's verb, "start"; NULL: it is the ramp's own */
+	unsigned int flags; /* enum ramp_flag that he gave with it */
+	uint16_t stages;    /* of the plan */
+	uint64_t hold_ms;   /* of the stage, by the plan */
+	const struct hook_result *hook; /* of the runner's entry "hook": a step that ended */
+	char who[SHIFT_NAME];		/* to sign with: the operator of a command, else "shiftd" */
+	char reason[RAMP_TEXT];		/* never empty */
+	struct ramp_saved saved;	/* of RAMP_JOURNAL */
 };
 
 struct ramp_out {
@@ -166,7 +175,10 @@ struct ramp_gate {
 	uint64_t broken_at; /* gate_broken_at */
 	bool wants_baseline, has_baseline;
 	double baseline;
-	bool whole; /* the baseline is of the whole service (gate.h) */
+	bool whole;	 /* the baseline is of the whole service (gate.h) */
+	double expected; /* by it, at this share */
+	uint64_t since;	 /* first seen what it says now; 0: it says nothing bad, or nobody knows */
+	const struct conf_gate *conf; /* NULL: it is none of the configuration's */
 };
 
 /* What the runner sees before each call; everything of control from one record. */
@@ -177,6 +189,7 @@ struct ramp_view {
 	/* control */
 	uint16_t weight; /* in force, deadlines applied */
 	uint64_t epoch;
+	uint64_t set_at; /* CLOCK_REALTIME ns: since when the kernel has this record */
 	char set_by[SHIFT_NAME];
 	char set_reason[SHIFT_REASON];
 	bool by_itself; /* the share in force is a fallback: a confirmation or keep-alive ran out */
@@ -197,7 +210,8 @@ struct ramp_view {
 	char frozen_why[128];
 	bool tunnel_up;		       /* ramp.tunnel; not looked at when there is none */
 	bool app_gate;		       /* a gate that sees what the application says exists */
-	uint64_t real;		       /* CLOCK_REALTIME ns */
+	uint64_t real;		       /* CLOCK_REALTIME ns, */
+	uint64_t boot;		       /* and CLOCK_BOOTTIME of the same moment */
 	const struct ramp_gate *gates; /* in the configuration's order */
 	unsigned int n_gates;
 };
@@ -260,6 +274,9 @@ struct ramp {
 	uint64_t noted_at;     /* and when one of them was not ok last */
 	/* Of the call that is running. */
 	char signer[SHIFT_NAME]; /* the operator of a command, else "shiftd" */
+	const char *asked;	 /* its verb and flags, for the journal */
+	unsigned int asked_flags;
+	char cause[64]; /* what decides, for the journal */
 	const struct ramp_view *view;
 	uint64_t now;
 	struct ramp_out *out;

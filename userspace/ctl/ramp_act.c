@@ -45,6 +45,12 @@ void ramp_journal(struct ramp *r, const char *event, bool recorded, const char *
 	a->epoch = r->view->epoch;
 	a->stage = r->saved.stage;
 	a->saved = r->saved;
+	a->asked = r->asked;
+	a->flags = r->asked_flags;
+	a->stages = (uint16_t)r->conf->n_stages;
+	if (a->stage && a->stage <= r->conf->n_stages)
+		a->hold_ms = r->conf->stages[a->stage - 1].hold_ms;
+	memcpy(a->cause, r->cause, sizeof(a->cause));
 }
 
 void ramp_notify(struct ramp *r, const char *event, const char *reason)

@@ -318,6 +318,11 @@ static void dispatch(struct call *x)
 void ramp_command(struct ramp *r, const struct ramp_command *c, const struct ramp_view *v,
 		  uint64_t now, struct ramp_out *out, struct ramp_reply *ret)
 {
+	static const char *const verbs[] = {
+		[RAMP_START] = "start",	  [RAMP_PAUSE] = "pause",	[RAMP_RESUME] = "resume",
+		[RAMP_NEXT] = "next",	  [RAMP_BACK] = "back",		[RAMP_ABORT] = "abort",
+		[RAMP_FREEZE] = "freeze", [RAMP_UNFREEZE] = "unfreeze",
+	};
 	struct call x = {r, c, ret};
 	char was[SHIFT_NAME];
 	bool signs = c->verb != RAMP_FREEZE && c->verb != RAMP_UNFREEZE && c->verb != RAMP_PAUSE;
@@ -325,6 +330,8 @@ void ramp_command(struct ramp *r, const struct ramp_command *c, const struct ram
 	memset(ret, 0, sizeof(*ret));
 	ramp_enter(r, v, now, out);
 	snprintf(r->signer, sizeof(r->signer), "%s", c->who);
+	r->asked = verbs[c->verb];
+	r->asked_flags = c->flags;
 	memcpy(was, r->saved.who, sizeof(was));
 	if (signs)
 		snprintf(r->saved.who, sizeof(r->saved.who), "%s", c->who);

@@ -10,8 +10,11 @@
 
 #include "userspace/ctl/ramp.h"
 
-/* [{"name", "verdict", "value" or null, "why", "class" where it has one, and of one with a
- * baseline: "baseline", "whole"}] */
+/*
+ * [{"name", "verdict", "value" or null, "why"}], and what there is of: "class", "baseline", "whole"
+ * and "expected" by it; of those of the configuration "bounds" ("ok < 0.1%, pause > 0.5%"), "unit",
+ * "arm".
+ */
 json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n);
 /* A text that is no UTF-8 is kept as far as it is. */
 json_t *ramp_text_json(const char *text);

@@ -17,15 +17,16 @@
 bool ramp_judge_soak(struct ramp *r)
 {
 	const struct ramp_gate *g = ramp_gate_saying(r, GATE_BACK);
-	char cause[64], text[RAMP_TEXT];
+	char text[RAMP_TEXT];
 	uint64_t bit;
 
 	g = g ? g : ramp_gate_saying(r, GATE_PAUSE);
 	if (g && r->view->authority == SHIFT_AUTHORITY_NEW) {
-		snprintf(cause, sizeof(cause), "%s:%s", gate_says_name(g->verdict.says), g->name);
+		snprintf(r->cause, sizeof(r->cause), "%s:%s", gate_says_name(g->verdict.says),
+			 g->name);
 		ramp_text(text, "gate %s: %.180s; authority is new, so the share is held", g->name,
 			  g->verdict.why);
-		ramp_hold_and_alarm(r, cause, text);
+		ramp_hold_and_alarm(r, r->cause, text);
 		return true;
 	}
 	for (unsigned int i = 0; i < r->view->n_gates && !g; i++) {
@@ -42,6 +43,7 @@ bool ramp_judge_soak(struct ramp *r)
 	r->noted_at = r->now;
 	bit = UINT64_C(1) << (g - r->view->gates);
 	if (!(r->noted & bit)) {
+		snprintf(r->cause, sizeof(r->cause), "monitor:%s", g->name);
 		ramp_journal(r, "monitor", true, r->waits);
 		ramp_notify(r, "monitor", r->waits);
 	}

@@ -99,6 +99,27 @@ const char *ramp_next_text(const struct ramp *r, char ret[RAMP_TEXT])
 
 /* ---- as JSON ---- */
 
+static const char *unit_of(const struct conf_gate *g)
+{
+	const struct conf_bounds *kinds[] = {&g->ok, &g->pause, &g->back, &g->rollback};
+
+	for (int k = 0; k < 4; k++) {
+		if (kinds[k]->n && !kinds[k]->bound[0].below_baseline)
+			return kinds[k]->bound[0].unit;
+	}
+	return "";
+}
+
+static void put_conf(json_t *j, const struct conf_gate *g)
+{
+	static const char *const arms[] = {"new", "old", "new", "sum"};
+	char text[512];
+
+	json_object_set_new(j, "bounds", ramp_text_json(conf_bounds_text(g, text, sizeof(text))));
+	json_object_set_new(j, "unit", json_string(unit_of(g)));
+	json_object_set_new(j, "arm", json_string(arms[g->arm]));
+}
+
 json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n)
 {
 	json_t *list = json_array();
@@ -115,6 +136,10 @@ json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n)
 			json_object_set_new(j, "baseline", json_real(gates[i].baseline));
 			json_object_set_new(j, "whole", json_boolean(gates[i].whole));
 		}
+		if (j && gates[i].has_baseline && isfinite(gates[i].expected))
+			json_object_set_new(j, "expected", json_real(gates[i].expected));
+		if (j && gates[i].conf)
+			put_conf(j, gates[i].conf);
 		json_array_append_new(list, j);
 	}
 	return list;

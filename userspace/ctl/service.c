@@ -19,8 +19,10 @@
  * cannot be written stops raises and nothing else; a command line that hangs on the socket hangs
  * alone.
  *
- * Weakness: a disk that hangs in fdatasync holds the loop, and with it the immediate class, for as
- * long as it hangs. `shiftctl rollback` does not need the loop.
+ * A disk that hangs holds the journal's thread (journal_disk.c): raises stop, rollbacks go on.
+ *
+ * Weakness: opening the journal at the start, the page's tail of the history while somebody looks,
+ * and the tunnels' state where there are tunnels, are asked of the disk on the loop.
  */
 #include "userspace/ctl/service.h"
 
@@ -34,6 +36,7 @@
 #include "userspace/ctl/checks.h"
 #include "userspace/ctl/dns.h"
 #include "userspace/ctl/follow.h"
+#include "userspace/ctl/points.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/plane/state.h"
 
@@ -55,9 +58,11 @@ static void turn(void *arg, uint64_t now)
 	s->alive = now;
 	service_disk(s, now);
 	look(s, now);
+	service_catch_up(s);
 	ramp_step(&s->ramp, &s->view, now, &s->out);
 	service_act(s, now);
 	service_keep_alive(s, now);
+	service_points(s, now);
 	dns_keep_turn(s, now);
 	service_attach(s, now);
 	state_reap();
@@ -200,6 +205,7 @@ void service_free(struct service *s)
 	service_tell_free(s);
 	service_lose(s, 0);
 	journal_close(s->journal);
+	points_free(s->points);
 	free(s);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "userspace/ctl/hooks.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/ctl/steer.h"
 #include "userspace/plane/control.h"
@@ -118,6 +119,27 @@ void service_disk(struct service *s, uint64_t now)
 		write_journal(s, &s->kept, true, now);
 }
 
+void service_record_hook(struct service *s, const struct hook_result *r)
+{
+	static struct ramp_action a; /* one thread */
+
+	if (!s->journal || s->unsaved || s->journal_error)
+		return;
+	a = (struct ramp_action){.what = RAMP_JOURNAL,
+				 .weight = s->view.weight,
+				 .epoch = s->view.epoch,
+				 .stage = s->ramp.saved.stage,
+				 .saved = s->ramp.saved,
+				 .hook = r};
+	snprintf(a.event, sizeof(a.event), "hook");
+	snprintf(a.who, sizeof(a.who), "shiftd");
+	snprintf(a.reason, sizeof(a.reason), "hook %s %s: %s in %.1fs", hook_when_name(r->when),
+		 r->name, hook_outcome_name(r->outcome), r->seconds);
+	s->view.real = control_real_ns();
+	s->view.boot = control_boot_ns();
+	journal_write(s->journal, &a, &s->view, false);
+}
+
 /* ---- control ---- */
 
 static void begin_change(const struct service *s, struct steer *c, const char *who,
@@ -151,6 +173,33 @@ static void record(struct service *s, const struct shift_record *r, const char *
 		service_say(s, false,
 			    "%s: in force and saved, but the history has no line of it (%s)",
 			    s->name, strerror(-kept.history));
+}
+
+/* Killed between a change and its record, the one before wrote neither: it is caught up with once.
+ */
+void service_catch_up(struct service *s)
+{
+	const struct ramp_pending *p = &s->ramp.saved.pending;
+	struct state_event e = {.verb = "weight",
+				.service = s->name,
+				.detail = "recorded when shiftd was started again"};
+	struct shift_record r;
+	struct state saved;
+	uint64_t head;
+
+	if (s->caught_up || !s->restored || !s->view.attached)
+		return;
+	s->caught_up = true;
+	if (control_get(&s->plane.control[s->id], &r, &head) || state_load(s->name, &saved) ||
+	    saved.epoch >= r.epoch)
+		return;
+	if (p->id && p->epoch + 1 == r.epoch)
+		e.verb = p->what == RAMP_ROLLBACK ? "rollback" : "ramp";
+	e.who = r.set_by;
+	e.reason = r.reason;
+	e.from = saved.weight;
+	e.to = r.weight;
+	state_record(&r, &e);
 }
 
 static void set_weight(struct service *s, const struct ramp_action *a, struct ramp_outcome *o)

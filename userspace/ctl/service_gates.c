@@ -177,6 +177,22 @@ static void decide(struct service *s)
 	judge_decide(&rules, &in, &s->decision);
 }
 
+/*
+ * Since when there is something bad to see. Of the trip-wire: from the first failure on, but for
+ * the few that there always are, a tenth of what trips it.
+ */
+static void shows_since(struct service *s, unsigned int i, bool bad, uint64_t now)
+{
+	struct judge_counts c = window_last_10s(s->window, SHIFT_ARM_NEW);
+
+	if (!i)
+		bad = s->view.all_down || (double)c.bad > (double)c.n * judge_usual.trip_rate / 10;
+	if (!bad)
+		s->own_since[i] = 0;
+	else if (!s->own_since[i])
+		s->own_since[i] = now;
+}
+
 static void own_verdict(struct service *s, unsigned int i, const struct judge_finding *f,
 			uint64_t now)
 {
@@ -198,6 +214,8 @@ static void own_verdict(struct service *s, unsigned int i, const struct judge_fi
 	g->verdict.value = i > 1 ? f->value : 100 * f->value; /* a ratio, or a share in % */
 	g->verdict.at = now;
 	snprintf(g->verdict.why, sizeof(g->verdict.why), "%s", f->why);
+	shows_since(s, i, g->verdict.says > GATE_INCONCLUSIVE, now);
+	g->since = g->verdict.says > GATE_INCONCLUSIVE ? s->own_since[i] : 0;
 }
 
 /* Of the kernel's counters an ok must be certain; of a source that gives one number it cannot. */
@@ -228,6 +246,9 @@ static void show(struct service *s, uint64_t now)
 		to->has_baseline = g->has_baseline;
 		to->baseline = g->baseline;
 		to->whole = g->whole;
+		to->expected = g->has_baseline ? gate_expected(g) : 0;
+		to->since = gate_since(g, to->verdict.says);
+		to->conf = &s->conf->gates[i];
 	}
 	own_verdict(s, 0, &s->decision.trip, now);
 	own_verdict(s, 1, &s->decision.split, now);

@@ -49,6 +49,7 @@ struct ctl_follow;
 struct hooks;
 struct hooks_run;
 struct notifier;
+struct points;
 
 /* Hooks that run: those of the promotion, and those on commit and on rollback. */
 struct service_hooks {
@@ -97,6 +98,8 @@ struct service {
 	/* what it is judged by */
 	struct gate gate[CONF_MAX_GATES];
 	struct ramp_gate shown[CONF_MAX_GATES + SERVICE_OWN];
+	uint64_t own_since[SERVICE_OWN]; /* when what they judge by first looked bad; 0: it does not
+					  */
 	struct sources *sources;
 	struct window *window; /* theirs */
 	struct judge_test test[SERVICE_TESTS];
@@ -120,11 +123,15 @@ struct service {
 	/* the disk */
 	char dir[280];
 	struct journal *journal;
-	bool restored; /* the journal was read */
-	bool unsaved;  /* `kept` is what could not be written */
+	bool restored;	/* the journal was read */
+	bool caught_up; /* what is in force is recorded */
+	bool unsaved;	/* `kept` is what could not be written */
 	struct ramp_action kept;
 	uint64_t journal_at; /* not tried again before */
 	int journal_error;
+	struct points *points; /* NULL: none was to be written yet */
+	uint64_t points_at, points_until;
+	uint16_t points_weight;
 };
 
 /* ---- service.c ---- */
@@ -185,8 +192,12 @@ void service_gates_restore(struct service *s, const struct journal_found *found)
 void service_act(struct service *s, uint64_t now);
 /* An action came to its end. */
 void service_result(struct service *s, uint32_t id, const struct ramp_outcome *o);
+/* Records what is in force where the one before was killed before it did. */
+void service_catch_up(struct service *s);
 /* Opens the journal where it is not, writes what could not be written. */
 void service_disk(struct service *s, uint64_t now);
+/* A step that ended, into the journal; nothing waits for it. */
+void service_record_hook(struct service *s, const struct hook_result *r);
 /* Renews the keep-alive, or takes it away. */
 void service_keep_alive(struct service *s, uint64_t now);
 void service_say(struct service *s, bool alarm, const char *format, ...)
@@ -209,6 +220,11 @@ void service_health_says(void *service, bool alarm, const char *text);
 void service_health_is(struct service *s, bool well);
 /* It stands, or is over; `subject` is what it is about. Said when that is new. */
 void service_alarm(struct service *s, int which, bool on, const char *subject, const char *text);
+
+/* ---- service_page.c ---- */
+
+/* Now and then a line for the charts of the ramp's report. */
+void service_points(struct service *s, uint64_t now);
 
 /* ---- service_json.c ---- */
 

@@ -121,6 +121,7 @@ void service_look(struct service *s, uint64_t now)
 
 	v->leader = s->conf->leader;
 	v->real = control_real_ns();
+	v->boot = control_boot_ns();
 	v->app_gate = application_gate(s->conf);
 	v->journal_failed = s->journal_error;
 	v->tunnel_up = s->conf->rules.tunnel[0] && s->world.tunnel_up &&

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "userspace/ctl/points.h"
 #include "userspace/ctl/service_inner.h"
+
+#define POINTS_AFTER 3600 /* s after a ramp's end that its charts show */
 
 static json_t *number_or_null(double value)
 {
@@ -24,36 +27,13 @@ static json_t *plan(const struct config *c)
 	return list;
 }
 
-static const char *unit_of(const struct conf_gate *g)
-{
-	const struct conf_bounds *kinds[] = {&g->ok, &g->pause, &g->back, &g->rollback};
-
-	for (int k = 0; k < 4; k++) {
-		if (kinds[k]->n && !kinds[k]->bound[0].below_baseline)
-			return kinds[k]->bound[0].unit;
-	}
-	return "";
-}
-
 json_t *service_page_ramp(const struct service *s)
 {
-	static const char *const arms[] = {"new", "old", "new", "sum"};
-	char bounds[512];
-	json_t *j, *gates;
+	json_t *j;
 
 	if (!s->conf || !s->conf->n_stages)
 		return NULL;
 	j = service_status(s);
-	gates = json_object_get(j, "gates");
-	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
-		const struct conf_gate *g = &s->conf->gates[i];
-		json_t *to = json_array_get(gates, i);
-
-		json_object_set_new(to, "bounds",
-				    json_string(conf_bounds_text(g, bounds, sizeof(bounds))));
-		json_object_set_new(to, "unit", json_string(unit_of(g)));
-		json_object_set_new(to, "arm", json_string(arms[g->arm]));
-	}
 	json_object_set_new(j, "plan", plan(s->conf));
 	if (!ramp_hold_left(&s->ramp))
 		json_object_set_new(j, "hold_left_s", json_null());
@@ -126,13 +106,14 @@ static json_t *arm(const struct window_sum *w, const struct window_sum *lately, 
 		"p95_ms", number_or_null(p95 < 0 ? (double)NAN : p95));
 }
 
-json_t *service_page_point(struct service *s)
+/* The rates are those of the last `span`. */
+static json_t *point_of(const struct service *s, uint64_t span)
 {
 	struct window_sum w, lately;
 	json_t *share, *j;
 
 	if (!s->view.attached || window_over(s->window, s->window->span, &w) ||
-	    window_over(s->window, SERVICE_SECOND, &lately))
+	    window_over(s->window, span, &lately))
 		return NULL;
 	share = service_page_share(s);
 	j = json_pack("{s:f, s:f, s:O, s:o, s:o}", "at", (double)(s->view.real / SERVICE_SECOND),
@@ -141,4 +122,38 @@ json_t *service_page_point(struct service *s)
 		      arm(&w, &lately, SHIFT_ARM_NEW));
 	json_decref(share);
 	return j;
+}
+
+json_t *service_page_point(struct service *s)
+{
+	return point_of(s, SERVICE_SECOND);
+}
+
+/* ---- for the report ---- */
+
+/* A ramp's, and of the time after it in which one looks whether all stays well. */
+static bool is_told(struct service *s, uint64_t now)
+{
+	if (ramp_is_active(&s->ramp))
+		s->points_until = now + POINTS_AFTER * SERVICE_SECOND;
+	return now < s->points_until;
+}
+
+/* Behind a change of the share one comes early: of a stage that is short there is one, too. */
+void service_points(struct service *s, uint64_t now)
+{
+	json_t *j;
+
+	if (!s->journal || !is_told(s, now))
+		return;
+	if (s->view.weight != s->points_weight && s->points_at > now + SERVICE_SECOND)
+		s->points_at = now + SERVICE_SECOND;
+	s->points_weight = s->view.weight;
+	if (now < s->points_at || (!s->points && points_make(s->dir, &s->points)))
+		return;
+	j = point_of(s, POINTS_EVERY * SERVICE_SECOND);
+	s->points_at = now + (j ? POINTS_EVERY : 1) * SERVICE_SECOND;
+	if (j)
+		points_add(s->points, j); /* one that is not taken is not missed */
+	json_decref(j);
 }

@@ -64,6 +64,7 @@ static void on_step(void *arg, const struct hook_result *r)
 	service_say(h->s, r->outcome != HOOK_OK && r->required, "hook %s %s: %s in %.1fs%s%s",
 		    hook_when_name(r->when), r->name, hook_outcome_name(r->outcome), r->seconds,
 		    r->why[0] ? ": " : "", screen_clean(r->why, why, sizeof(why)));
+	service_record_hook(h->s, r);
 }
 
 static void on_done(void *arg, const struct hooks_sum *sum)

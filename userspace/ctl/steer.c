@@ -121,6 +121,7 @@ void steer_see(const struct shift_record *r, uint64_t boot, struct ramp_view *v)
 
 	v->weight = shift_record_weight(r, boot);
 	v->epoch = r->epoch;
+	v->set_at = r->set_at;
 	copy(v->set_by, r->set_by, sizeof(v->set_by));
 	copy(v->set_reason, r->reason, sizeof(v->set_reason));
 	v->by_itself = source == SHIFT_FROM_CONFIRM || source == SHIFT_FROM_LEASE;

@@ -360,8 +360,8 @@ int main(int argc, char **argv)
 	if (o.slip[0] || argc)
 		return usage_error("%s", o.slip[0] ? o.slip : "usage: shiftd [-c FILE]");
 	signal(SIGPIPE, SIG_IGN);
-	/* A configuration is 2 MiB, mostly untouched: mapped and unmapped, it leaves no hole for others
-	 * to make small, so that the next would need 2 MiB more. */
+	/* A configuration is 2 MiB, mostly untouched: mapped and unmapped, it leaves no hole for
+	 * others to make small, so that the next would need 2 MiB more. */
 	mallopt(M_MMAP_THRESHOLD, MAPPED);
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	d.o = &o;

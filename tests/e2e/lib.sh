@@ -33,6 +33,7 @@ finish() {
 			--lose-state >/dev/null 2>&1
 		"$lab" down 2>/dev/null
 	fi
+	[[ -z ${SHIFT_LOGS:-} ]] || cat "$work"/*.log "$work"/*.errors >>"$SHIFT_LOGS" 2>/dev/null
 	rm -rf -- "$work"
 	((code == 0 && failed == 0)) || exit 1
 	exit 0
@@ -202,10 +203,10 @@ attach() { # OPTIONS...
 
 declare -A pid_of # process ids by the name of the run
 
-begin() { # RUN VERB OPTIONS...: reports into $work/RUN.json four times a second
+begin() { # RUN VERB OPTIONS...: reports into $work/RUN.json four times a second; RUN_FOR at most
 	local run=$1
 	shift
-	nsenter --net="$NS_CLIENT" -- "$traffic" "$@" --report 250ms --duration 10m --details 30 \
+	nsenter --net="$NS_CLIENT" -- "$traffic" "$@" --report 250ms --duration "${RUN_FOR:-10m}" --details 30 \
 		>"$work/$run.json" 2>"$work/$run.errors" &
 	pid_of[$run]=$!
 	background+=($!)

@@ -62,6 +62,7 @@ static inline struct config *rig_conf(void)
 		c->stages[i].hold_ms = 60000;
 	}
 	c->rules.max_step = 2500;
+	c->rules.window_ms = 60000;
 	c->rules.min_healthy = 1;
 	c->rules.window_ms = 60000;
 	return c;

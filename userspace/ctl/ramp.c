@@ -192,6 +192,7 @@ static void watch_commit(struct ramp *r)
 	r->saved.authority = v->authority;
 	if (was == is)
 		return;
+	r->alarm[0] = '\0'; /* what was told before is another matter now */
 	if (is) {
 		r->saved.owed_hooks |= 1u << CONF_ON_COMMIT;
 		ramp_text(text, "committed by %s: authority is new", v->set_by);

@@ -226,6 +226,7 @@ int service_use(struct service *s, const struct config *c)
 		err = service_gates_use(s, c);
 		s->conf = c;
 		ramp_use(&s->ramp, c);
+		service_gates_turn(s, loop_now()); /* what is shown names the one before */
 	}
 	if (err)
 		service_say(s, true, "gates: they cannot be asked: %s", strerror(-err));

@@ -38,7 +38,7 @@ HEAVY := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c) userspace/plane/load.c
 	userspace/plane/grow.c userspace/shiftctl_apply.c \
 	$(addprefix userspace/net/,host.c resolve.c filters.c sockets.c sysctl.c) \
 	$(wildcard userspace/net/firewall*.c userspace/cmd/doctor*.c) \
-	$(addprefix userspace/cmd/,apply.c apply_clock.c apply_attach.c apply_xdp.c apply_talk.c wish.c complain.c plan.c) $(wildcard userspace/cmd/explain*.c)
+	$(addprefix userspace/cmd/,apply.c apply_clock.c apply_attach.c apply_xdp.c apply_talk.c wish.c complain.c plan.c plan_measure.c) $(wildcard userspace/cmd/explain*.c)
 # shiftctl-tunnel has the verbs about tunnels, started by shiftctl as well; shiftd watches them.
 TUNNELS := $(COMMON) $(WAYS) $(wildcard userspace/conf/*.c wg/*.c userspace/cmd/tunnel*.c userspace/cmd/latency*.c) \
 	userspace/cmd/complain.c \

@@ -79,7 +79,8 @@ static const struct verb verbs[] = {
 	{"conns", cmd_conns,
 	 "conns [--backend NAME] [--client CIDR] [--state NAME] [--limit N] [--count] [--old-epoch]",
 	 "the shifted connections"},
-	{"top", cmd_top, "top [--watch] [--limit N] [--reset [--force]]",
+	{"top", cmd_top,
+	 "top [--watch] [--sort connections|rate|recent] [--limit N] [--reset [--force]]",
 	 "who still arrives at the old arm, by network"},
 	{"pin", cmd_pin, "pin CIDR old|new [--for 2h] [--reason TEXT] [--force] [--after-rollback]",
 	 "these clients' new connections always go there"},
@@ -100,8 +101,10 @@ static const struct verb verbs[] = {
 	{"flowlog", checks, "flowlog ADDRESS[:PORT] [--at TIME] [--limit N] [--file PATH]",
 	 "who was behind this address and port of ours, by the flow log"},
 	{"plan", elsewhere,
-	 "plan check [--rate N/s] [--bandwidth N] [--lifetime 5s] [--link-speed N] [--measure 10s]\n"
-	 "           [--allow-...]",
+	 "plan check [--rate N/s] [--bandwidth N | --bytes N] [--lifetime 5s] [--link-speed N]\n"
+	 "           [--measure 10s] [--allow-...]\n"
+	 "    what is not stated is measured for a second where the service is attached; --bytes is of\n"
+	 "    a connection, and like --bandwidth may be FROM-CLIENTS/TO-CLIENTS",
 	 "judge the configuration and print the plan"},
 	{"preflight", checks,
 	 "preflight [--url URL]... [--idle 60s] [--rate N] [--burst 30] [--timeout 3s] [--name NAME]\n"

@@ -33,6 +33,7 @@ finish() {
 			--lose-state >/dev/null 2>&1
 		"$lab" down 2>/dev/null
 	fi
+	[[ -z ${SHIFT_LOGS:-} ]] || cat "$work"/*.log "$work"/*.errors >>"$SHIFT_LOGS" 2>/dev/null
 	rm -rf -- "$work"
 	((code == 0 && failed == 0)) || exit 1
 	exit 0

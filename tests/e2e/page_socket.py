@@ -121,11 +121,16 @@ def case_many_in_one():
     assert all(json.loads(x)["code"] == 0 for x in data.split(b"\n") if x)
 
 
-def quick(within=0.5):
+def asked_for():
     began = time.monotonic()
     assert ask({"cmd": "status"})["code"] == 0
-    took = time.monotonic() - began
-    assert took < within, f"{took:.3f} s"
+    return time.monotonic() - began
+
+
+def quick():
+    """One may be late on a busy machine; behind a crowd every one would be."""
+    took = sorted(asked_for() for _ in range(5))
+    assert took[2] < 0.5, [f"{t:.3f} s" for t in took]
 
 
 def case_slow():

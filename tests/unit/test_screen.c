@@ -67,6 +67,41 @@ static void lengths_are_what_is_seen(void **state)
 	assert_int_equal(screen_length(""), 0);
 }
 
+static char *wrapped(const char *text, unsigned int column, unsigned int columns)
+{
+	char *ret = NULL;
+	size_t size;
+	FILE *to = open_memstream(&ret, &size);
+
+	screen_words(text, column, columns, to);
+	fclose(to);
+	return ret;
+}
+
+static void words_go_on_in_lines_below_each_other(void **state)
+{
+	static const struct {
+		unsigned int column, columns;
+		const char *text, *want;
+	} cases[] = {
+		{2, 10, "one two three four", "one two\n  three\n  four"},
+		{2, 0, "one two three four", "one two three four"},
+		{0, 5, "overlong word", "overlong\nword"},
+		{0, 3, "a b  c d", "a b\nc d"},
+		{0, 7, "\303\274\303\274\303\274 \303\244\303\244\303\244",
+		 "\303\274\303\274\303\274 \303\244\303\244\303\244"}, /* by characters */
+		{4, 80, "", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char *got = wrapped(cases[i].text, cases[i].column, cases[i].columns);
+
+		assert_string_equal(got, cases[i].want);
+		free(got);
+	}
+}
+
 static void the_locale_is_read_from_the_environment(void **state)
 {
 	(void)state;
@@ -150,6 +185,7 @@ int main(void)
 		cmocka_unit_test(bytes_are_written),
 		cmocka_unit_test(nothing_that_steers_a_terminal_passes),
 		cmocka_unit_test(lengths_are_what_is_seen),
+		cmocka_unit_test(words_go_on_in_lines_below_each_other),
 		cmocka_unit_test(the_locale_is_read_from_the_environment),
 		cmocka_unit_test(columns_are_aligned),
 		cmocka_unit_test(a_column_without_text_takes_no_room),

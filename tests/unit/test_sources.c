@@ -47,6 +47,35 @@ static void who_follows_a_backend_says_where_it_is(void **state)
 	forget();
 }
 
+static void of_several_addresses_one_that_answers_is_asked(void **state)
+{
+	struct sources_world world = all;
+	struct gate_verdict v;
+	char address[64];
+
+	(void)state;
+	world.via = on_via;
+	snprintf(address, sizeof(address), ADDRESS ":%u", plain.port);
+	via_answer = ADDRESS ":1"; /* refuses */
+	via_other = address;
+	for (int i = 0; i < 2; i++) {
+		look_once(&world, "{json: \"http://gone.none.test/stats\", via: aws, field: tps}");
+		gate_judge(&gates[0], loop_now(), &v);
+		assert_int_equal(v.says, GATE_OK); /* in one look */
+		forget();
+		via_answer = address; /* the order does not matter */
+		via_other = ADDRESS ":1";
+	}
+	via_answer = ADDRESS ":1";
+	look_once(&world, "{json: \"http://gone.none.test/stats\", via: aws, field: tps}");
+	gate_judge(&gates[0], loop_now(), &v);
+	assert_int_equal(v.says, GATE_INCONCLUSIVE);
+	if (!strstr(v.why, "connect"))
+		fail_msg("%s", v.why);
+	via_answer = via_other = NULL;
+	forget();
+}
+
 static void a_query_gives_a_scalar_or_a_vector_of_one(void **state)
 {
 #define QUERY(q) "{prometheus: \"http://" ADDRESS ":@P\", query: " q "}"
@@ -171,6 +200,7 @@ int main(void)
 		TEST(a_member_of_a_document_is_the_number),
 		TEST(a_backend_is_asked_by_its_address_with_the_name_of_the_url),
 		TEST(who_follows_a_backend_says_where_it_is),
+		TEST(of_several_addresses_one_that_answers_is_asked),
 		TEST(a_query_gives_a_scalar_or_a_vector_of_one),
 		TEST(hostile_answers_are_bounded_and_named),
 		TEST(tls_is_verified),

@@ -144,6 +144,33 @@ static void copy_lines(const char *text, unsigned int n, FILE *to)
 	}
 }
 
+void screen_words(const char *text, unsigned int column, unsigned int columns, FILE *to)
+{
+	unsigned int at = column;
+	bool first = true;
+
+	while (*text) {
+		size_t n = strcspn(text, " ");
+		char word[512];
+		unsigned int length;
+
+		snprintf(word, sizeof(word), "%.*s", (int)n, text);
+		length = screen_length(word);
+		if (!first && columns && at + 1 + length > columns) {
+			fprintf(to, "\n%*s", (int)column, "");
+			at = column;
+		} else if (!first) {
+			fputc(' ', to);
+			at++;
+		}
+		fputs(word, to);
+		at += length;
+		first = false;
+		text += n;
+		text += strspn(text, " ");
+	}
+}
+
 static unsigned int least(unsigned int a, unsigned int b)
 {
 	return a < b ? a : b;

@@ -42,6 +42,10 @@ const char *screen_paint(bool colour, const char *code, const char *text, char *
 /* Columns that the text takes: escape sequences take none, a UTF-8 character one. */
 unsigned int screen_length(const char *text);
 
+/* The text, its words going on in lines that are indented by `column`, where it begins, as soon as
+ * there is no room in `columns` (0: there always is). */
+void screen_words(const char *text, unsigned int column, unsigned int columns, FILE *to);
+
 /* Top, middle and bottom of a screen in as many rows: the first line, then the bottom, then the
  * rest of the top, and of the middle what still fits. */
 void screen_fit(char *const part[3], unsigned int rows, FILE *to);

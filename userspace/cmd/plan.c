@@ -3,7 +3,9 @@
  * plan.c - `plan check`: is the configuration right, is this host, does it fit, what comes then
  *
  * Changes nothing. Findings go to stderr with their place in the file, the numbers and the steps to
- * stdout. Exit 0 with nothing but warnings, 2 when the file is wrong, 3 when a rule refuses.
+ * stdout. Where the service is attached, what it carries now is measured for MEASURE_NS and taken
+ * for whatever was not stated. Exit 0 with nothing but warnings, 2 when the file is wrong, 3 when a
+ * rule refuses.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -15,12 +17,14 @@
 #include "userspace/base/text.h"
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/complain.h"
+#include "userspace/cmd/plan_measure.h"
 #include "userspace/cmd/verbs.h"
 #include "userspace/cmd/wish.h"
 #include "userspace/conf/plan.h"
 #include "userspace/plane/sync.h"
 
-#define MEASURE_MAX_NS (600 * 1000000000ull)
+#define MEASURE_NS     1000000000ull
+#define MEASURE_MAX_NS (600 * MEASURE_NS)
 
 struct check {
 	const struct options *o;
@@ -28,14 +32,16 @@ struct check {
 	struct conf_errors errors;
 	struct plan_host host;
 	struct plan_load load;
+	struct plan_sources from;
 	struct plan_report report;
 	unsigned int overrides;
-	uint64_t measure; /* ns; 0: nothing is measured */
+	uint64_t measure;	       /* ns; 0: only where it is attached, MEASURE_NS */
+	uint64_t bytes_up, bytes_down; /* of a connection; 0: not stated */
 };
 
 /* ---- options ------------------------------------------------------------------------------- */
 
-enum option { O_RATE, O_BANDWIDTH, O_LIFETIME, O_LINK, O_MEASURE, OPTIONS };
+enum option { O_RATE, O_BANDWIDTH, O_LIFETIME, O_LINK, O_MEASURE, O_BYTES, OPTIONS };
 
 static int parse_rate(const char *text, double *ret)
 {
@@ -49,21 +55,20 @@ static int parse_rate(const char *text, double *ret)
 }
 
 /* UP/DOWN, or one number for each. */
-static int parse_bandwidth(const char *text, struct plan_load *load)
+static int parse_two(const char *text, uint64_t *up, uint64_t *down)
 {
 	const char *slash = strchr(text, '/');
-	char up[32];
+	char first[32];
 
 	/* the slash of "Gbit/s" is none */
 	if (!slash || !strcmp(slash, "/s")) {
-		if (plan_parse_bits(text, &load->up))
+		if (plan_parse_bits(text, up))
 			return -EINVAL;
-		load->down = load->up;
+		*down = *up;
 		return 0;
 	}
-	snprintf(up, sizeof(up), "%.*s", (int)(slash - text), text);
-	return plan_parse_bits(up, &load->up) || plan_parse_bits(slash + 1, &load->down) ? -EINVAL
-											 : 0;
+	snprintf(first, sizeof(first), "%.*s", (int)(slash - text), text);
+	return plan_parse_bits(first, up) || plan_parse_bits(slash + 1, down) ? -EINVAL : 0;
 }
 
 static int take_option(struct check *k, int option, const char *value)
@@ -76,18 +81,28 @@ static int take_option(struct check *k, int option, const char *value)
 			return usage_error("--rate must be connections per second such as 800/s, "
 					   "is %s",
 					   value);
+		k->from.rate = PLAN_STATED;
+		return EXIT_OK;
+	case O_BYTES:
+		if (strstr(value, "bit") || parse_two(value, &k->bytes_up, &k->bytes_down))
+			return usage_error("--bytes must be of a connection, such as 40k, or "
+					   "FROM-CLIENTS/TO-CLIENTS such as 2k/40k, is %s",
+					   value);
+		k->from.bandwidth = PLAN_STATED;
 		return EXIT_OK;
 	case O_BANDWIDTH:
-		if (parse_bandwidth(value, &k->load))
+		if (parse_two(value, &k->load.up, &k->load.down))
 			return usage_error("--bandwidth must be bits per second such as 2G, or "
 					   "FROM-CLIENTS/TO-CLIENTS such as 200M/2G, is %s",
 					   value);
+		k->from.bandwidth = PLAN_STATED;
 		return EXIT_OK;
 	case O_LIFETIME:
 		if (text_parse_duration(value, &ns))
 			return usage_error("--lifetime must be a duration such as 5s, is %s",
 					   value);
 		k->load.lifetime_ms = ns / 1000000;
+		k->from.lifetime = PLAN_STATED;
 		return EXIT_OK;
 	case O_LINK:
 		if (plan_parse_bits(value, &k->load.link))
@@ -110,7 +125,7 @@ static int take_options(struct check *k, int argc, char **argv)
 	const char *flags[OPTIONS + PLAN_OVERRIDABLE + 1] = {
 		[O_RATE] = "--rate=",	      [O_BANDWIDTH] = "--bandwidth=",
 		[O_LIFETIME] = "--lifetime=", [O_LINK] = "--link-speed=",
-		[O_MEASURE] = "--measure=",
+		[O_MEASURE] = "--measure=",   [O_BYTES] = "--bytes=",
 	};
 	int at = 1, option, code;
 	const char *value;
@@ -127,51 +142,50 @@ static int take_options(struct check *k, int argc, char **argv)
 	}
 	if (option == -3)
 		return EXIT_USAGE;
+	if (k->bytes_up && k->load.up)
+		return usage_error("plan check: --bytes or --bandwidth, not both");
 	return check ? EXIT_OK : usage_error("plan: there is only `plan check`");
 }
 
 /* ---- measuring ----------------------------------------------------------------------------- */
 
-static void add_bytes(const struct check *k, const struct host *h, uint64_t *in, uint64_t *out)
-{
-	for (unsigned int i = 0; i < k->c->n_interfaces; i++) {
-		const struct host_link *l = host_link_named(h, k->c->interfaces[i].name);
-
-		*in += l ? l->rx_bytes : 0;
-		*out += l ? l->tx_bytes : 0;
-	}
-}
-
-/*
- * What all of this host does meanwhile, which is the service and more. What was stated stays. Right
- * only as long as little is shifted.
- */
+/* What was stated stays. */
 static int measure(struct check *k)
 {
-	const struct timespec pause = {(time_t)(k->measure / 1000000000),
-				       (long)(k->measure % 1000000000)};
-	uint64_t in[2] = {0, 0}, out[2] = {0, 0};
-	struct host later;
-	double seconds;
-	int err;
+	uint64_t ns = k->measure ? k->measure : MEASURE_NS;
+	const struct timespec pause = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+	struct plan_sample first, last;
+	struct host then, later;
+	int err = host_read(NULL, 0, &then);
 
-	nanosleep(&pause, NULL);
-	err = host_read(NULL, 0, &later);
+	if (!err) {
+		plan_sample(k->c, &then, &first);
+		host_free(&then);
+		nanosleep(&pause, NULL);
+		err = host_read(NULL, 0, &later);
+	}
 	if (err) {
 		say("cannot measure: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
-	seconds = (double)(later.at_ns - k->host.host.at_ns) / 1e9;
-	add_bytes(k, &k->host.host, &in[0], &out[0]);
-	add_bytes(k, &later, &in[1], &out[1]);
-	if (!k->load.rate && later.accepted > k->host.host.accepted)
-		k->load.rate = (double)(later.accepted - k->host.host.accepted) / seconds;
-	if (!k->load.up && !k->load.down && in[1] >= in[0] && out[1] >= out[0]) {
-		k->load.up = (uint64_t)((double)(in[1] - in[0]) * 8 / seconds);
-		k->load.down = (uint64_t)((double)(out[1] - out[0]) * 8 / seconds);
-	}
+	plan_sample(k->c, &later, &last);
 	host_free(&later);
+	plan_measured(&first, &last, &k->load, &k->from);
 	return EXIT_OK;
+}
+
+static bool is_all_stated(const struct plan_sources *from)
+{
+	return from->rate && from->bandwidth && from->lifetime;
+}
+
+/* Bytes of a connection are bandwidth once the rate is known. */
+static void count_bytes(struct check *k)
+{
+	if (!k->bytes_up)
+		return;
+	k->load.up = (uint64_t)((double)k->bytes_up * 8 * k->load.rate);
+	k->load.down = (uint64_t)((double)k->bytes_down * 8 * k->load.rate);
 }
 
 /* ---- for people ---------------------------------------------------------------------------- */
@@ -327,8 +341,37 @@ static void show_sizes(const struct check *k)
 		printf("uplink    not computed: state --bandwidth, or --measure 10s under load\n");
 }
 
+static void show_load(const struct check *k)
+{
+	const struct plan_sources *from = &k->from;
+	char rate[40], old[40], new[40], up[32], down[32], life[32];
+
+	printf("load      ");
+	if (from->rate == PLAN_UNKNOWN)
+		printf("no rate is known: state --rate, or --measure 10s under load");
+	else
+		printf("%s new connections, %s", per_second(k->load.rate, rate),
+		       plan_source_name(from->rate));
+	if (from->rate == PLAN_MEASURED && from->plane)
+		printf(" over %.1fs (old %s, new %s)", from->seconds, per_second(from->old, old),
+		       per_second(from->new, new));
+	else if (from->rate == PLAN_MEASURED)
+		printf(" over %.1fs: all that this host accepts", from->seconds);
+	if (k->load.up || k->load.down)
+		printf("; %s from and %s to the clients, %s", plan_bits(k->load.up, up),
+		       plan_bits(k->load.down, down), plan_source_name(from->bandwidth));
+	printf("\n          ");
+	if (from->lifetime == PLAN_UNKNOWN)
+		printf("how long they live is not known, 0 is assumed: state --lifetime\n");
+	else
+		printf("they live %s, %s%s\n", conf_duration_text(k->load.lifetime_ms, life),
+		       plan_source_name(from->lifetime),
+		       from->lifetime == PLAN_MEASURED ? " of those that are shifted" : "");
+}
+
 static void show(const struct check *k)
 {
+	show_load(k);
 	show_families(k);
 	show_stages(k);
 	show_gates(k);
@@ -441,6 +484,24 @@ static json_t *json_uplinks(const struct plan_report *r)
 	return list;
 }
 
+static json_t *json_load(const struct check *k)
+{
+	const struct plan_sources *from = &k->from;
+	bool bits = k->load.up || k->load.down;
+
+	return json_pack(
+		"{s:o, s:s, s:o, s:o, s:s, s:o, s:s, s:s, s:o}", "rate_per_s",
+		from->rate ? json_real(k->load.rate) : json_null(), "rate_from",
+		plan_source_name(from->rate), "up_bits_per_s",
+		bits ? json_integer((json_int_t)k->load.up) : json_null(), "down_bits_per_s",
+		bits ? json_integer((json_int_t)k->load.down) : json_null(), "bandwidth_from",
+		plan_source_name(from->bandwidth), "lifetime_s",
+		from->lifetime ? json_real((double)k->load.lifetime_ms / 1000) : json_null(),
+		"lifetime_from", plan_source_name(from->lifetime), "measured_on",
+		from->plane ? "service" : "host", "measured_s",
+		from->seconds > 0 ? json_real(from->seconds) : json_null());
+}
+
 static void show_json(const struct check *k)
 {
 	const struct plan_memory *m = &k->report.memory;
@@ -448,14 +509,14 @@ static void show_json(const struct check *k)
 
 	for (unsigned int i = 0; i < k->report.n_steps; i++)
 		json_array_append_new(steps, json_string(k->report.step[i]));
-	print_json(
-		json_pack("{s:i, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:o, s:o}",
-			  "schema", 1, "service", k->c->service, "ok", k->report.refused == 0,
-			  "errors", json_errors(&k->errors), "findings", json_findings(&k->report),
-			  "capacity", json_families(k), "stages", json_stages(&k->report), "memory",
-			  "bytes", (json_int_t)m->total, "flows", (json_int_t)m->flows, "uplinks",
-			  json_uplinks(&k->report), "client_flows", (json_int_t)client_cap(k),
-			  "gates", json_gates(k->c), "steps", steps));
+	print_json(json_pack(
+		"{s:i, s:s, s:b, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:o, s:o, s:o}",
+		"schema", 1, "service", k->c->service, "ok", k->report.refused == 0, "errors",
+		json_errors(&k->errors), "findings", json_findings(&k->report), "capacity",
+		json_families(k), "stages", json_stages(&k->report), "memory", "bytes",
+		(json_int_t)m->total, "flows", (json_int_t)m->flows, "uplinks",
+		json_uplinks(&k->report), "client_flows", (json_int_t)client_cap(k), "load",
+		json_load(k), "gates", json_gates(k->c), "steps", steps));
 }
 
 /* ---- the verb ------------------------------------------------------------------------------ */
@@ -480,9 +541,12 @@ static int judge(struct check *k)
 		say("the kernel does not tell addresses and routes: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
-	code = k->measure ? measure(k) : EXIT_OK;
+	code = EXIT_OK;
+	if (k->measure || (!is_all_stated(&k->from) && plan_attached(k->c->service)))
+		code = measure(k);
 	if (code)
 		return code;
+	count_bytes(k);
 	wish_xdp(k->c, &k->host);
 	plan_check(k->c, &k->host, &k->load, k->overrides, &k->report);
 	if (k->o->json)

@@ -366,6 +366,7 @@ static void print_text(const struct preflight *k)
 {
 	static const char *const colours[] = {SCREEN_GREEN, SCREEN_YELLOW, SCREEN_RED, "35"};
 	const struct preflight_report *r = &k->report;
+	unsigned int columns = screen_columns();
 	bool colour = use_colour(k->o);
 	char text[512], verdict[32], word[16];
 
@@ -375,11 +376,16 @@ static void print_text(const struct preflight *k)
 		if (!i || strcmp(f->on, r->finding[i - 1].on) != 0)
 			printf("%s\n", screen_clean(f->on, text, sizeof(text)));
 		snprintf(word, sizeof(word), "%-7s", preflight_verdicts[f->verdict]);
-		printf("  %s  %-11s  %s\n",
+		printf("  %s  %-11s  ",
 		       screen_paint(colour, colours[f->verdict], word, verdict, sizeof(verdict)),
-		       f->check, screen_clean(f->evidence, text, sizeof(text)));
-		if (f->fix[0])
-			printf("%24sfix: %s\n", "", screen_clean(f->fix, text, sizeof(text)));
+		       f->check);
+		screen_words(screen_clean(f->evidence, text, sizeof(text)), 24, columns, stdout);
+		putchar('\n');
+		if (f->fix[0]) {
+			printf("%24sfix: ", "");
+			screen_words(screen_clean(f->fix, text, sizeof(text)), 29, columns, stdout);
+			putchar('\n');
+		}
 	}
 	if (r->left_out)
 		printf("and %u more\n", r->left_out);

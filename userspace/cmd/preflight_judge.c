@@ -381,10 +381,11 @@ static void judge_size(struct judge *j)
 		     z->mss + header);
 		return;
 	}
-	f = find(j, "full-size", PREFLIGHT_UNKNOWN, "%s%s: the largest that came had %u bytes",
-		 z->up == PASSAGE_PROVED ? "towards it packets of full size pass"
-					 : "no large question could be asked",
-		 z->down == PASSAGE_PROVED ? ", from it they pass" : ", from it not proved",
+	f = find(j, "full-size", PREFLIGHT_UNKNOWN, "%s; %s: the largest that came had %u bytes",
+		 z->up == PASSAGE_PROVED
+			 ? "packets of full size pass towards it"
+			 : "not proved towards it: no large question could be asked",
+		 z->down == PASSAGE_PROVED ? "they pass from it" : "not proved from it",
 		 z->came + header);
 	fix(f, "name a URL whose answer is larger than %u bytes: --url", 2 * z->mss);
 }

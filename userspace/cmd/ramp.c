@@ -15,6 +15,7 @@
 #include "userspace/cmd/cmd.h"
 #include "userspace/cmd/daemon.h"
 #include "userspace/cmd/ramp.h"
+#include "userspace/cmd/status.h"
 #include "userspace/cmd/verbs.h"
 
 #define WAIT_MS	 20000 /* journal and history are waited for, on a slow disk */
@@ -48,38 +49,6 @@ static double number_of(const json_t *j, const char *key)
 
 /* ---- the screen ---- */
 
-static const char *colour_of(const char *verdict)
-{
-	if (!strcmp(verdict, "ok") || !strcmp(verdict, "holding") || !strcmp(verdict, "done"))
-		return SCREEN_GREEN;
-	if (!strcmp(verdict, "rollback") || !strcmp(verdict, "rolled-back"))
-		return SCREEN_RED;
-	return SCREEN_YELLOW;
-}
-
-static void show_gates(const json_t *gates, bool colour)
-{
-	const json_t *g;
-	size_t i;
-
-	if (!json_array_size(gates))
-		return;
-	printf("%-16s %10s  %-12s  %s\n", "gate", "value", "verdict", "evidence");
-	json_array_foreach ((json_t *)gates, i, g) {
-		const char *verdict = text_of(g, "verdict"), *class = text_of(g, "class");
-		char value[32] = "-", name[64], why[256], padded[32], painted[64];
-
-		if (json_is_number(json_object_get(g, "value")))
-			snprintf(value, sizeof(value), "%.4g", number_of(g, "value"));
-		snprintf(padded, sizeof(padded), "%-12s", verdict);
-		printf("%-16s %10s  %s  %s%s%s\n",
-		       screen_clean(text_of(g, "name"), name, sizeof(name)), value,
-		       screen_paint(colour, colour_of(verdict), padded, painted, sizeof(painted)),
-		       class, *class ? ": " : "",
-		       screen_clean(text_of(g, "why"), why, sizeof(why)));
-	}
-}
-
 static void show(const json_t *j, bool colour)
 {
 	char a[16], text[512], state[64], left[32];
@@ -88,13 +57,16 @@ static void show(const json_t *j, bool colour)
 
 	text_weight((uint32_t)(number_of(j, "weight") * 100 + 0.5), a);
 	printf("ramp %s   stage %d/%d   %s%%",
-	       screen_paint(colour, colour_of(is), is, state, sizeof(state)),
+	       screen_paint(colour, status_ramp_colour(is), is, state, sizeof(state)),
 	       (int)number_of(j, "stage"), (int)number_of(j, "stages"), a);
 	if (hold > 0)
 		printf("   hold %s left", text_duration((uint64_t)(hold * 1e9), left));
 	if (*text_of(j, "who") && strcmp(is, "idle") != 0)
 		printf("   by %s", screen_clean(text_of(j, "who"), text, sizeof(text)));
-	printf("\n  %s\n", screen_clean(text_of(j, "reason"), text, sizeof(text)));
+	printf("\n  ");
+	screen_words(screen_clean(text_of(j, "reason"), text, sizeof(text)), 2, screen_columns(),
+		     stdout);
+	putchar('\n');
 	if (json_is_object(json_object_get(j, "frozen"))) {
 		const json_t *f = json_object_get(j, "frozen");
 
@@ -103,7 +75,7 @@ static void show(const json_t *j, bool colour)
 	}
 	if (!json_is_true(json_object_get(j, "attached")))
 		printf("  nothing is attached: shiftctl apply\n");
-	show_gates(json_object_get(j, "gates"), colour);
+	status_gates(json_object_get(j, "gates"), screen_columns(), false, colour, stdout);
 	printf("next: %s\n", screen_clean(text_of(j, "next"), text, sizeof(text)));
 	if (number_of(j, "weight") > 0)
 		printf("undo: shiftctl ramp back (one stage), shiftctl rollback (all)\n");

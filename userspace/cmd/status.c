@@ -20,6 +20,7 @@ struct watch {
 	struct status_view *view[2][SHIFT_MAX_SERVICES]; /* this frame's and the last one's */
 	unsigned int views[2];
 	struct status_before before[SHIFT_MAX_SERVICES];
+	struct status_ramp ramp[SHIFT_MAX_SERVICES];
 	int now; /* which of the two is this frame's */
 };
 
@@ -89,6 +90,22 @@ static int view_saved(struct watch *w)
 	return 0;
 }
 
+static void look_at_ramps(struct watch *w)
+{
+	json_t *answer;
+	int err = status_ramp_ask(&answer);
+
+	for (unsigned int i = 0; i < w->views[w->now]; i++) {
+		struct status_view *v = w->view[w->now][i];
+		struct status_ramp *r = &w->ramp[i];
+
+		status_ramp_drop(r);
+		status_ramp_of(answer, err, v->service, r);
+		v->ramp = r->is ? r : NULL;
+	}
+	json_decref(answer);
+}
+
 static int look(struct watch *w)
 {
 	char configured[SHIFT_NAME * 2];
@@ -110,6 +127,8 @@ static int look(struct watch *w)
 		err = view_saved(w);
 out:
 	plane_close(&p);
+	if (!err)
+		look_at_ramps(w);
 	return err;
 }
 
@@ -140,6 +159,7 @@ static void show_json(const struct status_view *v, FILE *to)
 {
 	json_t *j = status_json(v);
 
+	json_object_set_new(j, "ramp", v->ramp ? json_incref(v->ramp->is) : json_null());
 	json_dumpf(j, to, JSON_COMPACT | JSON_REAL_PRECISION(6));
 	fputc('\n', to);
 	json_decref(j);
@@ -265,6 +285,7 @@ int cmd_status(const struct options *o, int argc, char **argv)
 	for (unsigned int i = 0; i < SHIFT_MAX_SERVICES; i++) {
 		free(w.view[0][i]);
 		free(w.view[1][i]);
+		status_ramp_drop(&w.ramp[i]);
 	}
 	return code;
 }

@@ -52,6 +52,13 @@ struct status_interface {
 	uint64_t packets_10s;
 };
 
+/* What is known of the ramp (status_ramp.c). */
+struct status_ramp {
+	json_t *is;	 /* as `ramp status --json` without its schema; NULL: there is no ramp */
+	bool live;	 /* shiftd said so; else it is what the journal says last, */
+	const char *why; /* because of this: "shiftd does not run" */
+};
+
 struct status_view {
 	char service[SHIFT_NAME + 1]; /* "": none is known */
 	bool attached;		      /* our program runs on one interface at least */
@@ -86,6 +93,8 @@ struct status_view {
 	unsigned int backends;
 	struct status_address address[SHIFT_MAX_TARGETS];
 	unsigned int addresses; /* those of one backend follow one another */
+
+	const struct status_ramp *ramp; /* the caller's; NULL: there is none */
 };
 
 /* What a frame before this one saw, so that there are rates. */
@@ -124,6 +133,33 @@ json_t *status_arm_json(const struct telemetry_arm *a, bool watched);
 const char *status_milliseconds(const __u64 histogram[SHIFT_HISTOGRAM], double quantile,
 				char ret[16]);
 void status_answers_show(const struct status_view *v, bool colour, FILE *to);
+
+/*
+ * The ramp. shiftd is asked once for all services, and waited for STATUS_RAMP_MS at most: *ret is
+ * its answer, the caller's, or NULL with −errno.
+ */
+#define STATUS_RAMP_MS 200
+int status_ramp_ask(json_t **ret);
+/* Of one service, from that answer or else from its journal. What is in it is the caller's
+ * (status_ramp_drop). */
+void status_ramp_of(const json_t *answer, int err, const char *service, struct status_ramp *ret);
+void status_ramp_drop(struct status_ramp *r);
+/* What a line of the journal says, as shiftd would; NULL: it is none. The caller's. */
+json_t *status_ramp_saved(const char *line, size_t size);
+/* Is it in a state (holding, paused, promoting) that it leaves by itself or by `ramp`? */
+bool status_ramp_active(const struct status_ramp *r);
+/* Is there a stage below to go back to, and somebody who does it? */
+bool status_ramp_has_back(const struct status_ramp *r);
+/* Why it is where it is, without how long the hold is, which is shown by itself. */
+const char *status_ramp_reason(const struct status_ramp *r);
+/* What comes next and when; false: that is not the ramp's to say. */
+bool status_ramp_next(const struct status_view *v, char *ret, size_t size);
+/* Why there is nothing live, and what becomes of the ramp; "" if it is live. */
+const char *status_ramp_asleep(const struct status_view *v, char *ret, size_t size);
+
+/* The colour of a state or verdict; a gates' table in that many columns (0: no matter). */
+const char *status_ramp_colour(const char *word);
+void status_gates(const json_t *gates, unsigned int columns, bool brief, bool colour, FILE *to);
 
 #define STATUS_COLUMNS 80 /* what the screen is made for, and the most that it takes */
 

@@ -127,6 +127,96 @@ static const char *locked_by_another(const struct status_view *v)
 	return strncmp(me, v->record.locked_by, SHIFT_NAME) ? v->record.locked_by : NULL;
 }
 
+/* ---- the ramp ---- */
+
+static const char *ramp_text(const struct status_ramp *r, const char *key)
+{
+	const char *text = json_string_value(json_object_get(r->is, key));
+
+	return text ? text : "";
+}
+
+bool status_ramp_active(const struct status_ramp *r)
+{
+	const char *is = r && r->is ? ramp_text(r, "state") : "";
+
+	return !strcmp(is, "holding") || !strcmp(is, "paused") || !strcmp(is, "promoting");
+}
+
+const char *status_ramp_reason(const struct status_ramp *r)
+{
+	static const char now[] = "; and now: ";
+	const char *reason = ramp_text(r, "reason"), *rest = strstr(reason, now);
+
+	return !strncmp(reason, "holds for ", 10) && rest ? rest + sizeof(now) - 1 : reason;
+}
+
+bool status_ramp_has_back(const struct status_ramp *r)
+{
+	return status_ramp_active(r) && r->live &&
+	       json_integer_value(json_object_get(r->is, "stage")) > 1;
+}
+
+const char *status_ramp_asleep(const struct status_view *v, char *ret, size_t size)
+{
+	const struct status_ramp *r = v->ramp;
+	const json_t *of_all = r && r->is ? json_object_get(r->is, "stages") : NULL;
+	char of[24] = "";
+
+	ret[0] = '\0';
+	if (!r || !r->is || r->live)
+		return ret;
+	if (json_is_integer(of_all))
+		snprintf(of, sizeof(of), "/%d", (int)json_integer_value(of_all));
+	if (status_ramp_active(r))
+		snprintf(ret, size, "%s; ramp was %s at stage %d%s: it will %s", r->why,
+			 ramp_text(r, "state"),
+			 (int)json_integer_value(json_object_get(r->is, "stage")), of,
+			 v->record.latched ? "be rolled-back" : "resume paused");
+	else if (!strcmp(ramp_text(r, "state"), "done"))
+		snprintf(ret, size, "%s; ramp was done: nobody asks its gates", r->why);
+	return ret;
+}
+
+/* A clock's time beside "in 12m", for those who agree on one. */
+static void add_time(const struct status_view *v, char *text, size_t size)
+{
+	double hold = json_number_value(json_object_get(v->ramp->is, "hold_left_s"));
+	size_t used = strlen(text);
+	char at[32];
+
+	if (hold <= 0 || strcmp(ramp_text(v->ramp, "state"), "holding") != 0)
+		return;
+	text_time(v->real + (uint64_t)(hold * 1e9), at);
+	snprintf(text + used, size - used, " (%.5s)", strchr(at, ' ') ? strchr(at, ' ') + 1 : at);
+}
+
+bool status_ramp_next(const struct status_view *v, char *ret, size_t size)
+{
+	const struct status_ramp *r = v->ramp;
+	bool idle;
+
+	if (!r || !r->is)
+		return false;
+	if (!r->live) {
+		if (!status_ramp_active(r))
+			return false;
+		snprintf(ret, size, "%s",
+			 strstr(r->why, "not run")
+				 ? "systemctl start shiftd, then shiftctl ramp resume"
+				 : "find out why shiftd is silent: systemctl status shiftd");
+		return true;
+	}
+	idle = !strcmp(ramp_text(r, "state"), "idle");
+	if (!status_ramp_active(r) && !(idle && json_is_true(json_object_get(r->is, "leader"))))
+		return false;
+	if (!*ramp_text(r, "next"))
+		return false;
+	snprintf(ret, size, "%s", ramp_text(r, "next"));
+	add_time(v, ret, size);
+	return true;
+}
+
 static uint16_t next_stage(uint16_t weight)
 {
 	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++) {
@@ -142,6 +232,8 @@ static void next_step(const struct status_view *v, char *ret, size_t size)
 	const char *other = locked_by_another(v);
 	char w[16];
 
+	if (status_ramp_next(v, ret, size))
+		return;
 	if (v->weight < SHIFT_WEIGHT_MAX && other)
 		snprintf(ret, size, "wait for %.*s, who holds the lock; --force overrides it",
 			 SHIFT_NAME, other);
@@ -178,7 +270,8 @@ void status_next(const struct status_view *v, char *ret, size_t size)
 		snprintf(ret, size, "shiftctl apply (%s has no program at its egress)",
 			 blind->name);
 	else if (r->latched)
-		snprintf(ret, size, "shiftctl weight 10 --after-rollback, once the cause is known");
+		snprintf(ret, size, "shiftctl %s --after-rollback, once the cause is known",
+			 v->ramp && v->ramp->live ? "ramp start" : "weight 10");
 	else if (left >= 0)
 		snprintf(ret, size, "shiftctl confirm (%s left, then back to %s%%)",
 			 text_duration((uint64_t)left * 1000000000, a),

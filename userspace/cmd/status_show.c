@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * status_show.c - the screen, and the one line, for people
+ * status_show.c - the screen, for people
  *
  * The screen is made for 80 columns, wraps where there are less, and says, from the top: what is in
  * force and by whom; where the program runs; what each arm got; how each backend does; what was
@@ -13,22 +13,11 @@
 
 #include "userspace/base/screen.h"
 #include "userspace/base/text.h"
-#include "userspace/cmd/status.h"
+#include "userspace/cmd/status_inner.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/telemetry.h"
 
 #define LEAST_COLUMNS 20
-
-struct page {
-	const struct status_view *v;
-	const struct status_before *before;
-	const char *branch, *last, *trunk; /* of the tree */
-	bool colour;
-	bool brief; /* no addresses: the screen is short of lines */
-	FILE *to;
-	unsigned int columns; /* of the screen */
-	unsigned int column;
-};
 
 static const char *paint(const struct page *g, const char *code, const char *text, char ret[160])
 {
@@ -43,8 +32,7 @@ static void new_line(struct page *g, unsigned int indent)
 	g->column = indent;
 }
 
-/* Goes on in the line as far as it reaches, and then in others. */
-static void put_words(struct page *g, char *text, unsigned int indent)
+void status_words(struct page *g, char *text, unsigned int indent)
 {
 	char *rest = text, *word;
 
@@ -60,11 +48,7 @@ static void put_words(struct page *g, char *text, unsigned int indent)
 	}
 }
 
-static void piece(struct page *g, const char *code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-/* Pieces stand three spaces apart; one that the line has no room for goes on in a new one. */
-static void piece(struct page *g, const char *code, const char *format, ...)
+void status_piece(struct page *g, const char *code, const char *format, ...)
 {
 	char text[160], clean[160];
 	unsigned int length;
@@ -80,12 +64,12 @@ static void piece(struct page *g, const char *code, const char *format, ...)
 		g->column += (unsigned int)fprintf(g->to, "   ");
 	if (g->colour && code)
 		fprintf(g->to, "\033[%sm", code);
-	put_words(g, clean, 2);
+	status_words(g, clean, 2);
 	if (g->colour && code)
 		fputs("\033[0m", g->to);
 }
 
-static void end_pieces(struct page *g)
+void status_end_pieces(struct page *g)
 {
 	fputc('\n', g->to);
 	g->column = 0;
@@ -106,17 +90,18 @@ static void put_share(struct page *g)
 	text_weight(v->record.weight, b);
 	switch (v->source) {
 	case SHIFT_FROM_CONFIRM:
-		piece(g, SCREEN_YELLOW, "%s%% of %s (set to %s%%, not confirmed in time)", a, of,
-		      b);
+		status_piece(g, SCREEN_YELLOW, "%s%% of %s (set to %s%%, not confirmed in time)", a,
+			     of, b);
 		break;
 	case SHIFT_FROM_LEASE:
-		piece(g, SCREEN_YELLOW, "%s%% of %s (set to %s%%, the keep-alive ended)", a, of, b);
+		status_piece(g, SCREEN_YELLOW, "%s%% of %s (set to %s%%, the keep-alive ended)", a,
+			     of, b);
 		break;
 	case SHIFT_FROM_NEXT:
-		piece(g, SCREEN_BOLD, "%s%% of %s (as scheduled; before: %s%%)", a, of, b);
+		status_piece(g, SCREEN_BOLD, "%s%% of %s (as scheduled; before: %s%%)", a, of, b);
 		break;
 	default:
-		piece(g, SCREEN_BOLD, "%s%% of %s", a, of);
+		status_piece(g, SCREEN_BOLD, "%s%% of %s", a, of);
 	}
 }
 
@@ -129,34 +114,34 @@ static void put_head(struct page *g)
 	int64_t lease = status_seconds_left(v, r->lease_deadline);
 	char a[32], b[32];
 
-	piece(g, SCREEN_BOLD, "%s", v->service);
+	status_piece(g, SCREEN_BOLD, "%s", v->service);
 	put_share(g);
-	piece(g, NULL, "epoch %llu", (unsigned long long)r->epoch);
-	piece(g, NULL, "authority %s", authority_name(r->authority));
+	status_piece(g, NULL, "epoch %llu", (unsigned long long)r->epoch);
+	status_piece(g, NULL, "authority %s", authority_name(r->authority));
 	if (r->mode == SHIFT_MODE_SHADOW)
-		piece(g, SCREEN_YELLOW, "SHADOW: shifts nothing");
+		status_piece(g, SCREEN_YELLOW, "SHADOW: shifts nothing");
 	if (r->latched)
-		piece(g, SCREEN_RED, "LATCHED by %.*s at %s (%s ago)", SHIFT_NAME, r->latched_by,
-		      text_time(r->latched_at, a), ago(v, r->latched_at, b));
+		status_piece(g, SCREEN_RED, "LATCHED by %.*s at %s (%s ago)", SHIFT_NAME,
+			     r->latched_by, text_time(r->latched_at, a), ago(v, r->latched_at, b));
 	if (v->attached && control_kept(r, v->boot))
-		piece(g, NULL, "kept at %s%% of all by shiftd for %.*s", text_weight(r->overall, b),
-		      SHIFT_NAME, r->overall_by);
+		status_piece(g, NULL, "kept at %s%% of all by shiftd for %.*s",
+			     text_weight(r->overall, b), SHIFT_NAME, r->overall_by);
 	if (confirm >= 0)
-		piece(g, SCREEN_YELLOW, "confirm: %s left, then %s%%",
-		      text_duration((uint64_t)confirm * 1000000000, a),
-		      text_weight(r->confirm_weight, b));
+		status_piece(g, SCREEN_YELLOW, "confirm: %s left, then %s%%",
+			     text_duration((uint64_t)confirm * 1000000000, a),
+			     text_weight(r->confirm_weight, b));
 	if (start >= 0)
-		piece(g, NULL, "%s%% in %s", text_weight(r->next_weight, b),
-		      text_duration((uint64_t)start * 1000000000, a));
+		status_piece(g, NULL, "%s%% in %s", text_weight(r->next_weight, b),
+			     text_duration((uint64_t)start * 1000000000, a));
 	if (lease >= 0 && r->lease_action == SHIFT_LEASE_FALLBACK)
-		piece(g, NULL, "keep-alive: %s left, then %s%%",
-		      text_duration((uint64_t)lease * 1000000000, a),
-		      text_weight(r->lease_weight, b));
+		status_piece(g, NULL, "keep-alive: %s left, then %s%%",
+			     text_duration((uint64_t)lease * 1000000000, a),
+			     text_weight(r->lease_weight, b));
 	if (r->locked_at)
-		piece(g, SCREEN_YELLOW, "locked by %.*s (%s ago)%s%.*s", SHIFT_NAME, r->locked_by,
-		      ago(v, r->locked_at, a), r->lock_reason[0] ? ": " : "", SHIFT_REASON,
-		      r->lock_reason);
-	end_pieces(g);
+		status_piece(g, SCREEN_YELLOW, "locked by %.*s (%s ago)%s%.*s", SHIFT_NAME,
+			     r->locked_by, ago(v, r->locked_at, a), r->lock_reason[0] ? ": " : "",
+			     SHIFT_REASON, r->lock_reason);
+	status_end_pieces(g);
 }
 
 static void put_last_change(struct page *g)
@@ -167,9 +152,9 @@ static void put_last_change(struct page *g)
 
 	if (!v->attached || !v->has_record || !r->set_by[0])
 		return;
-	piece(g, SCREEN_DIM, "changed by %.*s %s ago%s%.*s", SHIFT_NAME, r->set_by,
-	      ago(v, r->set_at, a), r->reason[0] ? ": " : "", SHIFT_REASON, r->reason);
-	end_pieces(g);
+	status_piece(g, SCREEN_DIM, "changed by %.*s %s ago%s%.*s", SHIFT_NAME, r->set_by,
+		     ago(v, r->set_at, a), r->reason[0] ? ": " : "", SHIFT_REASON, r->reason);
+	status_end_pieces(g);
 }
 
 /* ---- the tree ---- */
@@ -406,12 +391,12 @@ static void put_counts(struct page *g, const char *title, const char *code, cons
 		if (!count[i])
 			continue;
 		if (!any)
-			piece(g, code, "%s", title);
+			status_piece(g, code, "%s", title);
 		any = true;
-		piece(g, code, "%s %s", text_count(count[i], c), names[i]);
+		status_piece(g, code, "%s %s", text_count(count[i], c), names[i]);
 	}
 	if (any)
-		end_pieces(g);
+		status_end_pieces(g);
 }
 
 static void put_losses(struct page *g)
@@ -428,30 +413,33 @@ static void put_losses(struct page *g)
 	put_counts(g, "packets lost on these interfaces:", SCREEN_RED, g->v->drops, verdicts,
 		   SHIFT_VERDICTS);
 	if (g->v->stats.bypassed)
-		piece(g, SCREEN_DIM, "bypassed: %s", text_count(g->v->stats.bypassed, c));
+		status_piece(g, SCREEN_DIM, "bypassed: %s", text_count(g->v->stats.bypassed, c));
 	if (g->v->pins)
-		piece(g, SCREEN_DIM, "%u pin%s", g->v->pins, g->v->pins == 1 ? "" : "s");
+		status_piece(g, SCREEN_DIM, "%u pin%s", g->v->pins, g->v->pins == 1 ? "" : "s");
 	if (g->v->pins_suspended)
-		piece(g, SCREEN_YELLOW, "%u suspended by the rollback", g->v->pins_suspended);
+		status_piece(g, SCREEN_YELLOW, "%u suspended by the rollback",
+			     g->v->pins_suspended);
 	if (g->v->stats.bypassed || g->v->pins)
-		end_pieces(g);
+		status_end_pieces(g);
 }
 
 static void put_next(struct page *g)
 {
+	bool back = status_ramp_has_back(g->v->ramp);
 	char next[256], text[272];
 
 	status_next(g->v, next, sizeof(next));
 	snprintf(text, sizeof(text), "next: %s", next);
-	put_words(g, text, 6);
-	end_pieces(g);
+	status_words(g, text, 6);
+	status_end_pieces(g);
 	if (g->v->attached && g->v->weight && !strstr(next, "rollback")) {
-		snprintf(text, sizeof(text), "undo: shiftctl rollback%s",
+		snprintf(text, sizeof(text), "undo: %sshiftctl rollback%s%s",
+			 back ? "shiftctl ramp back (one stage), " : "", back ? " (all)" : "",
 			 g->v->record.authority == SHIFT_AUTHORITY_NEW
 				 ? " (later writes are NOT on old)"
 				 : "");
-		put_words(g, text, 6);
-		end_pieces(g);
+		status_words(g, text, 6);
+		status_end_pieces(g);
 	}
 }
 
@@ -462,37 +450,39 @@ static void put_saved(struct page *g)
 	const struct state *s = &g->v->state;
 	char a[32], b[32], path[120] = "?";
 
-	piece(g, SCREEN_BOLD, "%s", *g->v->service ? g->v->service : "no service");
-	piece(g, SCREEN_RED, "NOT ATTACHED");
+	status_piece(g, SCREEN_BOLD, "%s", *g->v->service ? g->v->service : "no service");
+	status_piece(g, SCREEN_RED, "NOT ATTACHED");
 	if (g->v->others[0])
-		piece(g, SCREEN_YELLOW, "attached here: %s", g->v->others);
+		status_piece(g, SCREEN_YELLOW, "attached here: %s", g->v->others);
 	else
-		piece(g, NULL, "every connection stays with this host");
-	end_pieces(g);
+		status_piece(g, NULL, "every connection stays with this host");
+	status_end_pieces(g);
 	if (g->v->unreadable) {
 		state_path(g->v->service, path, sizeof(path));
-		piece(g, SCREEN_RED, "saved: %s %s", path,
-		      g->v->unreadable == -EBADMSG ? "is damaged" : strerror(-g->v->unreadable));
-		end_pieces(g);
+		status_piece(g, SCREEN_RED, "saved: %s %s", path,
+			     g->v->unreadable == -EBADMSG ? "is damaged"
+							  : strerror(-g->v->unreadable));
+		status_end_pieces(g);
 	}
 	if (!g->v->saved)
 		return;
-	piece(g, NULL, "saved: %s%%", text_weight(s->weight, a));
-	piece(g, NULL, "epoch %llu", (unsigned long long)s->epoch);
-	piece(g, NULL, "authority %s", authority_name(s->authority));
+	status_piece(g, NULL, "saved: %s%%", text_weight(s->weight, a));
+	status_piece(g, NULL, "epoch %llu", (unsigned long long)s->epoch);
+	status_piece(g, NULL, "authority %s", authority_name(s->authority));
 	if (s->latched)
-		piece(g, SCREEN_RED, "LATCHED by %s at %s", s->latched_by,
-		      text_time(s->latched_at, a));
+		status_piece(g, SCREEN_RED, "LATCHED by %s at %s", s->latched_by,
+			     text_time(s->latched_at, a));
 	if (s->locked_at)
-		piece(g, SCREEN_YELLOW, "locked by %s (%s ago)%s%s", s->locked_by,
-		      ago(g->v, s->locked_at, b), s->lock_reason[0] ? ": " : "", s->lock_reason);
+		status_piece(g, SCREEN_YELLOW, "locked by %s (%s ago)%s%s", s->locked_by,
+			     ago(g->v, s->locked_at, b), s->lock_reason[0] ? ": " : "",
+			     s->lock_reason);
 	if (g->v->loaded)
-		piece(g, SCREEN_DIM, "apply goes on with it");
+		status_piece(g, SCREEN_DIM, "apply goes on with it");
 	else if (s->authority == SHIFT_AUTHORITY_NEW)
-		piece(g, SCREEN_DIM, "apply brings it back");
+		status_piece(g, SCREEN_DIM, "apply brings it back");
 	else
-		piece(g, SCREEN_DIM, "after apply, on_boot decides about the share");
-	end_pieces(g);
+		status_piece(g, SCREEN_DIM, "after apply, on_boot decides about the share");
+	status_end_pieces(g);
 }
 
 /* ---- all of it ---- */
@@ -503,6 +493,7 @@ static void put_top(struct page *g)
 		put_head(g);
 	else
 		put_saved(g);
+	status_ramp_show(g);
 }
 
 static void put_middle(struct page *g)
@@ -510,6 +501,7 @@ static void put_middle(struct page *g)
 	unsigned int indent = 6;
 
 	put_last_change(g);
+	status_ramp_gates(g);
 	if (!g->v->loaded)
 		return;
 	for (unsigned int i = 0; i < g->v->interfaces; i++) {
@@ -537,6 +529,7 @@ void status_screen(const struct status_view *v, const struct status_before *befo
 			 .colour = style->colour,
 			 .brief = style->brief,
 			 .columns = STATUS_COLUMNS,
+			 .wide = style->columns,
 			 .to = to};
 	char *part[3] = {NULL};
 	size_t size;
@@ -556,38 +549,4 @@ void status_screen(const struct status_view *v, const struct status_before *befo
 		screen_fit(part, style->rows, to);
 	for (int i = 0; i < 3; i++)
 		free(part[i]);
-}
-
-/* ---- one line ---- */
-
-void status_line(const struct status_view *v, FILE *to)
-{
-	struct shift_backend_stats all = {0};
-	uint64_t failed = 0, fallen = 0, lost = 0;
-	char a[16], state[160];
-
-	status_state(v, state, sizeof(state));
-	fprintf(to, "Shift: %s %s%%; ", *v->service ? v->service : "-", text_weight(v->weight, a));
-	if (v->loaded) {
-		for (unsigned int i = 0; i < v->backends; i++) {
-			failed += v->answers ? v->backend[i].answers.failed
-					     : v->backend[i].stats.handshake_failures;
-			for (int n = 0; n < SHIFT_HISTOGRAM; n++)
-				all.handshake[n] += v->backend[i].stats.handshake[n];
-		}
-		for (int i = 0; i < SHIFT_FALLBACKS; i++)
-			fallen += v->stats.fallback[i];
-		for (int i = 0; i < SHIFT_VERDICTS; i++)
-			lost += v->drops[i];
-		fprintf(to, "New: %llu conns %u active %llu failed; Old: %llu conns; ",
-			(unsigned long long)v->stats.connections_new, v->active,
-			(unsigned long long)failed, (unsigned long long)v->stats.connections_old);
-		if (telemetry_quantile_ms(all.handshake, 0.95) >= 0)
-			fprintf(to, "p95: %s ms; ", status_milliseconds(all.handshake, 0.95, a));
-		if (fallen)
-			fprintf(to, "Fallback: %llu; ", (unsigned long long)fallen);
-		if (lost)
-			fprintf(to, "Lost: %llu; ", (unsigned long long)lost);
-	}
-	fprintf(to, "State: %s\n", state);
 }

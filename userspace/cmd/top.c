@@ -32,9 +32,13 @@ struct look {
 	uint64_t at; /* CLOCK_MONOTONIC */
 };
 
+enum order { BY_CONNECTIONS, BY_RATE, BY_RECENT, ORDERS };
+static const char *const orders[] = {"connections", "rate", "recent"};
+
 struct top {
 	const struct options *o;
 	bool watch, reset, force;
+	enum order order;
 	size_t limit; /* 0: none */
 	char service[SHIFT_NAME + 1];
 	struct look look[2];
@@ -98,6 +102,35 @@ static double rate_of(const struct top *k, const struct arrival *a)
 	return (double)(a->connections - then) / seconds;
 }
 
+static const struct top *sorting; /* qsort has no argument */
+
+static int order_asked(const void *x, const void *y)
+{
+	const struct arrival *a = x, *b = y;
+	double one, other;
+
+	if (sorting->order == BY_RATE) {
+		one = rate_of(sorting, a);
+		other = rate_of(sorting, b);
+		if (one < other || other < one)
+			return one > other ? -1 : 1;
+	}
+	if (sorting->order == BY_RECENT && a->last_ns != b->last_ns)
+		return a->last_ns > b->last_ns ? -1 : 1;
+	if (a->connections != b->connections)
+		return a->connections > b->connections ? -1 : 1;
+	return order_address(x, y);
+}
+
+static void sort(const struct top *k)
+{
+	const struct look *l = &k->look[k->now];
+
+	sorting = k;
+	if (k->order != BY_CONNECTIONS)
+		qsort(l->list, l->n, sizeof(*l->list), order_asked);
+}
+
 static double share_of(const struct look *l, const struct arrival *a)
 {
 	return l->total ? (double)a->connections / (double)l->total : 0;
@@ -123,25 +156,26 @@ static void print_table(const struct top *k, FILE *to)
 	const struct look *l = &k->look[k->now];
 	size_t n = shown(k, l);
 	struct table t = {.dim = use_colour(k->o)};
+	bool rates = k->watch || k->order == BY_RATE;
 	char a[32], b[32], name[96];
 
 	screen_paint(use_colour(k->o), SCREEN_BOLD, k->service, name, sizeof(name));
 	fprintf(to, "%s   %s connection%s arrived at the old arm, from %s network%s\n", name,
 		text_count(l->total, a), l->total == 1 ? "" : "s", text_count(l->n, b),
 		l->n == 1 ? "" : "s");
-	table_head(&t, k->watch ? "network|>connections|>share|>per s|>last seen"
-				: "network|>connections|>share|>last seen");
+	table_head(&t, rates ? "network|>connections|>share|>per s|>last seen"
+			     : "network|>connections|>share|>last seen");
 	for (size_t i = 0; i < n; i++) {
 		const struct arrival *e = &l->list[i];
 		double rate = rate_of(k, e);
 		char network[64], per_s[24] = "", ago[32];
 
-		if (k->watch && rate >= 0)
+		if (rates && rate >= 0)
 			snprintf(per_s, sizeof(per_s), "%.1f", rate);
 		text_duration(since(l, e), ago);
 		table_row(&t, "%s\t%s\t%.1f%%%s%s\t%s ago",
 			  text_network(e->address, e->bits, network), text_count(e->connections, a),
-			  share_of(l, e) * 100, k->watch ? "\t" : "", per_s, ago);
+			  share_of(l, e) * 100, rates ? "\t" : "", per_s, ago);
 	}
 	if (n)
 		table_print(&t, to);
@@ -177,9 +211,8 @@ static void print_list_json(const struct top *k, FILE *to)
 }
 
 /* Asked anew each time: an `apply` in between may have made other maps. */
-static int frame(void *arg, FILE *to)
+static int look(struct top *k)
 {
-	struct top *k = arg;
 	struct plane p;
 	int err = plane_find(&p), id;
 
@@ -188,8 +221,17 @@ static int frame(void *arg, FILE *to)
 		err = id < 0 ? id : take(&p, id, &k->look[k->now]);
 	}
 	plane_close(&p);
+	return err;
+}
+
+static int frame(void *arg, FILE *to)
+{
+	struct top *k = arg;
+	int err = look(k);
+
 	if (err)
 		return err;
+	sort(k);
 	if (k->o->json)
 		print_list_json(k, to);
 	else
@@ -246,7 +288,13 @@ static int run(struct top *k)
 	plane_close(&p);
 	if (code || k->reset)
 		return code;
-	code = k->watch ? status_watch(frame, k, !k->o->json) : frame(k, stdout);
+	if (k->order == BY_RATE && !k->watch) { /* a rate takes two looks */
+		code = look(k);
+		k->now = !k->now;
+		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+	}
+	if (!code)
+		code = k->watch ? status_watch(frame, k, !k->o->json) : frame(k, stdout);
 	if (code < 0)
 		code = open_failed(code);
 	fflush(stdout);
@@ -255,9 +303,21 @@ static int run(struct top *k)
 	return code;
 }
 
+static int take_order(const char *value, enum order *ret)
+{
+	for (int i = 0; i < ORDERS; i++) {
+		if (!strcmp(value, orders[i])) {
+			*ret = (enum order)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
 int cmd_top(const struct options *o, int argc, char **argv)
 {
-	static const char *const flags[] = {"--limit=", "--watch", "--reset", "--force", NULL};
+	static const char *const flags[] = {"--limit=", "--watch", "--reset",
+					    "--force",	"--sort=", NULL};
 	struct top k = {.o = o, .limit = o->json ? 0 : DEFAULT_LIMIT};
 	const char *value;
 	int at = 1, what;
@@ -274,6 +334,8 @@ int cmd_top(const struct options *o, int argc, char **argv)
 				return usage_error("--limit: '%s' is no number (0: no limit)",
 						   value);
 		}
+		if (what == 4 && take_order(value, &k.order))
+			return usage_error("--sort: connections, rate or recent, not '%s'", value);
 		k.watch |= what == 1;
 		k.reset |= what == 2;
 		k.force |= what == 3;

@@ -70,6 +70,7 @@ struct plan_host {
 /* What the service carries now, as measured or stated; 0: unknown. */
 struct plan_load {
 	double rate;	      /* new connections per second */
+	bool measured;	      /* it is: not stated */
 	uint64_t up, down;    /* bits per second, from and to the clients */
 	uint64_t lifetime_ms; /* of a connection, on average */
 	uint64_t link;	      /* bits per second, where a link does not tell its own */

@@ -130,9 +130,9 @@ static void check_stages(struct plan *p)
 	/* enough for the last stage, or the warning comes again there */
 	nat = (unsigned int)(r->stage[r->n_stages - 1].shifted / f->first_full * f->nat) + 1;
 	plan_find(p, PLAN_WARNING, worst->at, "ramp.stages",
-		  "%s%% of the stated rate is %s connections/s, and backend %s is full at %s: the "
+		  "%s%% of the %s rate is %s connections/s, and backend %s is full at %s: the "
 		  "rest would stay with the old host; the last stage needs %u IPv%u NAT addresses",
-		  text_weight(worst->weight, weight),
+		  text_weight(worst->weight, weight), p->load->measured ? "measured" : "stated",
 		  text_count((uint64_t)(worst->shifted + 0.5), need), p->c->backends[f->first].name,
 		  text_count((uint64_t)(f->first_full + 0.5), most), nat, f->family);
 }

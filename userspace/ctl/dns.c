@@ -29,16 +29,13 @@
 
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "dns/snapshot.h"
 #include "dns/store.h"
 #include "userspace/base/loop.h"
 #include "userspace/conf/config.h"
@@ -68,9 +65,10 @@ struct ctl_dns {
 	uint64_t new_since; /* every authority gives the new answer; 0: not yet */
 	uint64_t authorities_at, resolvers_at;
 	bool hurry;
-	struct timespec touched; /* of the file that a change leaves */
-	struct dns_find *find;	 /* under way */
-	uint64_t find_at;	 /* not before */
+	int folder;	       /* where commands leave what they change; inotify's, or -1 */
+	bool touched;	       /* one did since authorities were asked */
+	struct dns_find *find; /* under way */
+	uint64_t find_at;      /* not before */
 	struct dns_found found;
 	struct loop_timer tick;
 	char why[256], said[256];
@@ -262,17 +260,50 @@ static bool find_authorities(struct ctl_dns *d, uint64_t now)
 
 /* ---- the tick ---- */
 
-/* Did a command change the records since? */
-static bool touched(struct ctl_dns *d)
+/* A command wrote what it is about to change, or that it has. Nothing is read for that: a disk that
+ * hangs must not hold the loop. */
+static void on_file(void *arg, int fd, unsigned int ready)
 {
-	char path[512];
-	struct stat st;
+	struct ctl_dns *d = arg;
+	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t n;
 
-	if (stat(dns_snapshot_path(d->dir, d->name, path, sizeof(path)), &st) ||
-	    (st.st_mtim.tv_sec == d->touched.tv_sec && st.st_mtim.tv_nsec == d->touched.tv_nsec))
-		return false;
-	d->touched = st.st_mtim;
-	return true;
+	(void)ready;
+	while ((n = read(fd, events, sizeof(events))) > 0) {
+		for (char *at = events; at < events + n;) {
+			const struct inotify_event *e = (const struct inotify_event *)at;
+
+			d->touched |= e->len && !strncmp(e->name, "change-", 7);
+			at += sizeof(*e) + e->len;
+		}
+	}
+}
+
+/* Without it a change is seen when the authorities are asked next. */
+static void watch_folder(struct ctl_dns *d)
+{
+	char above[192];
+
+	snprintf(above, sizeof(above), "%.*s", (int)(strrchr(d->dir, '/') - d->dir), d->dir);
+	mkdir(above, 0700);
+	mkdir(d->dir, 0700);
+	d->folder = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (d->folder >= 0 && inotify_add_watch(d->folder, d->dir, IN_MOVED_TO) >= 0 &&
+	    !loop_watch(d->loop, d->folder, LOOP_READ, on_file, d))
+		return;
+	if (d->folder >= 0)
+		close(d->folder);
+	d->folder = -1;
+}
+
+static void leave_folder(struct ctl_dns *d)
+{
+	if (d->folder >= 0) {
+		loop_unwatch(d->loop, d->folder);
+		close(d->folder);
+	}
+	d->folder = -1;
+	d->touched = false;
 }
 
 static void tick(void *arg, uint64_t now)
@@ -294,14 +325,16 @@ static void tick(void *arg, uint64_t now)
 	pace = (struct ctl_dns_pace){.heard = d->judged_at != 0,
 				     .state = d->judged.state,
 				     .hurry = d->hurry,
-				     .touched = touched(d),
+				     .touched = d->touched,
 				     .authorities_at = d->authorities_at,
 				     .resolvers_at = d->resolvers_at};
 	if (dns_survey_busy(d->survey)) /* a source that is dead holds back nobody's answer */
 		judge(d);
 	what = ctl_dns_due(&pace, now);
-	if (what & DNS_SWEEP_AUTHORITIES)
+	if (what & DNS_SWEEP_AUTHORITIES) {
 		d->authorities_at = now;
+		d->touched = false;
+	}
 	if (what & DNS_SWEEP_RESOLVERS)
 		d->resolvers_at = now;
 	if (what)
@@ -313,6 +346,7 @@ static void tick(void *arg, uint64_t now)
 static void stop(struct ctl_dns *d)
 {
 	loop_timer_stop(d->loop, &d->tick);
+	leave_folder(d);
 	dns_find_end(d->find);
 	d->find = NULL;
 	d->find_at = 0;
@@ -364,7 +398,7 @@ int ctl_dns_use(struct ctl_dns *d, const struct config *c)
 	d->config = c;
 	d->dns = c->dns;
 	dns_wanted_of(&c->dns, &d->wanted);
-	touched(d);
+	watch_folder(d);
 	return loop_timer_set(d->loop, &d->tick, loop_now(), tick, d);
 }
 
@@ -377,6 +411,7 @@ int ctl_dns_make(struct loop *l, ctl_dns_say say, void *arg, struct ctl_dns **re
 	d->loop = l;
 	d->say = say;
 	d->arg = arg;
+	d->folder = -1;
 	*ret = d;
 	return 0;
 }

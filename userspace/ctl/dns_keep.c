@@ -193,9 +193,10 @@ static void keep(struct service *s, const struct shift_record *r, uint64_t now)
 	if (weight < 0 || now < k->set_at + SERVICE_SECOND)
 		return;
 	snprintf(reason, sizeof(reason),
-		 "%s%% of all for %.*s: DNS moved %.1f%% (+/- %.1f; caches %s, arrivals %s)",
+		 "%s%% of all for %.*s: DNS moved %.1f%% (+/- %.1f; caches %s, arrivals %s%s)",
 		 text_weight(k->target, target), SHIFT_NAME, r->overall_by, 100 * k->moved.share,
-		 100 * k->moved.error, part(k->caches.share, a), part(k->arrivals.share, b));
+		 100 * k->moved.error, part(k->caches.share, a), part(k->arrivals.share, b),
+		 k->contradict ? ": they contradict each other" : "");
 	k->set_at = now;
 	set(s, r, (uint16_t)weight, k->target, reason);
 }

@@ -11,8 +11,8 @@
  * so on to JOURNAL_KEPT; the new one begins with a whole state, too.
  *
  *   {"schema":1,"seq":12,"time":"2026-03-01T14:30:12Z","who":"alice","kind":"intent",
- *    "state":"promoting","stage":1,"weight":10.0,"epoch":7,"reason":"ramp stage 2/5: 25%",
- *    "gates":[{"name":"errors","verdict":"ok","value":0.04,"why":"0.04% < 0.1%"}],"saved":{…}}
+ *    "state":"promoting","stage":1,"stages":5,"weight":10.0,"epoch":7,"reason":"ramp stage 2/5:
+ * 25%", "gates":[{"name":"errors","verdict":"ok","value":0.04,"why":"0.04% < 0.1%"}],"saved":{…}}
  *
  * Kinds: the states' names when the state, or its reason, changes; intent, done, failed, overtaken,
  * unknown of an action; alarm, commit, commit-undone, freeze, unfreeze, weight; hook, of one step

@@ -103,6 +103,9 @@ static const char *unit_of(const struct conf_gate *g)
 {
 	const struct conf_bounds *kinds[] = {&g->ok, &g->pause, &g->back, &g->rollback};
 
+	if (g->kind == CONF_GATE_KERNEL && g->kernel >= CONF_KERNEL_P50 &&
+	    g->kernel <= CONF_KERNEL_P99)
+		return "ms";
 	for (int k = 0; k < 4; k++) {
 		if (kinds[k]->n && !kinds[k]->bound[0].below_baseline)
 			return kinds[k]->bound[0].unit;

@@ -49,7 +49,7 @@ int service_ask(struct service *s, const char *command, const json_t *args, cons
 
 /* ---- for the dashboard and /metrics (api/page.h) ---- */
 
-/* As "ramp status" answers, with the plan and the gates' bounds; NULL: there is no plan. */
+/* As "ramp status" answers, with the plan; NULL: there is no plan. */
 json_t *service_page_ramp(const struct service *s);
 json_t *service_page_share(const struct service *s);
 json_t *service_page_alarms(const struct service *s);

@@ -20,8 +20,10 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "userspace/ctl/checks_plane.h"
 #include "userspace/ctl/service_inner.h"
 
 static const char *const own_names[SERVICE_OWN] = {"trip-wire", "split", "judge.failures",
@@ -92,12 +94,38 @@ static int look_at_kernel(void *arg, struct window_look *ret)
 {
 	struct service *s = arg;
 
+	if (!s->open) /* the gates may be asked before the first turn */
+		service_find(s);
 	return s->open ? sources_look_plane(&s->plane, (uint32_t)s->id, ret) : -ENOENT;
+}
+
+/* Where a backend is by the data plane, which follows its name: what new flows would reach. */
+static int find_backend(void *arg, const char *name, unsigned int turn, char *ret, size_t size)
+{
+	struct service *s = arg;
+	struct checks_seen *seen = calloc(CONF_MAX_BACKENDS, sizeof(*seen));
+	unsigned int n = 0;
+	int err = !seen ? -ENOMEM : s->open ? 0 : -ENODATA;
+	char text[64];
+
+	if (!err)
+		err = checks_plane_read(&s->plane, s->id, seen, &n);
+	if (!err)
+		err = -ENODATA; /* `apply` was not run since it is in the configuration */
+	for (unsigned int i = 0; i < n && err == -ENODATA; i++) {
+		if (strcmp(seen[i].name, name) != 0 || !seen[i].n)
+			continue;
+		snprintf(ret, size, "%s", ctl_place_text(&seen[i].at[turn % seen[i].n], text));
+		err = (int)seen[i].n;
+	}
+	free(seen);
+	return err;
 }
 
 int service_gates_make(struct service *s)
 {
-	struct sources_world world = {.look = look_at_kernel, .looked = service_looked, .arg = s};
+	struct sources_world world = {
+		.look = look_at_kernel, .looked = service_looked, .via = find_backend, .arg = s};
 	int err = sources_make(s->loop, &world, &s->sources);
 
 	if (!err)

@@ -229,3 +229,7 @@ void service_points(struct service *s, uint64_t now);
 /* ---- service_json.c ---- */
 
 json_t *service_status(const struct service *s);
+/* How an arm does: connections a second of `lately`, and of the window what failed and the p95 of
+ * the first answers. */
+json_t *service_arm(const struct window_sum *window, const struct window_sum *lately,
+		    enum shift_arm_id arm);

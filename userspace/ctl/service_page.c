@@ -2,7 +2,6 @@
 /*
  * service_page.c - the ramp's part of the dashboard and of /metrics, as api/page.h wants it
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,11 +9,6 @@
 #include "userspace/ctl/service_inner.h"
 
 #define POINTS_AFTER 3600 /* s after a ramp's end that its charts show */
-
-static json_t *number_or_null(double value)
-{
-	return isfinite(value) ? json_real(value) : json_null();
-}
 
 static json_t *plan(const struct config *c)
 {
@@ -91,21 +85,6 @@ json_t *service_page_alarms(const struct service *s)
 	return list;
 }
 
-static json_t *arm(const struct window_sum *w, const struct window_sum *lately, enum shift_arm_id a)
-{
-	enum conf_gate_arm which = a == SHIFT_ARM_OLD ? CONF_ARM_OLD : CONF_ARM_NEW;
-	struct judge_counts bad = window_errors(w, which);
-	uint64_t n = a == SHIFT_ARM_OLD ? lately->service.connections_old
-					: lately->service.connections_new;
-	double p95 = telemetry_quantile_ms(w->arm[a].answer, 0.95);
-
-	return json_pack(
-		"{s:f, s:o, s:o}", "rate",
-		lately->span ? (double)n * 1e9 / (double)lately->span : 0.0, "failed",
-		number_or_null(bad.n ? 100.0 * (double)bad.bad / (double)bad.n : (double)NAN),
-		"p95_ms", number_or_null(p95 < 0 ? (double)NAN : p95));
-}
-
 /* The rates are those of the last `span`. */
 static json_t *point_of(const struct service *s, uint64_t span)
 {
@@ -118,8 +97,8 @@ static json_t *point_of(const struct service *s, uint64_t span)
 	share = service_page_share(s);
 	j = json_pack("{s:f, s:f, s:O, s:o, s:o}", "at", (double)(s->view.real / SERVICE_SECOND),
 		      "weight", s->view.weight / 100.0, "seen", json_object_get(share, "seen"),
-		      "old", arm(&w, &lately, SHIFT_ARM_OLD), "new",
-		      arm(&w, &lately, SHIFT_ARM_NEW));
+		      "old", service_arm(&w, &lately, SHIFT_ARM_OLD), "new",
+		      service_arm(&w, &lately, SHIFT_ARM_NEW));
 	json_decref(share);
 	return j;
 }

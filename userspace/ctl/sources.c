@@ -140,6 +140,7 @@ static void on_due(void *arg, uint64_t now);
 static void ask(struct source *x)
 {
 	x->asked = loop_now();
+	x->tried = 0;
 	x->count.looks++;
 	switch (x->conf->kind) {
 	case CONF_GATE_KERNEL:
@@ -160,6 +161,7 @@ static void give_up(struct source *x, uint64_t now)
 	char interval[32], why[SOURCE_WHY];
 
 	source_cancel(x);
+	x->turn++;
 	loop_timer_set(x->s->loop, &x->due, now, on_due, x);
 	snprintf(why, sizeof(why), "no answer within its interval of %s",
 		 conf_duration_text(x->conf->interval_ms, interval));

@@ -33,9 +33,10 @@ struct sources;
 struct sources_world {
 	/* The kernel's counters now, but for `at`. 0 or −errno. NULL: kernel gates have no data. */
 	int (*look)(void *arg, struct window_look *ret);
-	/* "ADDRESS:PORT" of a backend for `via`, for one that is followed by its name. 0 or −errno.
-	 * NULL: the target as the configuration has it. */
-	int (*via)(void *arg, const char *backend, char *ret, size_t size);
+	/* "ADDRESS:PORT" of a backend for `via`: of its addresses that of this turn, which goes on
+	 * where one did not answer. How many there are; -ENODATA: the target as the configuration
+	 * has it, as with NULL; −errno. */
+	int (*via)(void *arg, const char *backend, unsigned int turn, char *ret, size_t size);
 	/* A gate was given something. */
 	void (*seen)(void *arg, unsigned int gate, uint64_t now);
 	/* The counters were looked at. */

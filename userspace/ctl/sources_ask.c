@@ -4,7 +4,9 @@
  *
  * URLs: no redirects, TLS verified, and no address that leads to this host or to what a cloud tells
  * its machines; with `arm: old` this host itself, because that is where the old service runs. With
- * `via` the connection goes to that backend, and the URL's name is what TLS and HTTP speak of.
+ * `via` the connection goes to that backend, and the URL's name is what TLS and HTTP speak of. Of a
+ * backend with several addresses one that answers is asked as long as it does; where one cannot be
+ * reached the next is asked at once, and where one is silent, at the next look.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,14 +20,14 @@
 #define ANSWERED    200
 #define IS_MOVED(s) ((s) >= 300 && (s) < 400)
 
-/* No look is given longer than its interval. */
+/* No look is given longer than its interval, however many addresses it tries. */
 static uint64_t time_for(const struct source *x)
 {
-	uint64_t ms = x->conf->timeout_ms;
+	uint64_t ms = x->conf->timeout_ms, gone = x->tried ? loop_now() - x->asked : 0;
 
 	if (!ms || ms > x->conf->interval_ms)
 		ms = x->conf->interval_ms;
-	return ms * MS;
+	return gone + MS < ms * MS ? ms * MS - gone : MS;
 }
 
 /* ---- over HTTP ---- */
@@ -75,7 +77,11 @@ static void on_reply(void *arg, const struct http_reply *r)
 	double value;
 
 	x->call = NULL;
-	if (read_reply(x, r, &value, why))
+	if (r->err)
+		x->turn++;
+	if (r->err && !r->sent && ++x->tried < x->places)
+		source_ask_http(x);
+	else if (read_reply(x, r, &value, why))
 		source_nothing(x, why);
 	else
 		source_number(x, value);
@@ -100,16 +106,20 @@ static int configured(const struct config *c, const char *name, char *ret, size_
 	return -ENOENT;
 }
 
-static int find_backend(const struct source *x, char *ret, size_t size, char why[SOURCE_WHY])
+static int find_backend(struct source *x, char *ret, size_t size, char why[SOURCE_WHY])
 {
 	const struct sources *s = x->s;
-	int err = s->world.via ? s->world.via(s->world.arg, x->conf->via, ret, size)
-			       : configured(s->config, x->conf->via, ret, size);
+	int n = -ENODATA;
 
-	if (err)
+	if (s->world.via)
+		n = s->world.via(s->world.arg, x->conf->via, x->turn, ret, size);
+	x->places = n > 0 ? (unsigned int)n : 1;
+	if (n == -ENODATA)
+		n = configured(s->config, x->conf->via, ret, size);
+	if (n < 0)
 		snprintf(why, SOURCE_WHY, "backend %s has no address: %s", x->conf->via,
-			 err == -ENOENT ? "there is none of that name" : strerror(-err));
-	return err;
+			 n == -ENOENT ? "there is none of that name" : strerror(-n));
+	return n < 0 ? n : 0;
 }
 
 void source_ask_http(struct source *x)
@@ -124,6 +134,7 @@ void source_ask_http(struct source *x)
 				 .own_host = g->arm == CONF_ARM_OLD};
 	int err = 0;
 
+	x->places = 1;
 	if (g->kind == CONF_GATE_PROMETHEUS) {
 		err = source_query_url(g->url.text, g->query, url, sizeof(url));
 		q.url = url;

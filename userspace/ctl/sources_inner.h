@@ -22,6 +22,9 @@ struct source {
 	struct loop_timer due;
 	uint64_t asked; /* 0: nothing is under way */
 	struct http_call *call;
+	unsigned int turn;   /* which of the addresses of `via` is asked: one that answers stays */
+	unsigned int tried;  /* in this look, */
+	unsigned int places; /* of so many */
 	struct run *run;
 	struct run_user user;
 	int user_err;

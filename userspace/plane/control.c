@@ -39,10 +39,13 @@ uint64_t control_real_ns(void)
 static uint32_t chance(void)
 {
 	static uint64_t state;
-	const uint64_t *seed = (const void *)getauxval(AT_RANDOM);
+	const void *random = (const void *)getauxval(AT_RANDOM); /* at any address */
+	uint64_t seed = 0;
 
+	if (random)
+		memcpy(&seed, random, sizeof(seed));
 	if (!state)
-		state = (seed ? *seed : 0) ^ (uint64_t)getpid() << 32;
+		state = seed ^ (uint64_t)getpid() << 32;
 	state = shift_mix(state + 0x9e3779b97f4a7c15ull + clock_ns(CLOCK_MONOTONIC));
 	return (uint32_t)(state >> 32) | 1;
 }

@@ -44,8 +44,9 @@ int control_change(struct shift_control *c, control_edit edit, void *arg, bool f
 
 /*
  * Before a program is put where none was any more, as when its interface was made anew: only the
- * pins kept what was in force, and nobody was shifted by it for a while. Without `restore` (on_boot)
- * the share is 0 from here, but once authority is new. 0, and *ret_after is in force; -EBUSY.
+ * pins kept what was in force, and nobody was shifted by it for a while. Without `restore`
+ * (on_boot) the share is 0 from here, but once authority is new. 0, and *ret_after is in force;
+ * -EBUSY.
  */
 int control_anew(struct shift_control *c, bool restore, const char *who,
 		 struct shift_record *ret_before, struct shift_record *ret_after);

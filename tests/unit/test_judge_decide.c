@@ -229,6 +229,9 @@ static void a_wrong_split_voids_praise_and_comparison_but_not_plain_rates(void *
 		"33.3% of 4500 clients are on new, 25% should be (p 3e-33): no comparison holds");
 	assert_int_equal(b.d.test[0].verdict, JUDGE_INCONCLUSIVE);
 	assert_int_equal(b.d.gate[0].verdict, JUDGE_INCONCLUSIVE);
+	judge_feed(&b.split, 4, 0.5, 0, 0);
+	decides(&b, JUDGE_PAUSE, "split",
+		"clients were not split as they should be before (p 3e-33): no comparison holds");
 	b.gate.rollback.seen.bad = 200;
 	judge_decide(&judge_usual, &b.in, &b.d);
 	assert_int_equal(b.d.verdict, JUDGE_ROLLBACK);

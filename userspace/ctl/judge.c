@@ -233,7 +233,10 @@ static void split(const struct judge_rules *r, const struct judge_input *in, dou
 	e = &t->epoch[t->n - 1];
 	total = (double)(e->old + e->new);
 	ret->value = total > 0 ? (double)e->new / total : NAN;
-	if (judge_rejects(t, alpha)) {
+	if (judge_rejects(t, alpha) && total < 1) {
+		find(ret, JUDGE_PAUSE, "%s were not split as they should be before (p %.1g): %s",
+		     in->split_of, judge_p(t), "no comparison holds");
+	} else if (judge_rejects(t, alpha)) {
 		find(ret, JUDGE_PAUSE,
 		     "%.3g%% of %.0f %s are on new, %.3g%% should be (p %.1g): no comparison holds",
 		     100 * ret->value, total, in->split_of, 100 * e->share, judge_p(t));

@@ -269,6 +269,25 @@ static int detach(const struct detach *d, struct plane *p)
 	return EXIT_OK;
 }
 
+/* Nothing is here, but shiftd may hold the programs of an interface that is away, to put them back:
+ * the copy says that it shall not. */
+static void keep_away(const struct options *o)
+{
+	char name[SHIFT_NAME];
+	const struct state_event e = {.verb = "detach", .service = name, .only_copy = true};
+	struct shift_record r;
+	struct state s;
+
+	if (o->service)
+		snprintf(name, sizeof(name), "%s", o->service);
+	else if (!configured_service(o, name, sizeof(name)) && state_services(&name, 1) != 1)
+		return;
+	if (state_load(name, &s) || !s.this_boot || s.detached)
+		return;
+	state_to_record(&s, &r);
+	state_record(&r, &e);
+}
+
 /* Nothing is here, but one that was killed may have left a reservation. */
 static void give_back_noted(int lock)
 {
@@ -315,6 +334,7 @@ int cmd_detach(const struct options *o, int argc, char **argv)
 	err = plane_find(&p);
 	code = err ? open_failed(err) : detach(&d, &p);
 	if (err == -ENOENT) {
+		keep_away(o);
 		give_back_noted(d.lock);
 		pins_remove(); /* some of them, by one that was killed: no maps to go on with */
 	}

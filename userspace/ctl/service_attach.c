@@ -15,10 +15,13 @@
  * device, or an `apply` since made other maps.
  *
  * An interface that was here all the time, and has no program any more, was detached by somebody:
- * that is left as it is.
+ * that is left as it is. So is one that was detached while the interface was away, or while an
+ * `apply` that failed was to be tried again: the saved copy says so (plane/state.h), and what is
+ * held for it is let go.
  *
  * Weakness: one that is re-created while no shiftd runs is not noticed by the next. One that is
- * detached and deleted within the same second counts as deleted.
+ * detached and deleted within the same second counts as deleted. An `apply` that was begun already
+ * and has not its turn yet is not stopped by a detach that is faster.
  */
 #include <errno.h>
 #include <libgen.h>
@@ -65,6 +68,24 @@ static const struct plane_attachment *ours(const struct service *s, uint32_t ifi
 	return NULL;
 }
 
+/* Where an operator detached the service nothing is put back: true. */
+static bool let_go(struct service *s)
+{
+	struct state saved;
+
+	if (state_load(s->name, &saved) || !saved.detached)
+		return false;
+	for (unsigned int i = 0; i < s->interfaces; i++) {
+		spare_drop(&s->interface[i].spare);
+		s->interface[i].gone = false;
+	}
+	if (s->apply_for[0])
+		service_say(s, false, "%s: detached: apply is not tried again", s->name);
+	s->apply_for[0] = '\0';
+	s->apply_wait = s->attach_at = 0;
+	return true;
+}
+
 /* ---- by `apply` ---- */
 
 static void become_apply(const struct service *s, const char *name)
@@ -89,7 +110,7 @@ static void begin_apply(struct service *s, uint64_t now)
 {
 	const char *name = s->apply_for;
 
-	if (!name[0] || s->apply || now < s->attach_at)
+	if (!name[0] || s->apply || now < s->attach_at || let_go(s))
 		return;
 	service_say(s, true, "%s: %s was re-created: apply", s->name, name);
 	s->apply = fork();
@@ -198,7 +219,7 @@ static void put_back(struct service *s, struct service_interface *f, uint64_t no
 	char path[64];
 	int lock, err;
 
-	if (s->apply || s->apply_for[0] || now < s->attach_at)
+	if (s->apply || s->apply_for[0] || now < s->attach_at || let_go(s))
 		return;
 	lock = hostlock_open(path);
 	err = lock < 0 ? 0 : hostlock_take(lock);

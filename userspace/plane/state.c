@@ -134,6 +134,7 @@ int state_load(const char *service, struct state *ret)
 	s.authority = authority_of(json_object_get(j, "authority"));
 	s.authority_before = authority_of(json_object_get(j, "authority_before"));
 	s.latched = json_is_true(json_object_get(j, "latched"));
+	s.detached = json_is_true(json_object_get(j, "detached"));
 	s.latched_at = (uint64_t)json_integer_value(json_object_get(j, "latched_at"));
 	copy_text(s.latched_by, sizeof(s.latched_by), json_object_get(j, "latched_by"));
 	s.locked_at = (uint64_t)json_integer_value(json_object_get(j, "locked_at"));
@@ -210,19 +211,20 @@ static uint16_t weight_to_keep(const struct shift_record *r)
 }
 
 /* COPY_SIZE bytes, spaces behind the text. */
-static char *state_text(const char *service, const struct shift_record *r)
+static char *state_text(const char *service, const struct shift_record *r, bool detached)
 {
 	char boot[64], *text, *whole = NULL;
 	json_t *j;
 
 	boot_id(boot);
-	j = json_pack("{s:i, s:s, s:I, s:i, s:s, s:s, s:b, s:s, s:I, s:s, s:s, s:I, s:s}", "schema",
-		      1, "service", service, "epoch", (json_int_t)r->epoch, "weight",
+	j = json_pack("{s:i, s:s, s:I, s:i, s:s, s:s, s:b, s:s, s:I, s:s, s:s, s:I, s:s, s:b}",
+		      "schema", 1, "service", service, "epoch", (json_int_t)r->epoch, "weight",
 		      (int)weight_to_keep(r), "authority", authority_names[r->authority % 3],
 		      "authority_before", authority_names[r->authority_before % 3], "latched",
 		      (int)r->latched, "latched_by", r->latched_by, "latched_at",
 		      (json_int_t)r->latched_at, "locked_by", r->locked_by, "lock_reason",
-		      r->lock_reason, "locked_at", (json_int_t)r->locked_at, "boot_id", boot);
+		      r->lock_reason, "locked_at", (json_int_t)r->locked_at, "boot_id", boot,
+		      "detached", (int)detached);
 	if (!j)
 		return NULL;
 	text = json_dumps(j, JSON_INDENT(1));
@@ -264,9 +266,16 @@ static int write_over(const char *path, const char *text)
 	return err;
 }
 
-/* Under a lock of the folder, so that of two writers the later epoch stays. */
-static int save_in(const char *dir, const char *service, const struct shift_record *r)
+/*
+ * Under a lock of the folder, so that of two writers the later epoch stays. Whether the service is
+ * detached is said to that one, too; a writer that is late takes back no detach, `apply` does.
+ */
+static int save_in(const char *dir, const struct shift_record *r, const struct state_event *e)
 {
+	bool detached = e->verb && !strcmp(e->verb, "detach");
+	bool applied = e->verb && !strcmp(e->verb, "apply");
+	const char *service = e->service;
+	struct shift_record later;
 	char path[320], *text;
 	struct state was;
 	int err, lock;
@@ -282,9 +291,13 @@ static int save_in(const char *dir, const char *service, const struct shift_reco
 	}
 	err = 0;
 	if (!state_load(service, &was) &&
-	    (was.epoch > r->epoch || (was.epoch == r->epoch && was.latched && !r->latched)))
-		goto out;
-	text = state_text(service, r);
+	    (was.epoch > r->epoch || (was.epoch == r->epoch && was.latched && !r->latched))) {
+		if (was.detached == detached || (!detached && !applied))
+			goto out;
+		state_to_record(&was, &later);
+		r = &later;
+	}
+	text = state_text(service, r, detached);
 	err = text ? replace(path, text) : -ENOMEM;
 	if (err && text && !write_over(path, text))
 		err = 0;
@@ -358,7 +371,7 @@ static struct state_kept record_here(const struct shift_record *r, const struct 
 	if (err)
 		return (struct state_kept){err, err};
 	if (!e->only_history)
-		kept.copy = save_in(dir, e->service, r);
+		kept.copy = save_in(dir, r, e);
 	if (!e->only_copy)
 		kept.history = append_history(dir, r, e);
 	return kept;

@@ -33,9 +33,10 @@ struct state {
 	char locked_by[SHIFT_NAME];
 	char lock_reason[SHIFT_REASON];
 	bool this_boot; /* saved since this host booted */
+	bool detached;	/* an operator took it away, and nobody applied it since */
 };
 
-/* What happened, for the history. */
+/* What happened, for the history. The copy says of a "detach" that it was one. */
 struct state_event {
 	const char *verb;
 	const char *service;

@@ -27,6 +27,11 @@ static void say(void *arg, bool alarm, const char *text)
 	printf("%s%s\n", alarm ? "ALARM " : "", text);
 }
 
+static void say_of_names(void *arg, enum ctl_follow_says what, const char *text)
+{
+	say(arg, what == CTL_FOLLOW_ALARM, text);
+}
+
 static void on_show(void *arg, int number)
 {
 	const struct drive *d = arg;
@@ -84,7 +89,7 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (loop_make(&d.loop) || ctl_checks_make(d.loop, say, NULL, &d.checks) ||
-	    ctl_follow_make(d.loop, say, NULL, &d.follow))
+	    ctl_follow_make(d.loop, say_of_names, NULL, &d.follow))
 		return 1;
 	ctl_follow_every(d.follow, 500000000);
 	loop_signal(d.loop, SIGTERM, on_end, &d);

@@ -109,6 +109,7 @@ struct name {
 	pid_t child;		 /* 0: none */
 	int pipe;		 /* from it */
 	char said[256], is[256]; /* the complaint that was made last; what the child shall make */
+	char alarm[256];	 /* the one that stands as an alarm */
 };
 
 struct ctl_follow {
@@ -133,7 +134,24 @@ static void again(struct name *k, uint64_t ns)
 		       on_time, k);
 }
 
-/* The same complaint is made once; "" takes it back. */
+/* The alarm is over, or is another name's only. */
+static void end_alarm(struct name *k)
+{
+	struct ctl_follow *f = k->f;
+
+	if (!k->alarm[0])
+		return;
+	k->alarm[0] = '\0';
+	for (unsigned int i = 0; i < f->n; i++) {
+		if (!f->names[i].alarm[0])
+			continue;
+		f->say(f->arg, CTL_FOLLOW_ALARM, f->names[i].alarm);
+		return;
+	}
+	f->say(f->arg, CTL_FOLLOW_OVER, "every name is followed again");
+}
+
+/* The same complaint is made once; "" takes it back. One that is no alarm ends none. */
 static void complain(struct name *k, bool alarm, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -145,11 +163,15 @@ static void complain(struct name *k, bool alarm, const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
+	if (!text[0])
+		end_alarm(k);
 	if (!strcmp(text, k->said))
 		return;
 	memcpy(k->said, text, sizeof(k->said));
+	if (alarm)
+		memcpy(k->alarm, text, sizeof(k->alarm));
 	if (text[0])
-		k->f->say(k->f->arg, alarm, text);
+		k->f->say(k->f->arg, alarm ? CTL_FOLLOW_ALARM : CTL_FOLLOW_LINE, text);
 }
 
 static const char *list_text(const uint32_t (*list)[4], unsigned int n, char *ret, size_t size)
@@ -230,10 +252,10 @@ static void on_child(void *arg, int fd, unsigned int ready)
 	again(k, err == -EAGAIN ? SECOND : k->f->every);
 	if (!err) {
 		complain(k, false, "%s", "");
-		k->f->say(k->f->arg, false, k->is);
+		k->f->say(k->f->arg, CTL_FOLLOW_LINE, k->is);
 		return;
 	}
-	complain(k, true, "%s: not followed (%s)%s", k->is,
+	complain(k, err != -EAGAIN, "%s: not followed (%s)%s", k->is,
 		 err == -EFBIG	   ? "the forward table has no room for it"
 		 : err == -ENODATA ? "the data plane has no NAT address or ports for it yet"
 		 : err == -EAGAIN  ? "another apply is under way"
@@ -410,21 +432,43 @@ void ctl_follow_every(struct ctl_follow *f, uint64_t ns)
 	f->every = ns;
 }
 
+/* What was said of it stays said. True: an alarm among it. */
+static bool is_known(const struct ctl_follow *f, struct name *ret)
+{
+	for (unsigned int i = 0; i < f->n; i++) {
+		const struct name *k = &f->names[i];
+
+		if (strcmp(k->b->name, ret->b->name) != 0 || strcmp(k->b->host, ret->b->host) != 0)
+			continue;
+		memcpy(ret->said, k->said, sizeof(ret->said));
+		memcpy(ret->alarm, k->alarm, sizeof(ret->alarm));
+	}
+	return ret->alarm[0];
+}
+
 int ctl_follow_use(struct ctl_follow *f, const struct config *c)
 {
 	struct name *names = calloc(c->n_backends + 1, sizeof(*names));
+	bool stood = false, stands = false;
 	unsigned int n = 0;
 
 	if (!names)
 		return -ENOMEM;
-	free_names(f);
-	f->names = names;
-	f->conf = c;
+	for (unsigned int i = 0; i < f->n; i++)
+		stood |= f->names[i].alarm[0];
 	for (unsigned int i = 0; i < c->n_backends; i++)
 		if (!c->backends[i].address.family) {
 			names[n] = (struct name){.f = f, .b = &c->backends[i], .pipe = -1};
-			again(&names[n++], f->every < SECOND ? f->every : SECOND);
+			stands |= is_known(f, &names[n++]);
 		}
+	free_names(f);
+	f->names = names;
+	f->conf = c;
 	f->n = n;
+	for (unsigned int i = 0; i < n; i++)
+		again(&names[i], f->every < SECOND ? f->every : SECOND);
+	if (stood && !stands)
+		f->say(f->arg, CTL_FOLLOW_OVER,
+		       "the names with an alarm are not followed any more");
 	return 0;
 }

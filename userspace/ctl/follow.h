@@ -17,8 +17,14 @@
 struct ctl_follow;
 struct loop;
 
-/* One line for each change; `alarm`: a name leads where it may not, or cannot be followed. */
-typedef void (*ctl_follow_say)(void *arg, bool alarm, const char *text);
+enum ctl_follow_says {
+	CTL_FOLLOW_LINE,
+	CTL_FOLLOW_ALARM, /* a name leads where it may not, or cannot be followed: it stands, */
+	CTL_FOLLOW_OVER,  /* until this: of no name any more */
+};
+
+/* One line for each change. */
+typedef void (*ctl_follow_say)(void *arg, enum ctl_follow_says what, const char *text);
 
 int ctl_follow_make(struct loop *l, ctl_follow_say say, void *arg, struct ctl_follow **ret);
 void ctl_follow_free(struct ctl_follow *f); /* NULL is fine */

@@ -178,7 +178,7 @@ int service_make(struct loop *l, const struct service_world *world, struct servi
 	if (!err)
 		err = ctl_checks_make(l, service_health_says, s, &s->checks);
 	if (!err)
-		err = ctl_follow_make(l, service_health_says, s, &s->follow);
+		err = ctl_follow_make(l, service_follow_says, s, &s->follow);
 	if (!err)
 		err = ctl_dns_make(l, dns_keep_says, s, &s->dns);
 	if (!err)

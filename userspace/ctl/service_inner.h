@@ -12,6 +12,7 @@
 
 #include "userspace/conf/config.h"
 #include "userspace/ctl/dns_keep.h"
+#include "userspace/ctl/follow.h"
 #include "userspace/ctl/gate.h"
 #include "userspace/ctl/journal.h"
 #include "userspace/ctl/judge.h"
@@ -30,6 +31,7 @@
 enum {
 	SERVICE_ALARM_RAMP,
 	SERVICE_ALARM_HEALTH,
+	SERVICE_ALARM_FOLLOW,  /* a backend's name leads where it may not, or nowhere */
 	SERVICE_ALARM_DNS,     /* records flipped before their time */
 	SERVICE_ALARM_OVERALL, /* DNS alone sends more than the share that is kept */
 	SERVICE_ALARMS
@@ -220,6 +222,8 @@ void service_notify(struct service *s, const struct ramp_action *a);
 void service_health_says(void *service, bool alarm, const char *text);
 /* An alarm about health is over. */
 void service_health_is(struct service *s, bool well);
+/* A line of those that follow names. */
+void service_follow_says(void *service, enum ctl_follow_says what, const char *text);
 /* It stands, or is over; `subject` is what it is about. Said when that is new. */
 void service_alarm(struct service *s, int which, bool on, const char *subject, const char *text);
 

@@ -233,3 +233,20 @@ void service_health_is(struct service *s, bool well)
 	s->alarm[SERVICE_ALARM_HEALTH].on = false;
 	tell(s, NOTICE_ALARM, true, "health", "both arms are healthy again", "shiftd");
 }
+
+/* A second name's complaint is told, too, while the first one's stands. */
+void service_follow_says(void *arg, enum ctl_follow_says what, const char *text)
+{
+	struct service *s = arg;
+	bool stands = s->alarm[SERVICE_ALARM_FOLLOW].on;
+
+	if (what == CTL_FOLLOW_LINE) {
+		service_say(s, false, "%s", text);
+		return;
+	}
+	service_alarm(s, SERVICE_ALARM_FOLLOW, what == CTL_FOLLOW_ALARM, "names", text);
+	if (stands && what == CTL_FOLLOW_ALARM) {
+		service_say(s, true, "names: %s", text);
+		tell(s, NOTICE_ALARM, false, "names", text, "shiftd");
+	}
+}

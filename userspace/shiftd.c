@@ -194,9 +194,10 @@ static void listen_here(struct daemon *d)
 	char path[256], text[400];
 	int err = daemon_socket(path, sizeof(path));
 
-	if (!err && !strncmp(path, "/run/shift/", 11) && mkdir("/run/shift", 0711) &&
-	    errno == EEXIST && !geteuid())
-		(void)!chmod("/run/shift", 0711); /* those of the groups go through it */
+	/* Those of the groups go through it, whatever our umask is, and who made it. */
+	if (!err && !strncmp(path, "/run/shift/", 11) &&
+	    (!mkdir("/run/shift", 0711) || (errno == EEXIST && !geteuid())))
+		(void)!chmod("/run/shift", 0711);
 	c.path = path;
 	read_groups(d, d->config, &c.read_group, &c.write_group);
 	if (!err)

@@ -4,6 +4,7 @@
  * hostile clients can do, is proven by tests/e2e/78-page.
  */
 #include <errno.h>
+#include <grp.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 #include "tests/unit/loop_rig.h"
 #include "userspace/api/socket.h"
+#include "userspace/base/caps.h"
 
 static char folder[64], path[96];
 static struct api_call *held;
@@ -237,6 +239,63 @@ static void the_mode_is_as_narrow_as_the_groups_allow(void **state)
 	assert_int_equal(mode(), 0600);
 }
 
+/* ---- shiftd may not give the file away ---- */
+
+static gid_t its_group, reader, writer;
+static const char *its_verb;
+
+static int client_of_a_group(void)
+{
+	json_t *got = NULL;
+
+	if (setgroups(0, NULL) || setgid(its_group) || setuid(65534) ||
+	    api_socket_ask(path, 3000, its_verb, NULL, NULL, &got))
+		return 99;
+	return code_of(got);
+}
+
+static int asks(gid_t group, const char *verb)
+{
+	its_group = group;
+	its_verb = verb;
+	return ask_there(client_of_a_group);
+}
+
+static int set_groups_without_rights(void)
+{
+	return caps_keep(NULL, 0) || api_socket_groups(s, reader, writer);
+}
+
+static void use_groups(gid_t read, gid_t write)
+{
+	reader = read;
+	writer = write;
+	assert_int_equal(api_socket_groups(s, read, write), 0);
+	assert_int_equal(chown(path, 0, 0), 0);
+	assert_int_equal(ask_there(set_groups_without_rights), 0);
+	assert_int_equal(mode(), 0666);
+}
+
+static void a_group_has_its_rights_though_the_file_cannot_be_given_to_it(void **state)
+{
+	(void)state;
+	if (geteuid())
+		skip();
+	assert_int_equal(chmod(folder, 0711), 0);
+	use_groups(API_NO_GROUP, 61001);
+	assert_int_equal(asks(61001, "echo"), 0);
+	assert_int_equal(asks(61001, "refuse"), 3);
+	assert_int_not_equal(asks(61002, "echo"), 0);
+	assert_int_not_equal(asks(61002, "refuse"), 3);
+	use_groups(61002, API_NO_GROUP);
+	assert_int_equal(asks(61002, "echo"), 0);
+	assert_int_equal(asks(61002, "refuse"), 1);
+	assert_int_not_equal(asks(61001, "echo"), 0);
+	use_groups(61003, 61003);
+	assert_int_equal(asks(61003, "refuse"), 3);
+	assert_int_not_equal(asks(65534, "echo"), 0);
+}
+
 static void what_is_at_the_path_is_not_taken_away(void **state)
 {
 	struct api_socket_config c = config();
@@ -320,6 +379,7 @@ int main(void)
 		TEST(a_client_that_gave_up_does_not_break_the_answer),
 		TEST(a_call_outlives_the_socket),
 		TEST(the_mode_is_as_narrow_as_the_groups_allow),
+		TEST(a_group_has_its_rights_though_the_file_cannot_be_given_to_it),
 		TEST(what_is_at_the_path_is_not_taken_away),
 		TEST(groups_are_names_or_numbers),
 		TEST(nonsense_is_no_answer),

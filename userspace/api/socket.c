@@ -9,7 +9,8 @@
  * request of a connection is carried out at a time; what follows it waits in the kernel.
  *
  * The file's mode is as narrow as two groups allow: 0600 without any, 0660 with one; with two
- * different ones everybody may connect, and who is in neither is told so and let go at once.
+ * different ones everybody may connect, and who is in neither is told so and let go at once; so too
+ * where we have not the right to give the file to the one group.
  *
  * Weakness: a group is looked up by number in what the kernel knows of the client when it
  * connected; a user who was put into a group since then connects anew, as with any file.
@@ -458,15 +459,22 @@ static void on_listen(void *arg, int fd, unsigned int ready)
 	}
 }
 
+/*
+ * The mode is only the first door. To give a file to a group that one is not in takes CAP_CHOWN,
+ * which shiftd gives up: there everybody may connect, and right_of(), which asks the kernel who the
+ * client is before a byte is read and again for each command, is the only one, as with two groups.
+ */
 static int set_mode(const struct api_socket *s)
 {
 	gid_t r = s->read_group, w = s->write_group, g = w != API_NO_GROUP ? w : r;
-	bool two = r != API_NO_GROUP && w != API_NO_GROUP && r != w;
-	mode_t mode = two ? 0666 : g != API_NO_GROUP ? 0660 : 0600;
+	bool all = r != API_NO_GROUP && w != API_NO_GROUP && r != w;
 
-	if (!two && g != API_NO_GROUP && lchown(s->path, (uid_t)-1, g))
-		return -errno;
-	return chmod(s->path, mode) ? -errno : 0;
+	if (!all && g != API_NO_GROUP && lchown(s->path, (uid_t)-1, g)) {
+		if (errno != EPERM)
+			return -errno;
+		all = true;
+	}
+	return chmod(s->path, all ? 0666 : g != API_NO_GROUP ? 0660 : 0600) ? -errno : 0;
 }
 
 int api_socket_groups(struct api_socket *s, gid_t read_group, gid_t write_group)

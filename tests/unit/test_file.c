@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * test_file.c - whom root may trust with a path: file_check_safe, file_check_secret and file_open_*
+ * test_file.c - whom root may trust with a path: file_check_*, file_open_* and
+ * file_append_secret
  *
  * Runs as root, since it makes what belongs to others; in a folder of its own under /tmp.
  */
@@ -243,6 +244,53 @@ static void a_secret_may_be_read_by_nobody_else(void **state)
 	close(fd);
 }
 
+/* ---- logs ---- */
+
+static void append(const char *name, int want, const char *offender, const char *what)
+{
+	char why[512] = "?", wanted[512] = "";
+	int fd = file_append_secret(in(name), why, sizeof(why));
+
+	if (offender)
+		snprintf(wanted, sizeof(wanted), "%s/%s %s", folder, offender, what);
+	assert_string_equal(why, wanted);
+	if (fd >= 0)
+		close(fd);
+	assert_int_equal(fd < 0 ? fd : 0, want);
+}
+
+static void a_group_may_write_to_a_folder_above_a_log_s(void **state)
+{
+	(void)state;
+	make_folder("log", 0775);
+	make_folder("log/shift", 0700);
+	append("log/shift/flows", 0, NULL, NULL);
+	append("log/flows", -EPERM, "log", "can be written by its group");
+	assert_int_equal(chmod(in("log/shift"), 0770), 0);
+	append("log/shift/flows", -EPERM, "log/shift", "can be written by its group");
+	assert_int_equal(chmod(in("log/shift"), 0700), 0);
+	put("log/shift/flows", 0620, "x");
+	assert_int_equal(file_append_secret(in("log/shift/flows"), NULL, 0), -EPERM);
+}
+
+static void nobody_else_may_own_or_write_to_any(void **state)
+{
+	(void)state;
+	make_folder("log", 0777);
+	put("log/shift/flows", 0600, "x");
+	append("log/shift/flows", -EPERM, "log", "can be written by everybody");
+	make_folder("log", 0775);
+	give_away("log/shift");
+	append("log/shift/flows", -EPERM, "log/shift", "belongs to another user");
+	assert_int_equal(chown(in("log/shift"), 0, 0), 0);
+	assert_int_equal(symlink("shift", in("log/theirs")), 0);
+	give_away("log/theirs");
+	append("log/theirs/flows", -EPERM, "log/theirs", "belongs to another user");
+	append("log/shift/flows", 0, NULL, NULL);
+	give_away("log");
+	append("log/shift/flows", -EPERM, "log", "belongs to another user");
+}
+
 /* ---- what was checked is what is read ---- */
 
 static void what_is_opened_is_what_was_checked(void **state)
@@ -341,6 +389,8 @@ int main(void)
 		cmocka_unit_test(a_relative_path_counts_from_the_root),
 		cmocka_unit_test(links_are_followed_and_judged),
 		cmocka_unit_test(a_secret_may_be_read_by_nobody_else),
+		cmocka_unit_test(a_group_may_write_to_a_folder_above_a_log_s),
+		cmocka_unit_test(nobody_else_may_own_or_write_to_any),
 		cmocka_unit_test(what_is_opened_is_what_was_checked),
 		cmocka_unit_test(no_swap_gets_another_s_file_opened),
 	};

@@ -43,7 +43,8 @@ static int refuse(const struct trail *t, int err, const char *what)
 	return err;
 }
 
-/* What every component must be, whatever its kind. */
+/* What every component must be, whatever its kind. On the way to a log a group may write to a
+ * folder, as Ubuntu's to /var/log: what it puts there in place of ours belongs to another user. */
 static int judge(const struct trail *t, const struct stat *st)
 {
 	if (st->st_uid && st->st_uid != geteuid())
@@ -52,7 +53,19 @@ static int judge(const struct trail *t, const struct stat *st)
 		return 0;
 	if (st->st_mode & S_IWOTH)
 		return refuse(t, -EPERM, "can be written by everybody");
-	if (st->st_mode & S_IWGRP)
+	if (st->st_mode & S_IWGRP && !(t->to_folder && S_ISDIR(st->st_mode)))
+		return refuse(t, -EPERM, "can be written by its group");
+	return 0;
+}
+
+/* The folder that the file is in: who may write there takes it away. */
+static int judge_last(const struct trail *t)
+{
+	struct stat st;
+
+	if (fstat(t->folder, &st))
+		return -errno;
+	if (st.st_mode & S_IWGRP && !(st.st_mode & S_ISVTX))
 		return refuse(t, -EPERM, "can be written by its group");
 	return 0;
 }
@@ -270,8 +283,12 @@ int file_append_secret(const char *path, char *why, size_t size)
 		return -ENAMETOOLONG;
 	name = name ? name + 1 : path;
 	err = walk_once(folder, false, &t);
-	if (err)
+	if (!err)
+		err = judge_last(&t);
+	if (err) {
+		move_to(&t, -1);
 		return err;
+	}
 	fd = openat(t.folder, name,
 		    O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
 		    0600);

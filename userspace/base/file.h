@@ -26,7 +26,8 @@ int file_open_safe(const char *path, char *why, size_t size);
 int file_open_secret(const char *path, char *why, size_t size);
 
 /*
- * The same for a log: nobody else can change or read it. It is opened for reading and for
+ * The same for a log: nobody else can change or read it. Of the folders on the way all but the last
+ * may be writable by a group, as /var/log is. It is opened for reading and for
  * appending, and made (0600) if it is not there; a link in its place is refused. As
  * file_open_secret otherwise.
  */

@@ -166,20 +166,30 @@ static json_t *flow_log(const struct page_parts *p)
 			 is.failing[0] ? is.failing : NULL);
 }
 
-static json_t *page(const struct page_parts *p)
+/* All but the history, which is on a disk: that may hang, and who asks for the metrics every few
+ * seconds would hold the loop with it. */
+static json_t *metrics(const struct page_parts *p)
 {
 	struct timespec t;
 	char host[65] = "";
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	gethostname(host, sizeof(host) - 1);
-	return json_pack(
-		"{s:i, s:f, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", 1, "at",
-		(double)t.tv_sec + (double)t.tv_nsec / 1e9, "host", host, "status",
-		or_null(status_document(p, false)), "share", service_page_share(p->service), "ramp",
-		or_null(service_page_ramp(p->service)), "dns", or_null(dns_document(p)), "tunnels",
-		or_null(tunnels_document(p)), "alarms", service_page_alarms(p->service), "history",
-		history(p), "flow_log", flow_log(p));
+	return json_pack("{s:i, s:f, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", 1, "at",
+			 (double)t.tv_sec + (double)t.tv_nsec / 1e9, "host", host, "status",
+			 or_null(status_document(p, false)), "share",
+			 service_page_share(p->service), "ramp",
+			 or_null(service_page_ramp(p->service)), "dns", or_null(dns_document(p)),
+			 "tunnels", or_null(tunnels_document(p)), "alarms",
+			 service_page_alarms(p->service), "flow_log", flow_log(p));
+}
+
+static json_t *page(const struct page_parts *p)
+{
+	json_t *j = metrics(p);
+
+	json_object_set_new(j, "history", history(p));
+	return j;
 }
 
 static json_t *document(void *arg, const char *name)
@@ -188,6 +198,8 @@ static json_t *document(void *arg, const char *name)
 
 	if (!strcmp(name, "page"))
 		return page(p);
+	if (!strcmp(name, "metrics"))
+		return metrics(p);
 	if (!strcmp(name, "status"))
 		return status_document(p, true);
 	if (!strcmp(name, "dns"))

@@ -73,7 +73,7 @@ static json_t *document(void *arg, const char *name)
 	snprintf(path, sizeof(path), "%s/page.json", folder);
 	page = json_load_file(path, 0, NULL);
 	move_times(page, now() - json_number_value(json_object_get(page, "at")));
-	if (!strcmp(name, "page"))
+	if (!strcmp(name, "page") || !strcmp(name, "metrics"))
 		return page;
 	part = json_incref(json_object_get(page, name));
 	json_decref(page);

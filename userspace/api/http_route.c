@@ -139,7 +139,7 @@ static void give_page(struct api_http_client *c)
 static void give_metrics(struct api_http_client *c)
 {
 	const struct api_http_source *s = &c->h->source;
-	json_t *page = s->document(s->arg, "page");
+	json_t *page = s->document(s->arg, "metrics");
 	struct metrics m;
 	char *text = NULL;
 	size_t n = 0;
@@ -156,10 +156,17 @@ static void give_metrics(struct api_http_client *c)
 	free(text);
 }
 
+static json_t *document_of(const struct api_http *h, const char *name)
+{
+	if (!strcmp(name, "page"))
+		return api_http_page(h);
+	/* for /metrics alone */
+	return strcmp(name, "metrics") != 0 ? h->source.document(h->source.arg, name) : NULL;
+}
+
 static void give_document(struct api_http_client *c, const char *name)
 {
-	json_t *j = !strcmp(name, "page") ? api_http_page(c->h)
-					  : c->h->source.document(c->h->source.arg, name);
+	json_t *j = document_of(c->h, name);
 	char *text = j ? json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(13)) : NULL;
 
 	if (text)

@@ -46,6 +46,8 @@
  *     "commands": ["ramp pause", …]    put in by the server: what the token allows; [] without
  *   }                             history: the newest first, a dozen
  *
+ *   "metrics", for /metrics: the "page" without what only a disk has, its history.
+ *
  *   "point", a second's figures for the charts; the server keeps the last half hour:
  *     {"at": 1772375412, "weight": 25.0, "seen": 24.9,
  *      "old": {"rate": 375.2, "failed": 0.05, "p95_ms": 163.0}, "new": {…}}
@@ -62,7 +64,7 @@ struct metrics;
 char *api_page_text(const char *nonce, size_t *ret_size);
 
 /*
- * The families of /metrics that a "page" document holds; every name begins with shift_. They are
+ * The families of /metrics that a "metrics" document holds; every name begins with shift_. They are
  * listed in page_metrics.c, and examples/ uses no others.
  */
 void api_page_metrics(const struct json_t *page, struct metrics *m);

@@ -115,7 +115,7 @@ static struct service away(void)
 	struct service s = {.world = {.say = say},
 			    .name = "web",
 			    .interfaces = 1,
-			    .interface = {{{"lo", 1000000, 5, {-1, -1}}, true}}};
+			    .interface = {{{"lo", 1000000, {5, 6}, {-1, -1}}, true}}};
 
 	return s;
 }
@@ -143,7 +143,7 @@ static void no_apply_is_tried_again_for_it(void **state)
 	record("detach", 20);
 	strcpy(s.apply_for, "lo");
 	s.apply_wait = 1;
-	s.interface[0] = (struct service_interface){{"lo", 0, 0, {-1, -1}}, false};
+	s.interface[0] = (struct service_interface){{"lo", 0, {0, 0}, {-1, -1}}, false};
 	service_attach(&s, loop_now());
 	assert_string_equal(s.apply_for, "");
 	assert_int_equal(s.apply_wait, 0);

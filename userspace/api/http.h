@@ -27,7 +27,7 @@ struct api_http;
 struct api_http_source {
 	void *arg;
 	/* A new document of that name, or NULL: there is none. Asked for "page" once a second while
-	 * somebody looks. */
+	 * somebody looks, and for "metrics" for each scrape. */
 	struct json_t *(*document)(void *arg, const char *name);
 	struct json_t *(*point)(void *arg); /* once a second; may be NULL, and return it */
 	/* Besides those of api_page_metrics; may be NULL. */

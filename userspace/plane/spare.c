@@ -19,7 +19,7 @@ static void let_go(struct spare *s)
 			close(s->fd[egress]);
 		s->fd[egress] = -1;
 	}
-	s->prog_id = 0;
+	s->prog_id[0] = s->prog_id[1] = 0;
 }
 
 void spare_drop(struct spare *s)
@@ -28,22 +28,29 @@ void spare_drop(struct spare *s)
 	s->ifindex = 0;
 }
 
+/* Both are compared: an `apply` under way has replaced one and not the other yet. */
 void spare_take(struct spare *s, const struct plane_attachment *at)
 {
+	bool same = s->prog_id[0] == at->prog_id && s->fd[0] >= 0;
 	struct plane_attachment out;
+	int err = plane_attachment(at->ifindex, true, &out);
 
 	s->ifindex = at->ifindex;
-	if (s->prog_id == at->prog_id && s->fd[0] >= 0)
+	if (err && same) /* not known now */
 		return;
+	if (!err && same && out.hook != SHIFT_HOOK_NONE && s->prog_id[1] == out.prog_id) {
+		close(out.prog_fd);
+		return;
+	}
 	let_go(s);
-	if (plane_attachment(at->ifindex, true, &out) || out.hook == SHIFT_HOOK_NONE)
+	if (err || out.hook == SHIFT_HOOK_NONE)
 		return;
 	s->fd[0] = fcntl(at->prog_fd, F_DUPFD_CLOEXEC, 3);
 	s->fd[1] = out.prog_fd;
+	s->prog_id[0] = at->prog_id;
+	s->prog_id[1] = out.prog_id;
 	if (s->fd[0] < 0)
 		let_go(s);
-	else
-		s->prog_id = at->prog_id;
 }
 
 static bool same_map(int a, int b)

@@ -13,8 +13,8 @@
 struct spare {
 	char name[16];	  /* of the interface */
 	uint32_t ifindex; /* where they were seen last; 0: nowhere, and nothing is held */
-	uint32_t prog_id; /* of the ingress */
-	int fd[2];	  /* ingress, egress; −1: not held */
+	uint32_t prog_id[2];
+	int fd[2]; /* ingress, egress; −1: not held */
 };
 
 /* Those that are attached there now, and no others. Where they cannot be had nothing is held. */

@@ -137,16 +137,20 @@ static void nothing_detached_is_put_back(void **state)
 
 static void no_apply_is_tried_again_for_it(void **state)
 {
+	static const struct config conf;
 	struct service s = away();
 
 	(void)state;
 	record("detach", 20);
+	s.conf = &conf;
 	strcpy(s.apply_for, "lo");
+	service_alarm(&s, SERVICE_ALARM_ATTACH, true, "attach", "apply fails");
 	s.apply_wait = 1;
 	s.interface[0] = (struct service_interface){{"lo", 0, {0, 0}, {-1, -1}}, false};
 	service_attach(&s, loop_now());
 	assert_string_equal(s.apply_for, "");
 	assert_int_equal(s.apply_wait, 0);
+	assert_false(s.alarm[SERVICE_ALARM_ATTACH].on);
 	assert_int_equal(s.apply, 0);
 }
 

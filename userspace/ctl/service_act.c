@@ -50,11 +50,12 @@ static int make_dir(struct service *s)
 
 static void journal_is(struct service *s, int err, uint64_t now)
 {
-	if (err && err != s->journal_error)
-		service_say(s, true, "ramp: the journal %s/ramp.jsonl cannot be written: %s",
-			    s->dir, journal_error_text(err));
-	else if (!err && s->journal_error)
-		service_say(s, false, "ramp: the journal can be written again");
+	char text[RAMP_TEXT] = "it can be written again";
+
+	if (err)
+		snprintf(text, sizeof(text), "%s/ramp.jsonl cannot be written: %s", s->dir,
+			 journal_error_text(err));
+	service_alarm(s, SERVICE_ALARM_JOURNAL, err, "journal", text);
 	s->journal_error = err;
 	s->journal_at = now + RETRY;
 }
@@ -260,9 +261,12 @@ void service_keep_alive(struct service *s, uint64_t now)
 {
 	bool active = ramp_is_active(&s->ramp) && s->conf->rules.lease_ms;
 	struct shift_record before, after;
+	char text[100];
 	struct steer c;
 	int err;
 
+	if (!active && !s->leased)
+		service_alarm(s, SERVICE_ALARM_LEASE, false, "keep-alive", "none is needed");
 	if (!s->view.attached || (active ? now < s->lease_at : !s->leased))
 		return;
 	begin_change(s, &c, "shiftd", "the keep-alive ran out: its fallback");
@@ -275,9 +279,9 @@ void service_keep_alive(struct service *s, uint64_t now)
 				     &after);
 	else if (!err)
 		record(s, &after, "keep-alive", &c);
-	if (err)
-		service_say(s, true, "%s: the keep-alive cannot be renewed: %s", s->name,
-			    strerror(-err));
+	snprintf(text, sizeof(text), err ? "it cannot be renewed: %s" : "it is renewed again",
+		 strerror(-err));
+	service_alarm(s, SERVICE_ALARM_LEASE, err, "keep-alive", text);
 }
 
 /* ---- all of it ---- */

@@ -68,6 +68,13 @@ static const struct plane_attachment *ours(const struct service *s, uint32_t ifi
 	return NULL;
 }
 
+/* NULL: it is over. */
+static void alarm_of(struct service *s, const char *text)
+{
+	service_alarm(s, SERVICE_ALARM_ATTACH, text, "attach",
+		      text ? text : "nothing is to be put back any more");
+}
+
 /* Where an operator detached the service nothing is put back: true. */
 static bool let_go(struct service *s)
 {
@@ -83,6 +90,7 @@ static bool let_go(struct service *s)
 		service_say(s, false, "%s: detached: apply is not tried again", s->name);
 	s->apply_for[0] = '\0';
 	s->apply_wait = s->attach_at = 0;
+	alarm_of(s, NULL);
 	return true;
 }
 
@@ -122,8 +130,10 @@ static void begin_apply(struct service *s, uint64_t now)
 	}
 }
 
+/* The first one may have been too early, as before there are addresses. */
 static void take_end(struct service *s, uint64_t now)
 {
+	char text[100];
 	int status;
 
 	if (!s->apply || waitpid(s->apply, &status, WNOHANG) != s->apply)
@@ -133,7 +143,14 @@ static void take_end(struct service *s, uint64_t now)
 	if (WIFEXITED(status) && !WEXITSTATUS(status)) {
 		s->apply_for[0] = '\0';
 		s->apply_wait = 0;
+		alarm_of(s, NULL);
 		return;
+	}
+	if (s->apply_wait) {
+		snprintf(text, sizeof(text),
+			 "%s was re-created, and apply fails again and again: see shiftd's log",
+			 s->apply_for);
+		alarm_of(s, text);
 	}
 	s->apply_wait = s->apply_wait ? 2 * s->apply_wait : SOON;
 	if (s->apply_wait > LATE)
@@ -216,7 +233,7 @@ static int put(struct service *s, struct service_interface *f)
 static void put_back(struct service *s, struct service_interface *f, uint64_t now)
 {
 	const char *name = f->spare.name;
-	char path[64];
+	char path[64], text[RAMP_TEXT];
 	int lock, err;
 
 	if (s->apply || s->apply_for[0] || now < s->attach_at || let_go(s))
@@ -236,14 +253,16 @@ static void put_back(struct service *s, struct service_interface *f, uint64_t no
 		f->spare.ifindex = if_nametoindex(name);
 		s->found_at = now;
 		s->ways_until = now + WAYS;
+		if (!s->apply_for[0])
+			alarm_of(s, NULL);
 		service_find(s);
 	} else if (err == -EPERM || err == -EACCES) {
 		s->attach_at = now + LATE;
-		service_say(
-			s, true,
-			"%s: %s was re-created, and shiftd has not the right to put its program "
-			"back (%s): as root: shiftctl apply",
-			s->name, name, strerror(-err));
+		snprintf(text, sizeof(text),
+			 "%s was re-created, and shiftd has not the right to put its program back "
+			 "(%s): as root: shiftctl apply",
+			 name, strerror(-err));
+		alarm_of(s, text);
 	}
 	if (err == 1 || (err < 0 && err != -EALREADY && now >= s->attach_at))
 		snprintf(s->apply_for, sizeof(s->apply_for), "%s", name);

@@ -34,6 +34,9 @@ enum {
 	SERVICE_ALARM_FOLLOW,  /* a backend's name leads where it may not, or nowhere */
 	SERVICE_ALARM_DNS,     /* records flipped before their time */
 	SERVICE_ALARM_OVERALL, /* DNS alone sends more than the share that is kept */
+	SERVICE_ALARM_JOURNAL, /* it cannot be written: nothing is raised */
+	SERVICE_ALARM_LEASE,   /* the keep-alive cannot be renewed: its fallback is near */
+	SERVICE_ALARM_ATTACH,  /* a re-created interface has no program yet */
 	SERVICE_ALARMS
 };
 

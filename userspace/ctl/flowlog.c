@@ -25,7 +25,10 @@
  *
  * Weaknesses.
  *  - Lines are not synced: a power failure takes the last half minute.
- *  - A disk that hangs holds the loop, as it does for the journal.
+ *  - A disk that hangs holds the loop, and the ramp with it: unlike the journal, the log has no
+ *    thread of its own, for what is noted as logged must be what was appended. The keep-alive
+ *    then runs out where there is one, and `shiftctl rollback` needs neither. The service manager's
+ *    watchdog starts shiftd anew, but only where the kernel lets one end that waits for a disk.
  *  - After a power failure or reboot nothing is known of flows that lived; they have no line and
  * are in no count.
  *  - An interface that is away for longer than 5 s, with no other attached, counts as a detach:

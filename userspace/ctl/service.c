@@ -22,7 +22,8 @@
  * A disk that hangs holds the journal's thread (journal_disk.c): raises stop, rollbacks go on.
  *
  * Weakness: opening the journal at the start, the page's tail of the history while somebody looks,
- * and the tunnels' state where there are tunnels, are asked of the disk on the loop.
+ * the flow log where there is one, the saved copy while a program is to be put back, and the
+ * tunnels' state where there are tunnels, are asked of the disk on the loop.
  */
 #include "userspace/ctl/service.h"
 

@@ -50,12 +50,12 @@ static int make_dir(struct service *s)
 
 static void journal_is(struct service *s, int err, uint64_t now)
 {
-	char text[RAMP_TEXT] = "it can be written again";
+	char text[RAMP_TEXT] = "the journal can be written again";
 
 	if (err)
-		snprintf(text, sizeof(text), "%s/ramp.jsonl cannot be written: %s", s->dir,
-			 journal_error_text(err));
-	service_alarm(s, SERVICE_ALARM_JOURNAL, err, "journal", text);
+		snprintf(text, sizeof(text), "the journal %.180s/ramp.jsonl cannot be written: %s",
+			 s->dir, journal_error_text(err));
+	service_alarm(s, SERVICE_ALARM_JOURNAL, err, "disk", text);
 	s->journal_error = err;
 	s->journal_at = now + RETRY;
 }

@@ -36,6 +36,7 @@ enum {
 	SERVICE_ALARM_OVERALL, /* DNS alone sends more than the share that is kept */
 	SERVICE_ALARM_JOURNAL, /* it cannot be written: nothing is raised */
 	SERVICE_ALARM_LEASE,   /* the keep-alive cannot be renewed: its fallback is near */
+	SERVICE_ALARM_RIGHTS,  /* shiftd may not see what is attached */
 	SERVICE_ALARM_ATTACH,  /* a re-created interface has no program yet */
 	SERVICE_ALARMS
 };

@@ -26,14 +26,17 @@ void service_lose(struct service *s, int why)
 
 static void say_why(struct service *s, int why)
 {
-	if (why == s->missing || (why != -EPERM && why != -EACCES))
-		return;
-	service_say(
-		s, true,
-		"%s: shiftd has not the right to see what is attached (%s), so there is no ramp, "
-		"and a re-created interface does not get its program back: it takes "
-		"CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_BPF",
-		s->name, strerror(-why));
+	char text[RAMP_TEXT] = "shiftd may see again what is attached";
+	bool lacking = why == -EPERM || why == -EACCES;
+
+	if (lacking)
+		snprintf(text, sizeof(text),
+			 "shiftd has not the right to see what is attached (%s): no ramp, and a "
+			 "re-created interface does not get its program back: it takes "
+			 "CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_BPF",
+			 strerror(-why));
+	if (lacking || !why) /* where nothing is there, nobody knows */
+		service_alarm(s, SERVICE_ALARM_RIGHTS, lacking, "rights", text);
 }
 
 void service_find(struct service *s)
@@ -43,9 +46,9 @@ void service_find(struct service *s)
 
 	if (!err && !p.attachments)
 		id = -ENOENT;
+	say_why(s, id < 0 ? id : 0);
 	if (id < 0) {
 		plane_close(&p);
-		say_why(s, id);
 		service_lose(s, id);
 		return;
 	}

@@ -308,6 +308,19 @@ static void the_public_page_follows_the_events(void **state)
 	}
 }
 
+static void a_disk_that_hangs_is_not_asked_for_an_incident(void **state)
+{
+	struct notify_entry e = {.event = NOTICE_ALARM, .subject = NOTICE_DISK};
+	struct notify_incident at = {0};
+	const char *status;
+
+	(void)state;
+	assert_int_equal(notify_page(&at, &e, &status), NOTIFY_PAGE_NOTHING);
+	e.over = true;
+	strcpy(at.id, "abc");
+	assert_int_equal(notify_page(&at, &e, &status), NOTIFY_PAGE_NOTHING);
+}
+
 /* ---- templates ---- */
 
 static void a_template_is_filled_in(void **state)
@@ -403,6 +416,7 @@ int main(void)
 		TEST(an_incident_whose_beginning_is_in_doubt_is_not_begun_twice),
 		TEST(an_incident_that_was_taken_away_is_begun_anew),
 		TEST(the_public_page_follows_the_events),
+		TEST(a_disk_that_hangs_is_not_asked_for_an_incident),
 		TEST(a_template_is_filled_in),
 		TEST(a_wrong_template_is_refused_by_name),
 		TEST(every_shipped_text_is_sound_and_bounded),

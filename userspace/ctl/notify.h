@@ -35,6 +35,10 @@ enum notice_event {
 	NOTICES,
 };
 
+/* The subject of an alarm that the disk of our state cannot be written: nothing of it goes to a
+ * Statuspage, because what is open there is kept on that disk. */
+#define NOTICE_DISK "disk"
+
 /* "ramp-started", "stage", … */
 const char *notice_event_name(enum notice_event event);
 

@@ -286,6 +286,9 @@ enum notify_page_act notify_page(const struct notify_incident *i, const struct n
 		*ret_status = "resolved";
 		return open ? NOTIFY_PAGE_UPDATE : NOTIFY_PAGE_NOTHING;
 	case NOTICE_ALARM:
+		/* No incident of the public's, and to remember one takes the disk that hangs. */
+		if (!strcmp(e->subject, NOTICE_DISK))
+			return NOTIFY_PAGE_NOTHING;
 		*ret_status = !e->over ? "investigating" : i->ramp ? "monitoring" : "resolved";
 		return open	 ? NOTIFY_PAGE_UPDATE
 		       : e->over ? NOTIFY_PAGE_NOTHING

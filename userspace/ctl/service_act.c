@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "userspace/ctl/hooks.h"
+#include "userspace/ctl/notify.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/ctl/steer.h"
 #include "userspace/plane/control.h"
@@ -55,7 +56,7 @@ static void journal_is(struct service *s, int err, uint64_t now)
 	if (err)
 		snprintf(text, sizeof(text), "the journal %.180s/ramp.jsonl cannot be written: %s",
 			 s->dir, journal_error_text(err));
-	service_alarm(s, SERVICE_ALARM_JOURNAL, err, "disk", text);
+	service_alarm(s, SERVICE_ALARM_JOURNAL, err, NOTICE_DISK, text);
 	s->journal_error = err;
 	s->journal_at = now + RETRY;
 }

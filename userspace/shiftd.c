@@ -194,10 +194,6 @@ static void listen_here(struct daemon *d)
 	char path[256], text[400];
 	int err = daemon_socket(path, sizeof(path));
 
-	/* Those of the groups go through it, whatever our umask is, and who made it. */
-	if (!err && !strncmp(path, "/run/shift/", 11) &&
-	    (!mkdir("/run/shift", 0711) || (errno == EEXIST && !geteuid())))
-		(void)!chmod("/run/shift", 0711);
 	c.path = path;
 	read_groups(d, d->config, &c.read_group, &c.write_group);
 	if (!err)
@@ -293,6 +289,17 @@ static int take_lock(struct daemon *d)
 	return err ? EXIT_FAILED : EXIT_OK;
 }
 
+/* For the socket and what is beside it. Those of the groups go through it, whatever our umask is,
+ * and who made it. */
+static void make_run(void)
+{
+	char path[256];
+
+	if (!daemon_socket(path, sizeof(path)) && !strncmp(path, "/run/shift/", 11) &&
+	    (!mkdir("/run/shift", 0711) || (errno == EEXIST && !geteuid())))
+		(void)!chmod("/run/shift", 0711);
+}
+
 /* What is logged is remembered beside the socket, where no reboot leaves it. */
 static int make_flowlog(struct daemon *d)
 {
@@ -322,6 +329,7 @@ static int begin(struct daemon *d)
 
 	if (code)
 		return code;
+	make_run();
 	if (loop_make(&d->loop) || ctl_tunnels_make(d->loop, d->dir, tell, d, &d->tunnels) ||
 	    service_make(d->loop, &world, &d->service) || make_flowlog(d)) {
 		say("no event loop: %s", strerror(errno));

@@ -148,6 +148,31 @@ static void a_silent_comparison_needs_a_certified_gate(void **state)
 	decides(&b, JUDGE_INCONCLUSIVE, "failures", "one arm has it all: nothing to compare with");
 }
 
+/* At 100 % a source that would void the comparison voids nothing, and holds no ramp. */
+static void with_one_arm_no_source_is_too_big(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	b.in.source_share = 0.9;
+	judge_feed(&b.failures, 4, 1, 0, 2);
+	decides(&b, JUDGE_OK, "errors", "6 of 40000 connections: surely < 0.1%, at most 0.0415%");
+	assert_true(b.d.test[0].silent);
+	assert_string_equal(b.d.test[0].why, "one arm has it all: nothing to compare with");
+	b.in.stage_begun = 10;
+	decides(&b, JUDGE_INCONCLUSIVE, "failures", "10 connections on new, of 200 needed");
+	b.in.stage_begun = 40000;
+	b.in.source_share = 0.04;
+	judge_feed(&b.failures, 3, 0.25, 20, 30); /* what alarmed before goes on to do so, */
+	judge_feed(&b.failures, 4, 1, 0, 2);
+	judge_decide(&judge_usual, &b.in, &b.d);
+	assert_int_equal(b.d.verdict, JUDGE_PAUSE);
+	b.in.source_share = 0.9; /* but what was void is no alarm */
+	judge_decide(&judge_usual, &b.in, &b.d);
+	assert_int_equal(b.d.verdict, JUDGE_OK);
+}
+
 static void windows_act_on_the_plain_rate_and_the_worst_wins(void **state)
 {
 	struct bench b;
@@ -331,6 +356,7 @@ int main(void)
 		cmocka_unit_test(all_is_well_only_with_a_certificate),
 		cmocka_unit_test(no_data_never_passes),
 		cmocka_unit_test(a_silent_comparison_needs_a_certified_gate),
+		cmocka_unit_test(with_one_arm_no_source_is_too_big),
 		cmocka_unit_test(windows_act_on_the_plain_rate_and_the_worst_wins),
 		cmocka_unit_test(the_trip_wire_needs_rate_and_numbers),
 		cmocka_unit_test(new_worse_than_old_pauses_and_says_how_much),

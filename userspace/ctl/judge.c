@@ -309,21 +309,23 @@ static void too_few(const struct judge_rules *r, const struct judge_input *in,
 static void compare(const struct judge_rules *r, const struct judge_input *in,
 		    const struct judge_test *t, double alpha, struct judge_finding *ret)
 {
+	bool one_arm = !(t->share > 0 && t->share < 1);
+	bool big = t->by_client && in->source_share > r->source;
 	double old, new;
 
 	*ret = (struct judge_finding){.value = NAN};
 	judge_totals(t, &old, &new);
-	if (t->by_client && in->source_share > r->source) {
+	if (big && !one_arm) {
 		find(ret, JUDGE_INCONCLUSIVE,
 		     "%.60s has %.3g%% of the flows: failures cannot be counted once per client",
 		     in->source ? in->source : "one source", 100 * in->source_share);
-	} else if (old + new >= (double)r->least_failures && judge_rejects(t, alpha)) {
+	} else if (!big && judge_rejects(t, alpha) && old + new >= (double)r->least_failures) {
 		alarm_of(t, alpha, old, new, ret);
 	} else if (in->stage_begun < r->least) {
 		ret->more = r->least - in->stage_begun;
 		find(ret, JUDGE_INCONCLUSIVE, "%llu connections on new, of %llu needed",
 		     (unsigned long long)in->stage_begun, (unsigned long long)r->least);
-	} else if (!(t->share > 0 && t->share < 1)) {
+	} else if (one_arm) {
 		ret->silent = true;
 		find(ret, JUDGE_INCONCLUSIVE, "one arm has it all: nothing to compare with");
 	} else if (old + new < (double)r->least_failures) {

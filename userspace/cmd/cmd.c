@@ -480,7 +480,7 @@ const char *authority_name(uint32_t authority)
 
 void print_json(json_t *j)
 {
-	json_dumpf(j, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	json_dumpf(j, stdout, JSON_COMPACT | JSON_REAL_PRECISION(13));
 	putchar('\n');
 	json_decref(j);
 	json_answered();

@@ -156,7 +156,7 @@ static void print_lines(const struct history *h)
 	size_t i;
 
 	json_array_foreach (h->entries, i, entry) {
-		json_dumpf(entry, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+		json_dumpf(entry, stdout, JSON_COMPACT | JSON_REAL_PRECISION(13));
 		putchar('\n');
 	}
 }

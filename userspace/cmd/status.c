@@ -102,6 +102,7 @@ static void look_at_ramps(struct watch *w)
 		status_ramp_drop(r);
 		status_ramp_of(answer, err, v->service, r);
 		v->ramp = r->is ? r : NULL;
+		v->silent = answer ? NULL : r->why;
 	}
 	json_decref(answer);
 }
@@ -160,7 +161,7 @@ static void show_json(const struct status_view *v, FILE *to)
 	json_t *j = status_json(v);
 
 	json_object_set_new(j, "ramp", v->ramp ? json_incref(v->ramp->is) : json_null());
-	json_dumpf(j, to, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	json_dumpf(j, to, JSON_COMPACT | JSON_REAL_PRECISION(13));
 	fputc('\n', to);
 	json_decref(j);
 	json_answered();

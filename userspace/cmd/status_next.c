@@ -271,7 +271,11 @@ void status_next(const struct status_view *v, char *ret, size_t size)
 			 blind->name);
 	else if (r->latched)
 		snprintf(ret, size, "shiftctl %s --after-rollback, once the cause is known",
-			 v->ramp && v->ramp->live ? "ramp start" : "weight 10");
+			 r->authority == SHIFT_AUTHORITY_NEW ? "weight 100"
+			 : v->ramp && v->ramp->live &&
+					 json_is_true(json_object_get(v->ramp->is, "leader"))
+				 ? "ramp start"
+				 : "weight 10");
 	else if (left >= 0)
 		snprintf(ret, size, "shiftctl confirm (%s left, then back to %s%%)",
 			 text_duration((uint64_t)left * 1000000000, a),

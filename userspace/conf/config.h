@@ -273,6 +273,7 @@ struct conf_gate {
 	enum conf_gate_arm arm;
 	char ca_file[CONF_TEXT];
 	uint64_t interval_ms, timeout_ms;
+	uint64_t baseline; /* of the whole service, in the source's unit; 0: it is measured */
 	struct conf_bounds ok, pause, back, rollback;
 	bool shipped; /* the bounds are not the file's but what its name stands for (defaults.c) */
 };

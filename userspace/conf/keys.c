@@ -447,6 +447,7 @@ const struct row schema_rows[] = {
 	 .needs = "json or prometheus"},
 	{KEY("gates[].source.arm"), &type_enum, 0, CONF_ARM_OLD, .names = arms, .to = IN_GATE(arm),
 	 .size = sizeof(enum conf_gate_arm)},
+	{KEY("gates[].baseline"), &type_integer, 0, 1, 1000000000000, OF_GATE(baseline)},
 	BOUND(ok),
 	BOUND(pause),
 	BOUND(back),

@@ -454,6 +454,7 @@ void ctl_dns_look(const struct ctl_dns *d, uint64_t now, struct ctl_dns_view *re
 		ret->flipped += is_new;
 	}
 	ret->still = old && !other && ret->authorities;
+	ret->moves = other;
 	k = ctl_dns_caches(d->survey->source, d->survey->said, d->survey->cache, d->survey->n,
 			   d->new_since, now, &n);
 	if (ret->still)

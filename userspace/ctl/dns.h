@@ -43,6 +43,7 @@ struct ctl_dns_view {
 	uint64_t judged_at;
 	unsigned int authorities, flipped; /* that answer; of these, with a new address */
 	bool still; /* every authority and every cache that is seen gives the old ones */
+	bool moves; /* some authority, or some cache, gives a new one */
 	struct dns_moved moved; /* by the caches that are asked, at `now` */
 	char why[256];		/* nothing is heard: why; "" */
 };

@@ -58,7 +58,8 @@ static void see(struct service *s, const struct ctl_dns_view *v, uint64_t now)
 		k->contradict = false;
 		return;
 	}
-	if (s->view.attached)
+	/* Fewer connections alone are no sign of it: an evening looks the same. */
+	if (s->view.attached && v->moves)
 		dns_fall_share(&k->fall, now, &k->arrivals);
 	k->contradict = !dns_moved_join(&k->caches, &k->arrivals, &k->moved);
 }
@@ -75,8 +76,9 @@ static void look_at_order(struct service *s, const struct ctl_dns_view *v)
 		snprintf(text, sizeof(text),
 			 "%u of %u authorities name the new side, and the share is %s%%: those "
 			 "clients go there past this host, and no rollback reaches them; shiftctl "
-			 "dns rollback, or shiftctl weight 100",
-			 v->flipped, v->authorities, text_weight(s->view.weight, share));
+			 "dns rollback, or shiftctl weight 100%s",
+			 v->flipped, v->authorities, text_weight(s->view.weight, share),
+			 s->view.latched ? " --after-rollback" : "");
 	else
 		snprintf(text, sizeof(text), "records and share are in order again");
 	service_alarm(s, SERVICE_ALARM_DNS, on, "dns", text);
@@ -137,9 +139,13 @@ static void set(struct service *s, const struct shift_record *r, uint16_t weight
 			  .overall = overall};
 	struct state_kept kept;
 	char why[200];
-	int err =
-		control_change(&s->plane.control[s->id], steer_weight, &c, false, &before, &after);
+	int err;
 
+	if (ramp_is_active(&s->ramp)) { /* its keep-alive stays in the record */
+		c.lease = s->conf->rules.lease_ms * 1000000;
+		c.on_death = s->conf->rules.on_death;
+	}
+	err = control_change(&s->plane.control[s->id], steer_weight, &c, false, &before, &after);
 	if (err == STEER_OVERTAKEN || err == STEER_LATCHED)
 		return; /* whoever came first is seen in the next turn */
 	if (err) {
@@ -223,7 +229,7 @@ void dns_keep_turn(struct service *s, uint64_t now)
 	} else {
 		keep(s, &r, now);
 	}
-	if (v.survey)
+	if (v.survey || !v.watched) /* what is watched no more is no alarm */
 		look_at_order(s, &v);
 }
 

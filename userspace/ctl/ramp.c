@@ -267,6 +267,11 @@ static void watch_weight(struct ramp *r)
 			  (unsigned long long)v->epoch, v->set_reason[0] ? ": " : "",
 			  v->set_reason);
 	ramp_realign(r);
+	if (s->state == RAMP_PAUSED && !v->by_itself && !strcmp(v->set_by, "shiftd")) {
+		/* A share of all that is kept: the pause has its reason, and that is another. */
+		ramp_journal(r, "weight", true, text);
+		return;
+	}
 	s->owed = false; /* an operator took over */
 	if (ramp_is_active(r))
 		pause_for(r, text);

@@ -174,8 +174,8 @@ static bool unproven(const struct asked *a, char *text)
 		if (!g->wants_baseline || g->has_baseline || waived(a, i))
 			continue;
 		ramp_text(text,
-			  "gate %s has no baseline: its source gave no number before the "
-			  "start; --unproven overrides",
+			  "gate %s has no baseline: its source gave no number above 0 before "
+			  "the start; gates[].baseline states one, --unproven overrides",
 			  g->name);
 		return true;
 	}

@@ -89,7 +89,8 @@ const char *ramp_next_text(const struct ramp *r, char ret[RAMP_TEXT])
 									 : "shiftctl commit");
 		break;
 	case RAMP_ROLLED_BACK:
-		ramp_text(ret, "shiftctl ramp start --after-rollback");
+		ramp_text(ret, "shiftctl %s --after-rollback",
+			  r->saved.authority == SHIFT_AUTHORITY_NEW ? "weight 100" : "ramp start");
 		break;
 	default:
 		ramp_text(ret, "shiftctl ramp start");
@@ -107,8 +108,10 @@ static const char *unit_of(const struct conf_gate *g)
 	    g->kernel <= CONF_KERNEL_P99)
 		return "ms";
 	for (int k = 0; k < 4; k++) {
+		const char *unit = kinds[k]->bound[0].unit;
+
 		if (kinds[k]->n && !kinds[k]->bound[0].below_baseline)
-			return kinds[k]->bound[0].unit;
+			return !*unit || *unit == '%' ? unit : "ms"; /* as the bound was read */
 	}
 	return "";
 }

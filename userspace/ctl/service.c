@@ -126,7 +126,8 @@ static void carry_command(struct service *s, const struct ramp_command *c, struc
 	}
 	now = loop_now();
 	ramp_command(&s->ramp, c, &s->view, now, &s->out, ret);
-	if (!ret->code && (c->verb == RAMP_START || c->verb == RAMP_RESUME || c->verb == RAMP_NEXT))
+	/* A suspicion that holds goes on holding, unless somebody says that he looked. */
+	if (!ret->code && (c->verb == RAMP_START || (c->flags & RAMP_UNPROVEN)))
 		service_gates_forgive(s);
 	service_act(s, now);
 	now = loop_now();

@@ -25,6 +25,7 @@
 
 #include "userspace/ctl/checks_plane.h"
 #include "userspace/ctl/service_inner.h"
+#include "userspace/plane/hostlock.h"
 
 static const char *const own_names[SERVICE_OWN] = {"trip-wire", "split", "judge.failures",
 						   "judge.slow"};
@@ -42,6 +43,7 @@ static void begin_tests(struct service *s, const struct config *c)
 	s->test[SERVICE_FAILURES].by_client = by_client(c);
 	s->test[SERVICE_SLOW].name = "slow answers";
 	s->test[SERVICE_SLOW].tolerance = 0.25;
+	s->test[SERVICE_SLOW].by_client = by_client(c); /* they are not counted once a client */
 	s->test[SERVICE_SPLIT].name = "split";
 	s->test[SERVICE_SPLIT].tolerance = 0.05;
 	s->test[SERVICE_SPLIT].two_sided = true;
@@ -73,7 +75,11 @@ static struct both counted(const struct config *c, const struct window_both *e, 
 /* From here on: what was counted so far is passed over. */
 static void begin_anew(struct service *s, const struct config *c)
 {
+	struct window_sum stage;
+
 	begin_tests(s, c);
+	window_since_stage(s->window, &stage);
+	s->passed_begun = stage.arm[SHIFT_ARM_NEW].begun;
 	s->judged_from = s->view.epoch;
 	memset(s->passed_old, 0, sizeof(s->passed_old));
 	memset(s->passed_new, 0, sizeof(s->passed_new));
@@ -178,6 +184,8 @@ static void feed(struct service *s)
 		for (int t = 0; t < SERVICE_TESTS; t++) {
 			struct both b = counted(s->conf, &e, t);
 
+			if (t == SERVICE_SPLIT && e.epoch == s->drained)
+				continue;
 			if (e.epoch == s->judged_from) {
 				b.old -= b.old < s->passed_old[t] ? b.old : s->passed_old[t];
 				b.new -= b.new < s->passed_new[t] ? b.new : s->passed_new[t];
@@ -198,11 +206,15 @@ static void decide(struct service *s)
 	rules.least = s->conf->rules.min_connections;
 	window_since_stage(s->window, &stage);
 	in.stage_begun = stage.arm[SHIFT_ARM_NEW].begun;
+	in.stage_begun -= in.stage_begun < s->passed_begun ? in.stage_begun : s->passed_begun;
 	in.last_10s = window_last_10s(s->window, SHIFT_ARM_NEW);
 	in.source = window_source(s->window, rules.source, source, &in.source_share);
-	in.split = &s->test[SERVICE_SPLIT];
+	in.split = s->view.epoch == s->drained ? NULL : &s->test[SERVICE_SPLIT];
 	in.split_of = by_client(s->conf) ? "clients" : "connections";
 	judge_decide(&rules, &in, &s->decision);
+	if (!in.split)
+		snprintf(s->decision.split.why, sizeof(s->decision.split.why),
+			 "not asked at this share: a drain made clients of the new arm come anew");
 }
 
 /*
@@ -263,9 +275,11 @@ static void be_certain(struct service *s, const struct conf_gate *c, struct gate
 static void show(struct service *s, uint64_t now)
 {
 	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
-		const struct gate *g = &s->gate[i];
+		struct gate *g = &s->gate[i];
 		struct ramp_gate *to = &s->shown[i];
+		double share = s->view.weight / 10000.0;
 
+		gate_share(g, s->conf->gates[i].arm == CONF_ARM_OLD ? 1 - share : share);
 		snprintf(to->name, sizeof(to->name), "%s", s->conf->gates[i].name);
 		gate_judge(g, now, &to->verdict);
 		be_certain(s, &s->conf->gates[i], &to->verdict);
@@ -288,6 +302,12 @@ static void show(struct service *s, uint64_t now)
 
 void service_gates_turn(struct service *s, uint64_t now)
 {
+	if (s->judge_anew && s->view.attached && s->window->has_last) {
+		s->judge_anew = false;
+		begin_anew(s, s->conf);
+	}
+	if (s->id >= 0 && hostlock_drains(s->id))
+		s->drained = s->view.epoch;
 	feed(s);
 	decide(s);
 	show(s, now);
@@ -298,10 +318,9 @@ void service_gates_turn(struct service *s, uint64_t now)
 void service_gates_stage(struct service *s, uint64_t epoch)
 {
 	window_stage(s->window, epoch);
-	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
+	s->passed_begun = 0;
+	for (unsigned int i = 0; i < s->conf->n_gates; i++)
 		gate_restart(&s->gate[i]);
-		gate_share(&s->gate[i], s->view.weight / 10000.0);
-	}
 }
 
 /* What the kernel counts of this moment, before it is looked at next, may count twice. */
@@ -319,18 +338,25 @@ void service_gates_forgive(struct service *s)
 void service_gates_baseline(struct service *s)
 {
 	for (unsigned int i = 0; i < s->conf->n_gates; i++) {
+		const struct conf_gate *conf = &s->conf->gates[i];
 		struct gate *g = &s->gate[i];
 
-		if (!gate_wants_baseline(&s->conf->gates[i]))
+		if (!gate_wants_baseline(conf))
 			continue;
+		if (conf->baseline) { /* of both sides: each has its share of it */
+			gate_set_baseline(g, (double)conf->baseline, conf->arm != CONF_ARM_SUM);
+			continue;
+		}
 		gate_take_baseline(g);
 		if (g->has_baseline && !(g->baseline > 0))
 			g->has_baseline = false;
 	}
 }
 
+/* What was passed over before the restart is not known any more: the comparison begins anew. */
 void service_gates_restore(struct service *s, const struct journal_found *found)
 {
+	s->judge_anew = true;
 	for (unsigned int b = 0; b < found->n_baselines; b++) {
 		for (unsigned int i = 0; i < s->conf->n_gates; i++) {
 			if (!strcmp(s->conf->gates[i].name, found->baseline[b].gate))

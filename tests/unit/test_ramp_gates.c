@@ -514,11 +514,15 @@ static void a_rollback_is_checked_when_its_hooks_were_done(void **state)
 static void without_a_program_nothing_is_done(void **state)
 {
 	struct ramp_reply reply;
+	struct ramp_view was;
 	struct rig x;
+	uint64_t left;
 
 	(void)state;
 	rig_make(&x);
 	rig_bring(&x, RAMP_HOLDING);
+	left = ramp_hold_left(&x.r);
+	was = x.v;
 	x.v.attached = false;
 	x.v.weight = 0;
 	x.v.epoch = 0;
@@ -526,6 +530,13 @@ static void without_a_program_nothing_is_done(void **state)
 	rig_state_is(&x, RAMP_HOLDING);
 	assert_int_equal(rig_say_flags(&x, "alice", RAMP_ABORT, 0, &reply), 0);
 	rig_says(reply.text, "nothing is attached");
+	/* Nor was it a hold. */
+	x.v.attached = true;
+	x.v.weight = was.weight;
+	x.v.epoch = was.epoch;
+	rig_run(&x, 3);
+	rig_state_is(&x, RAMP_HOLDING);
+	assert_int_equal(ramp_hold_left(&x.r), left - 2 * RIG_SECOND);
 	rig_free(&x);
 }
 

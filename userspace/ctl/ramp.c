@@ -166,8 +166,10 @@ void ramp_enter(struct ramp *r, const struct ramp_view *v, uint64_t now, struct 
 	r->asked = NULL;
 	r->asked_flags = 0;
 	r->cause[0] = '\0';
-	if (!v->attached)
+	if (!v->attached) {
+		r->last = 0; /* this time is none of a hold */
 		return;
+	}
 	if (r->restored)
 		ramp_reconcile(r);
 	if (!r->known) { /* what was before the first look is not news */

@@ -53,6 +53,7 @@ static void what_a_gate_says_in_every_state(void **state)
 		{GATE_PAUSE, RAMP_DONE, 1, false, RAMP_DONE, -1, false}, /* monitor */
 		{GATE_PAUSE, RAMP_DONE, 2, false, RAMP_DONE, -1, true},
 		{GATE_PAUSE, RAMP_HOLDING, 2, false, RAMP_PAUSED, -1, true},
+		{GATE_PAUSE, RAMP_PAUSED, 2, false, RAMP_PAUSED, -1, true},
 		{GATE_PAUSE, RAMP_IDLE, 1, false, RAMP_IDLE, -1, false},
 		{GATE_INCONCLUSIVE, RAMP_HOLDING, 1, false, RAMP_HOLDING, -1, false},
 		{GATE_INCONCLUSIVE, RAMP_PROMOTING, 1, false, RAMP_PROMOTING, -1, false},
@@ -353,6 +354,28 @@ static void an_alarm_is_repeated_only_after_quiet(void **state)
 	rig_free(&x);
 }
 
+/* Paused before the commit, by whatever: after it nothing goes back by itself. */
+static void a_paused_ramp_alarms_after_the_commit_too(void **state)
+{
+	for (unsigned int by_gate = 0; by_gate < 2; by_gate++) {
+		struct rig x;
+
+		(void)state;
+		rig_make(&x);
+		rig_bring(&x, by_gate ? RAMP_HOLDING : RAMP_PAUSED);
+		rig_gate(&x, 1, GATE_PAUSE, "212 > 200");
+		rig_run(&x, 5);
+		rig_state_is(&x, RAMP_PAUSED);
+		assert_int_equal(x.alarms, by_gate);
+		x.v.authority = SHIFT_AUTHORITY_NEW;
+		rig_run(&x, 50);
+		assert_int_equal(x.alarms, by_gate + 1);
+		assert_string_equal(x.last_alarm, "gate p95: 212 > 200; authority is new, so the "
+						  "share is held");
+		rig_free(&x);
+	}
+}
+
 /* ---- the soak after the last stage ---- */
 
 struct seen { /* of events in the journal, and told */
@@ -555,6 +578,7 @@ int main(void)
 		cmocka_unit_test(a_rollback_that_fails_is_tried_again),
 		cmocka_unit_test(what_is_told_when_authority_is_new),
 		cmocka_unit_test(an_alarm_is_repeated_only_after_quiet),
+		cmocka_unit_test(a_paused_ramp_alarms_after_the_commit_too),
 		cmocka_unit_test(the_soak_is_judged_by_the_three_classes),
 		cmocka_unit_test(what_is_watched_in_the_soak_is_written_once_for_each_gate),
 		cmocka_unit_test(an_alarm_of_the_soak_ends_when_its_cause_is_gone),

@@ -412,10 +412,13 @@ static bool judge(struct ramp *r)
 	g = ramp_gate_saying(r, GATE_PAUSE);
 	if (!g)
 		return false;
-	if (r->saved.state == RAMP_PAUSED)
-		return true;
 	because(r, "pause", g);
-	ramp_text(text, "paused by gate %s: %.180s", g->name, g->verdict.why);
+	if (r->view->authority == SHIFT_AUTHORITY_NEW)
+		ramp_text(text, HELD_BY_COMMIT, g->name, g->verdict.why);
+	else if (r->saved.state == RAMP_PAUSED)
+		return true;
+	else
+		ramp_text(text, "paused by gate %s: %.180s", g->name, g->verdict.why);
 	ramp_hold_and_alarm(r, r->cause, text);
 	return true;
 }

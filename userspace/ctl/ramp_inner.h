@@ -10,7 +10,9 @@
 
 #include "userspace/ctl/ramp.h"
 
-#define RAMP_SECOND UINT64_C(1000000000)
+/* Of a gate's name and why. */
+#define HELD_BY_COMMIT "gate %s: %.180s; authority is new, so the share is held"
+#define RAMP_SECOND    UINT64_C(1000000000)
 
 /* ---- ramp.c ---- */
 

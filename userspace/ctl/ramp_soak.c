@@ -24,8 +24,7 @@ bool ramp_judge_soak(struct ramp *r)
 	if (g && r->view->authority == SHIFT_AUTHORITY_NEW) {
 		snprintf(r->cause, sizeof(r->cause), "%s:%s", gate_says_name(g->verdict.says),
 			 g->name);
-		ramp_text(text, "gate %s: %.180s; authority is new, so the share is held", g->name,
-			  g->verdict.why);
+		ramp_text(text, HELD_BY_COMMIT, g->name, g->verdict.why);
 		ramp_hold_and_alarm(r, r->cause, text);
 		return true;
 	}

@@ -132,8 +132,11 @@ static void the_rollback_stands_before_everything_that_waits(void **state)
 	assert_false(out->action[1].recorded);
 	rig_says(out->action[1].reason, "rollback (immediate): gate errors: 6% > 5%");
 	assert_string_equal(out->action[1].who, "shiftd");
-	/* Hooks come after it, once. */
+	/* Hooks come after it, once, and wait for the journal. */
 	rig_carry_out_all(&x, out);
+	rig_run(&x, 10);
+	assert_string_equal(x.log, "weight 10|weight 25|rollback");
+	rig_in_time(&x);
 	rig_run(&x, 10);
 	assert_string_equal(x.log, "weight 10|weight 25|rollback|on rollback");
 	free(out);

@@ -502,7 +502,7 @@ static void finish(struct ramp *r)
 	ramp_notify(r, "done", text);
 }
 
-/* The hooks of this leg: true, if they were begun and are waited for. */
+/* The hooks of this leg: true, if they were begun, or have to wait, and are waited for. */
 static bool hooks_begun(struct ramp *r)
 {
 	struct ramp_saved *s = &r->saved;
@@ -517,7 +517,13 @@ static bool hooks_begun(struct ramp *r)
 
 	if ((when == CONF_AFTER_STAGE && !stage) || !ramp_has_hooks(r, when, stage))
 		return false;
-	ramp_text(text, "hooks %s", ramp_when_text(when, stage, name));
+	ramp_when_text(when, stage, name);
+	if (ramp_hooks_wait(r)) {
+		ramp_text(r->waits, "hooks %s wait for the journal", name);
+		return true;
+	}
+	r->waits[0] = '\0';
+	ramp_text(text, "hooks %s", name);
 	ramp_do_hooks(r, when, stage, text);
 	return true;
 }
@@ -551,6 +557,10 @@ void ramp_advance(struct ramp *r)
 	if (s->side.id) {
 		ramp_text(r->waits, "waits for the hooks %s",
 			  ramp_when_text(s->side.when, 0, when));
+		return;
+	}
+	if (s->owed_hooks && ramp_hooks_wait(r)) {
+		ramp_text(r->waits, "hooks that are owed wait for the journal");
 		return;
 	}
 	while (s->state == RAMP_PROMOTING && !s->pending.id) {

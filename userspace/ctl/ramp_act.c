@@ -12,6 +12,8 @@
 #include "userspace/base/text.h"
 #include "userspace/ctl/ramp_inner.h"
 
+#define HOOKS_RETRY (5 * RAMP_SECOND)
+
 /* ---- emitting ---- */
 
 static struct ramp_action *emit(struct ramp *r, enum ramp_do what, const char *reason)
@@ -195,6 +197,11 @@ void ramp_do_hooks(struct ramp *r, enum conf_when when, uint16_t stage, const ch
 	run_hooks(r, &r->saved.pending, when, stage, reason);
 }
 
+bool ramp_hooks_wait(const struct ramp *r)
+{
+	return r->view->journal_failed || r->now < r->hooks_at;
+}
+
 void ramp_do_side_hooks(struct ramp *r)
 {
 	static const enum conf_when kinds[] = {CONF_ON_ROLLBACK, CONF_ON_COMMIT};
@@ -204,6 +211,8 @@ void ramp_do_side_hooks(struct ramp *r)
 		s->owed_hooks = 0; /* they are the leader's, and not to be caught up with */
 	if (s->side.id || s->pending.what == RAMP_RUN_HOOKS)
 		return; /* one after the other */
+	if (ramp_hooks_wait(r))
+		return;
 	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		uint8_t bit = (uint8_t)(1u << kinds[i]);
 
@@ -328,6 +337,16 @@ static void rollback_outcome(struct ramp *r, const struct ramp_outcome *o)
 	ramp_alarm(r, "rollback", text);
 }
 
+/* Their intent is not on the disk, so they were not begun: they are, when it takes one. */
+static void hooks_put_off(struct ramp *r, const char *when)
+{
+	char text[RAMP_TEXT];
+
+	r->hooks_at = r->now + HOOKS_RETRY;
+	ramp_text(text, "hooks %s were not begun: they wait for the journal", when);
+	ramp_journal(r, "overtaken", false, text);
+}
+
 static void hooks_outcome(struct ramp *r, const struct ramp_pending *p,
 			  const struct ramp_outcome *o)
 {
@@ -336,6 +355,10 @@ static void hooks_outcome(struct ramp *r, const struct ramp_pending *p,
 
 	ramp_when_text(p->when, p->stage, when);
 	memset(&s->pending, 0, sizeof(s->pending));
+	if (o->result == RAMP_OVERTAKEN) {
+		hooks_put_off(r, when);
+		return;
+	}
 	if (o->result == RAMP_DID) {
 		s->leg++;
 		ramp_text(text, "hooks %s were done", when);
@@ -358,8 +381,13 @@ static void side_outcome(struct ramp *r, const struct ramp_pending *p, const str
 	bool did = o->result == RAMP_DID;
 
 	memset(&r->saved.side, 0, sizeof(r->saved.side));
-	ramp_text(text, "hooks %s %s%s", ramp_when_text(p->when, p->stage, when),
-		  did ? "were done" : "failed: ", did ? "" : o->why);
+	ramp_when_text(p->when, p->stage, when);
+	if (o->result == RAMP_OVERTAKEN) {
+		r->saved.owed_hooks |= (uint8_t)(1u << p->when);
+		hooks_put_off(r, when);
+		return;
+	}
+	ramp_text(text, "hooks %s %s%s", when, did ? "were done" : "failed: ", did ? "" : o->why);
 	ramp_journal(r, did ? "done" : "failed", true, text);
 	if (!did)
 		ramp_alarm(r, when, text);

@@ -57,6 +57,8 @@ void ramp_alarm(struct ramp *r, const char *cause, const char *reason);
 void ramp_do_weight(struct ramp *r, uint16_t target, uint16_t weight, const char *reason);
 void ramp_do_rollback(struct ramp *r, const char *reason, bool by_hand);
 void ramp_do_hooks(struct ramp *r, enum conf_when when, uint16_t stage, const char *reason);
+/* The journal would not take their intent now. */
+bool ramp_hooks_wait(const struct ramp *r);
 /* On commit and on rollback, beside everything else; those that are owed. */
 void ramp_do_side_hooks(struct ramp *r);
 /* Nothing is waited for any more; hooks that run are stopped. */

@@ -4,7 +4,8 @@
  *
  * In the order in which it stands, as ramp.h says: a journal entry is on the disk before what it
  * records is begun, and where it could not be written what is `recorded` is not begun but told as
- * failed. A rollback waits for nothing: not for its entry, not for another writer of control.
+ * failed, or, of hooks, as not begun. A rollback waits for nothing: not for its entry, not for
+ * another writer of control.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -297,7 +298,7 @@ static void carry_out(struct service *s, const struct ramp_action *a, bool *lost
 		return;
 	}
 	if (a->recorded && *lost && a->id) {
-		o.result = RAMP_FAILED;
+		o.result = a->what == RAMP_RUN_HOOKS ? RAMP_OVERTAKEN : RAMP_FAILED;
 		snprintf(o.why, sizeof(o.why), "the journal cannot be written: %s",
 			 journal_error_text(s->journal_error));
 		service_result(s, a->id, &o);

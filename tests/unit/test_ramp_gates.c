@@ -537,6 +537,123 @@ static void a_rollback_is_checked_when_its_hooks_were_done(void **state)
 	}
 }
 
+/* ---- alarms that stand ---- */
+
+static void commit(struct rig *x)
+{
+	bring_to_soak(x);
+	rig_hook(x->conf, CONF_ON_COMMIT, 0);
+	x->hooks = RAMP_FAILED;
+	x->v.authority = SHIFT_AUTHORITY_NEW;
+	rig_run(x, 10);
+	assert_int_equal(x->alarms, 1);
+	rig_says(x->last_alarm, "hooks on commit failed");
+}
+
+static void failed_hooks_on_commit_alarm_until_an_operator_says_something(void **state)
+{
+	static const enum ramp_verb verbs[] = {RAMP_FREEZE, RAMP_UNFREEZE, RAMP_BACK, RAMP_ABORT};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * COUNT(verbs); i++) {
+		struct rig x;
+
+		commit(&x);
+		rig_run(&x, 1000);
+		assert_int_equal(seen.over, 0);
+		if (i >=
+		    COUNT(verbs)) /* a later shiftd knows it too, and tells it no second time */
+			rig_restart(&x);
+		rig_gate(&x, 0, GATE_PAUSE, "the evidence"); /* another one does not end it */
+		rig_run(&x, 10);
+		assert_int_equal(x.alarms, 2);
+		rig_gate(&x, 0, GATE_OK, "fine");
+		rig_run(&x, 1000);
+		assert_int_equal(seen.over, 0);
+		assert_string_equal(x.r.alarm, ""); /* of that one */
+		assert_string_equal(x.journal.alarm, "on commit");
+		rig_says(x.journal.alarm_text, "hooks on commit failed");
+		assert_int_equal(rig_say(&x, RAMP_START), 3);
+		assert_int_equal(seen.over, 0); /* it was refused */
+		assert_int_equal(rig_say(&x, verbs[i % COUNT(verbs)]), 0);
+		rig_run(&x, 1);
+		assert_string_equal(x.journal.alarm, "");
+		/* What goes on ends it by itself. */
+		assert_int_equal(seen.over, verbs[i % COUNT(verbs)] != RAMP_BACK);
+		rig_free(&x);
+	}
+}
+
+static void failed_hooks_on_rollback_alarm_each_time(void **state)
+{
+	struct ramp_reply reply;
+	struct rig x;
+
+	(void)state;
+	bring_to_soak(&x);
+	x.hooks = RAMP_FAILED;
+	rig_hook(x.conf, CONF_ON_ROLLBACK, 0);
+	for (unsigned int i = 1; i < 4; i++) {
+		rig_latch(&x, "bob");
+		rig_run(&x, 300);
+		rig_state_is(&x, RAMP_ROLLED_BACK);
+		assert_int_equal(x.alarms, i);
+		assert_string_equal(x.journal.alarm, "on rollback");
+		assert_int_equal(seen.over, 0);
+		assert_int_equal(
+			rig_say_flags(&x, "alice", RAMP_START, RAMP_AFTER_ROLLBACK, &reply), 0);
+		assert_string_equal(x.journal.alarm, "");
+		rig_run(&x, 10);
+	}
+	rig_free(&x);
+}
+
+static void an_alarm_of_before_a_restart_ends_too(void **state)
+{
+	struct rig x;
+
+	(void)state;
+	bring_to_soak(&x);
+	x.v.authority = SHIFT_AUTHORITY_NEW;
+	rig_gate(&x, 0, GATE_PAUSE, "the evidence");
+	rig_run(&x, 10);
+	assert_int_equal(x.alarms, 1);
+	for (unsigned int i = 0; i < 3; i++) {
+		rig_restart(&x);
+		rig_run(&x, 10);
+		assert_int_equal(x.alarms, 1); /* it goes on */
+	}
+	rig_gate(&x, 0, GATE_OK, "fine");
+	rig_restart(&x);
+	rig_run(&x, 50);
+	assert_int_equal(seen.over, 0);
+	rig_run(&x, 20);
+	assert_int_equal(seen.over, 1);
+	assert_string_equal(x.journal.alarm, "");
+	rig_restart(&x);
+	rig_run(&x, 1000);
+	assert_int_equal(seen.over, 1);
+	rig_gate(&x, 0, GATE_PAUSE, "the evidence");
+	rig_run(&x, 1);
+	assert_int_equal(x.alarms, 2);
+	rig_free(&x);
+	/* Of a ramp that is paused, when an operator goes on. */
+	rig_make(&x);
+	rig_bring(&x, RAMP_HOLDING);
+	rig_gate(&x, 0, GATE_PAUSE, "the evidence");
+	rig_run(&x, 1);
+	rig_gate(&x, 0, GATE_OK, "fine");
+	rig_restart(&x);
+	rig_run(&x, 100);
+	assert_string_equal(x.r.saved.alarm, "pause:errors");
+	assert_int_equal(rig_say(&x, RAMP_FREEZE), 0);
+	assert_string_equal(x.r.saved.alarm, "pause:errors");
+	assert_int_equal(rig_say(&x, RAMP_RESUME), 0);
+	assert_string_equal(x.journal.alarm, "");
+	assert_int_equal(x.alarms, 1);
+	rig_free(&x);
+}
+
 static void without_a_program_nothing_is_done(void **state)
 {
 	struct ramp_reply reply;
@@ -586,6 +703,9 @@ int main(void)
 		cmocka_unit_test(what_is_watched_in_the_soak_is_written_once_for_each_gate),
 		cmocka_unit_test(an_alarm_of_the_soak_ends_when_its_cause_is_gone),
 		cmocka_unit_test(a_rollback_is_checked_when_its_hooks_were_done),
+		cmocka_unit_test(failed_hooks_on_commit_alarm_until_an_operator_says_something),
+		cmocka_unit_test(failed_hooks_on_rollback_alarm_each_time),
+		cmocka_unit_test(an_alarm_of_before_a_restart_ends_too),
 		cmocka_unit_test(without_a_program_nothing_is_done),
 	};
 

@@ -136,6 +136,9 @@ struct ramp_saved {
 	char frozen_by[SHIFT_NAME];
 	char freeze_reason[SHIFT_REASON];
 	char reason[RAMP_TEXT]; /* of the state; of an owed rollback, its own */
+	char alarm[64];		/* the cause of the one that stands, "": none does; */
+	uint64_t alarm_since;	/* CLOCK_REALTIME ns */
+	char alarm_text[RAMP_TEXT];
 };
 
 struct ramp_action {

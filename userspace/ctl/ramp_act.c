@@ -55,25 +55,74 @@ void ramp_journal(struct ramp *r, const char *event, bool recorded, const char *
 	memcpy(a->cause, r->cause, sizeof(a->cause));
 }
 
+bool ramp_alarm_lasts(const char *cause)
+{
+	char when[32];
+
+	return !strcmp(cause, ramp_when_text(CONF_ON_COMMIT, 0, when)) ||
+	       !strcmp(cause, ramp_when_text(CONF_ON_ROLLBACK, 0, when));
+}
+
+/* As service_tell.c has it. */
+static bool ends_alarm(const char *event)
+{
+	static const char *const not [] = {"paused", "freeze", "monitor", "checked"};
+
+	for (size_t i = 0; i < sizeof(not ) / sizeof(*not ); i++) {
+		if (!strcmp(event, not [i]))
+			return false;
+	}
+	return true;
+}
+
+static void end_standing(struct ramp *r, const char *reason)
+{
+	char text[RAMP_TEXT];
+
+	if (ramp_alarm_lasts(r->alarm))
+		r->alarm[0] = '\0'; /* the next one is another */
+	r->saved.alarm[0] = r->saved.alarm_text[0] = '\0';
+	r->saved.alarm_since = 0;
+	ramp_text(text, "the alarm is over: %.280s", reason);
+	ramp_journal(r, "alarm-over", false, text);
+}
+
 void ramp_notify(struct ramp *r, const char *event, const char *reason)
 {
 	struct ramp_action *a = emit_event(r, RAMP_NOTIFY, event, reason);
 
 	a->weight = r->view->weight;
 	a->stage = r->saved.stage;
+	if (r->saved.alarm[0] && ends_alarm(event))
+		end_standing(r, reason);
+}
+
+/* Until its end is told, by a later shiftd too. One that lasts is not forgotten over another. */
+static void let_stand(struct ramp *r, const char *cause, const char *reason)
+{
+	struct ramp_saved *s = &r->saved;
+
+	if (ramp_alarm_lasts(s->alarm) && !ramp_alarm_lasts(cause))
+		return;
+	snprintf(s->alarm, sizeof(s->alarm), "%s", cause);
+	snprintf(s->alarm_text, sizeof(s->alarm_text), "%s", reason);
+	s->alarm_since = r->view->real;
 }
 
 void ramp_alarm(struct ramp *r, const char *cause, const char *reason)
 {
 	struct ramp_action *a;
 
-	if (!strcmp(r->alarm, cause) && (!r->alarm_over || r->now < r->alarm_at + RAMP_QUIET)) {
+	bool quiet = r->alarm_at && r->now < r->alarm_at + RAMP_QUIET;
+
+	if (!strcmp(r->alarm, cause) && (!r->alarm_over || quiet)) {
 		r->gone_at = r->now;
 		return;
 	}
 	r->alarm_at = r->now;
 	r->alarm_over = false;
 	snprintf(r->alarm, sizeof(r->alarm), "%s", cause);
+	let_stand(r, cause, reason);
 	a = emit_event(r, RAMP_ALARM, "alarm", reason);
 	a->weight = r->view->weight;
 	a->stage = r->saved.stage;

@@ -49,7 +49,11 @@ void ramp_set_state(struct ramp *r, enum ramp_state state, const char *reason);
 /* The state stays, its reason changes, and that is journaled. */
 void ramp_set_reason(struct ramp *r, const char *event, const char *reason);
 void ramp_journal(struct ramp *r, const char *event, bool recorded, const char *reason);
+/* What says that somebody went on, or that the cause is gone, ends an alarm that stands. */
 void ramp_notify(struct ramp *r, const char *event, const char *reason);
+/* Hooks beside the ramp that failed: nothing measures whether that is mended, so an alarm of it
+ * stands until an operator says something. */
+bool ramp_alarm_lasts(const char *cause);
 /* Once for as long as `cause` lasts, and again only RAMP_QUIET later: a number that goes to and fro
  * around its bound is told once. */
 #define RAMP_QUIET (600 * RAMP_SECOND)

@@ -60,6 +60,20 @@ static void journal_is(struct service *s, int err, uint64_t now)
 	s->journal_at = now + RETRY;
 }
 
+/* An alarm of before a restart was told, and so its end will be; one that lasts is shown again when
+ * another one that was told over it has ended. */
+static void alarm_stands(struct service *s)
+{
+	struct service_alarm *a = &s->alarm[SERVICE_ALARM_RAMP];
+	const struct ramp_saved *r = &s->ramp.saved;
+
+	if (!r->alarm[0] || (s->ramp.alarm[0] && strcmp(s->ramp.alarm, r->alarm) != 0))
+		return;
+	a->on = true;
+	a->since = r->alarm_since;
+	snprintf(a->text, sizeof(a->text), "%s", r->alarm_text);
+}
+
 static void open_journal(struct service *s, uint64_t now)
 {
 	static struct journal_found found;
@@ -76,6 +90,7 @@ static void open_journal(struct service *s, uint64_t now)
 				    found.damaged);
 		if (found.has_state)
 			ramp_restore(&s->ramp, &found.saved);
+		alarm_stands(s);
 		service_gates_restore(s, &found);
 	}
 	journal_is(s, err, now);
@@ -357,4 +372,5 @@ void service_act(struct service *s, uint64_t now)
 		ramp_step(&s->ramp, &s->view, now, &s->out);
 		perform(s, now);
 	}
+	alarm_stands(s);
 }

@@ -39,6 +39,7 @@
 #include "userspace/base/text.h"
 #include "userspace/cmd/drain_inner.h"
 #include "userspace/cmd/verbs.h"
+#include "userspace/plane/hostlock.h"
 #include "userspace/plane/control.h"
 #include "userspace/plane/state.h"
 
@@ -193,18 +194,19 @@ static void count_left(struct drain *k)
 /* One drain of a service at a time, or two would be twice the rate. The file goes with us. */
 static int take_turn(const struct drain *k, char path[96], int *ret_fd)
 {
-	struct stat ns, is;
+	struct stat is;
 
 	*ret_fd = -1;
-	if (stat("/proc/self/ns/net", &ns) || (mkdir("/run/shift", 0700) && errno != EEXIST))
+	if (hostlock_drain(k->id, path))
 		return EXIT_OK;
-	snprintf(path, 96, "/run/shift/drain-%llu-%d.lock", (unsigned long long)ns.st_ino, k->id);
 	for (;;) {
 		int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 		if (fd < 0)
 			return EXIT_OK;
-		if (flock(fd, LOCK_EX | LOCK_NB)) {
+		/* shiftd has it for a moment when it asks whether there is one. */
+		if (flock(fd, LOCK_EX | LOCK_NB) && (usleep(20000), true) &&
+		    flock(fd, LOCK_EX | LOCK_NB)) {
 			close(fd);
 			say("another drain of %s is under way here", k->service.name);
 			return EXIT_LOCKED;

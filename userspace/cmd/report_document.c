@@ -74,15 +74,14 @@ static bool belongs(const struct report *r, double at)
 	return r->ramp && at >= floor(r->from) && at < r->until;
 }
 
-/* What the ramp set itself is in its stages. */
+/* What the ramp, or a share that shiftd keeps, set is in the stages. */
 void report_change(struct report *r, const json_t *change)
 {
 	const char *verb = report_text(change, "verb"), *who = report_text(change, "who");
 	double at = report_time_of(change);
 	json_t *j;
 
-	if (!belongs(r, at) || !strcmp(verb, "ramp") ||
-	    (!strcmp(verb, "rollback") && !strcmp(who, "shiftd")))
+	if (!belongs(r, at) || !strcmp(verb, "ramp") || !strcmp(who, "shiftd"))
 		return;
 	j = json_deep_copy(change);
 	json_object_del(j, "schema");

@@ -102,6 +102,7 @@ static void look_at_ramps(struct watch *w)
 		status_ramp_drop(r);
 		status_ramp_of(answer, err, v->service, r);
 		v->ramp = r->is ? r : NULL;
+		v->silent = answer ? NULL : r->why;
 	}
 	json_decref(answer);
 }

@@ -95,6 +95,7 @@ struct status_view {
 	unsigned int addresses; /* those of one backend follow one another */
 
 	const struct status_ramp *ramp; /* the caller's; NULL: there is none */
+	const char *silent;		/* why shiftd could not be asked; NULL: it answered */
 };
 
 /* What a frame before this one saw, so that there are rates. */

@@ -124,8 +124,11 @@ static void put_head(struct page *g)
 		status_piece(g, SCREEN_RED, "LATCHED by %.*s at %s (%s ago)", SHIFT_NAME,
 			     r->latched_by, text_time(r->latched_at, a), ago(v, r->latched_at, b));
 	if (v->attached && control_kept(r, v->boot))
-		status_piece(g, NULL, "kept at %s%% of all by shiftd for %.*s",
-			     text_weight(r->overall, b), SHIFT_NAME, r->overall_by);
+		status_piece(g, v->silent ? SCREEN_YELLOW : NULL,
+			     v->silent ? "%s%% of all, for %.*s, is not kept: %s"
+				       : "kept at %s%% of all by shiftd, for %.*s%s",
+			     text_weight(r->overall, b), SHIFT_NAME, r->overall_by,
+			     v->silent ? v->silent : "");
 	if (confirm >= 0)
 		status_piece(g, SCREEN_YELLOW, "confirm: %s left, then %s%%",
 			     text_duration((uint64_t)confirm * 1000000000, a),

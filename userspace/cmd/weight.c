@@ -277,7 +277,7 @@ static int print_weight(const struct options *o, const struct shift_service *s,
 	printf("%s\n", text_weight(weight, a));
 	fflush(stdout);
 	if (kept)
-		say("for %s%% of all clients, kept by shiftd for %.*s while DNS moves",
+		say("for %s%% of all clients, which shiftd is to keep for %.*s while DNS moves",
 		    text_weight(kept, a), SHIFT_NAME, r->overall_by);
 	return EXIT_OK;
 }
@@ -300,7 +300,7 @@ static void print_change(const struct change *c, const struct shift_record *r)
 	if (back_to_stale(r, c))
 		printf(STALE);
 	if (c->overall)
-		printf("kept at %s%% of all by shiftd while DNS moves, until another weight, a "
+		printf("shiftd is to keep %s%% of all while DNS moves, until another weight, a "
 		       "rollback, another's lock, or a ramp that goes on\n",
 		       text_weight(c->overall, a));
 	if (r->authority == SHIFT_AUTHORITY_NEW && c->weight < c->from)

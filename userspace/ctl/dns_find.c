@@ -30,6 +30,17 @@ struct dns_find {
 };
 
 /* In the child, which has a loop of its own. */
+/* A delegation's names rotate in the answers: the same set must look the same. */
+static int compare(const void *a, const void *b)
+{
+	const struct dns_found_server *x = a, *y = b;
+	int order = memcmp(x->ip, y->ip, sizeof(x->ip));
+
+	if (x->family != y->family)
+		return x->family < y->family ? -1 : 1;
+	return order ? order : strcmp(x->ns, y->ns);
+}
+
 static void find(const struct conf_dns *c, const struct dns_wanted *w, const char *name,
 		 struct dns_found *ret)
 {
@@ -54,6 +65,7 @@ static void find(const struct conf_dns *c, const struct dns_wanted *w, const cha
 		snprintf(to->text, sizeof(to->text), "%.63s", s->source[i].text);
 		snprintf(to->ns, sizeof(to->ns), "%s", s->source[i].ns);
 	}
+	qsort(ret->server, ret->n, sizeof(ret->server[0]), compare);
 }
 
 static void be_child(const struct conf_dns *c, const struct dns_wanted *w, const char *name, int fd)

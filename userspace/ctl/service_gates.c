@@ -25,6 +25,7 @@
 
 #include "userspace/ctl/checks_plane.h"
 #include "userspace/ctl/service_inner.h"
+#include "userspace/plane/hostlock.h"
 
 static const char *const own_names[SERVICE_OWN] = {"trip-wire", "split", "judge.failures",
 						   "judge.slow"};
@@ -183,6 +184,8 @@ static void feed(struct service *s)
 		for (int t = 0; t < SERVICE_TESTS; t++) {
 			struct both b = counted(s->conf, &e, t);
 
+			if (t == SERVICE_SPLIT && e.epoch == s->drained)
+				continue;
 			if (e.epoch == s->judged_from) {
 				b.old -= b.old < s->passed_old[t] ? b.old : s->passed_old[t];
 				b.new -= b.new < s->passed_new[t] ? b.new : s->passed_new[t];
@@ -206,9 +209,12 @@ static void decide(struct service *s)
 	in.stage_begun -= in.stage_begun < s->passed_begun ? in.stage_begun : s->passed_begun;
 	in.last_10s = window_last_10s(s->window, SHIFT_ARM_NEW);
 	in.source = window_source(s->window, rules.source, source, &in.source_share);
-	in.split = &s->test[SERVICE_SPLIT];
+	in.split = s->view.epoch == s->drained ? NULL : &s->test[SERVICE_SPLIT];
 	in.split_of = by_client(s->conf) ? "clients" : "connections";
 	judge_decide(&rules, &in, &s->decision);
+	if (!in.split)
+		snprintf(s->decision.split.why, sizeof(s->decision.split.why),
+			 "not asked at this share: a drain made clients of the new arm come anew");
 }
 
 /*
@@ -300,6 +306,8 @@ void service_gates_turn(struct service *s, uint64_t now)
 		s->judge_anew = false;
 		begin_anew(s, s->conf);
 	}
+	if (s->id >= 0 && hostlock_drains(s->id))
+		s->drained = s->view.epoch;
 	feed(s);
 	decide(s);
 	show(s, now);

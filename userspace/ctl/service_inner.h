@@ -105,6 +105,7 @@ struct service {
 	struct judge_test test[SERVICE_TESTS];
 	uint64_t judged_from; /* epochs before it count no more, */
 	uint64_t passed_old[SERVICE_TESTS], passed_new[SERVICE_TESTS]; /* nor this of it, */
+	uint64_t drained;      /* epoch in which clients of one arm were made to come anew */
 	uint64_t passed_begun; /* nor these connections of the stage */
 	bool judge_anew;       /* at the first look: shiftd was started again */
 	struct judge_decision decision;

@@ -75,16 +75,29 @@ static bool ends_alarm(const char *event)
 	return true;
 }
 
-static void end_standing(struct ramp *r, const char *reason)
+static void forget_alarm(struct ramp_saved *s)
+{
+	s->alarm[0] = s->alarm_text[0] = '\0';
+	s->alarm_since = 0;
+}
+
+/* By itself, or because an operator saw it, it has an entry; else the one of what ended it, just
+ * before, says so. */
+static void end_standing(struct ramp *r, const char *event, const char *reason)
 {
 	char text[RAMP_TEXT];
 
 	if (ramp_alarm_lasts(r->alarm))
 		r->alarm[0] = '\0'; /* the next one is another */
-	r->saved.alarm[0] = r->saved.alarm_text[0] = '\0';
-	r->saved.alarm_since = 0;
+	forget_alarm(&r->saved);
+	for (unsigned int i = 0; i < r->out->n; i++)
+		forget_alarm(&r->out->action[i].saved);
+	if (strcmp(event, "alarm-over") != 0)
+		return;
+	r->asked = NULL; /* that has its own entry */
+	r->asked_flags = 0;
 	ramp_text(text, "the alarm is over: %.280s", reason);
-	ramp_journal(r, "alarm-over", false, text);
+	ramp_journal(r, event, true, text);
 }
 
 void ramp_notify(struct ramp *r, const char *event, const char *reason)
@@ -94,7 +107,7 @@ void ramp_notify(struct ramp *r, const char *event, const char *reason)
 	a->weight = r->view->weight;
 	a->stage = r->saved.stage;
 	if (r->saved.alarm[0] && ends_alarm(event))
-		end_standing(r, reason);
+		end_standing(r, event, reason);
 }
 
 /* Until its end is told, by a later shiftd too. One that lasts is not forgotten over another. */

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,19 +22,6 @@
 #include "userspace/ctl/journal.h"
 
 static char dir[64];
-static _Atomic unsigned int slow_writes; /* the next ones take a moment */
-
-/* The journal's, too. */
-ssize_t write(int fd, const void *text, size_t size)
-{
-	static const struct timespec moment = {.tv_nsec = 120000000};
-
-	if (slow_writes) {
-		slow_writes--;
-		nanosleep(&moment, NULL);
-	}
-	return syscall(SYS_write, fd, text, size);
-}
 
 static int begin(void **state)
 {
@@ -420,26 +405,6 @@ static void what_does_not_fit_is_taken_back(void **state)
 	free(f);
 }
 
-/* What is not waited for may take a moment; the entry behind it has its own wait. */
-static void a_line_that_is_not_waited_for_takes_no_wait_from_the_next(void **state)
-{
-	struct ramp_action a = entry(RAMP_ROLLED_BACK, 0, "rolled back");
-	struct journal_found *f = calloc(1, sizeof(*f));
-	struct journal *j;
-
-	(void)state;
-	empty();
-	j = reopen(f);
-	slow_writes = 1;
-	assert_int_equal(journal_write(j, &a, NULL, false), -ETIMEDOUT);
-	write_one(j, 3);
-	journal_close(j);
-	j = reopen(f);
-	assert_int_equal(f->saved.stage, 3);
-	journal_close(j);
-	free(f);
-}
-
 static void only_a_regular_file_of_its_own_is_written(void **state)
 {
 	struct journal *j;
@@ -668,7 +633,6 @@ int main(void)
 		cmocka_unit_test(it_rotates_by_size_and_reads_through),
 		cmocka_unit_test(a_rotation_cut_short_loses_nothing),
 		cmocka_unit_test(what_does_not_fit_is_taken_back),
-		cmocka_unit_test(a_line_that_is_not_waited_for_takes_no_wait_from_the_next),
 		cmocka_unit_test(only_a_regular_file_of_its_own_is_written),
 		cmocka_unit_test(evidence_and_baselines_are_kept),
 		cmocka_unit_test(the_record_has_what_a_report_tells),

@@ -10,9 +10,10 @@
  * raw, and once of a client, in the arm and epoch of its first one, until shiftd forgets who
  * failed: when a ramp starts, and when a human has looked and goes on. Whichever the arm: a client
  * that fails everywhere and comes to the new arm as the share grows would else be counted there
- * anew, and of the old arm's clients none. The table is of all services, and gives the one up that
- * failed longest ago: a client that is found there again moves to its front, so only one that rests
- * while 16,000 others fail is counted twice.
+ * anew, and of the old arm's clients none. That a client gave up is no failure of the arm's, so it
+ * is among the raw ones only, or its real failure later would count no more. The table is of all
+ * services, and gives the one up that failed longest ago: a client that is found there again moves
+ * to its front, so only one that rests while 16,000 others fail is counted twice.
  *
  * What the split is judged by is counted here, too: connections whose arm the share alone decided
  * (no pin, no list, no peer, no shadow), in the arm that it gave them. One that could not be
@@ -139,7 +140,7 @@ static __noinline int arm_failed(__u32 place, __u64 epoch, __u64 born, const __u
 
 	if (!a)
 		return 0;
-	first = fails_first(place, client);
+	first = why != SHIFT_FAILURE_GAVE_UP && fails_first(place, client);
 	answers_fail(&a->total, why, first);
 	e = arm_epoch(a, epoch);
 	if (e)

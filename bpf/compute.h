@@ -243,22 +243,25 @@ static inline __u32 shift_client_line(__u64 client_hash)
 }
 
 /*
- * Is it a client that the line does not know? It is remembered in place of nobody, or of a client
- * of another part, which counts in none of this epoch's and so is not missed; where the line is
- * full of its own part's, it is not remembered and does not count.
+ * Is it a client that the line does not know? It is remembered in place of nobody, or, where the
+ * line is full, of a client of another part, which counts in none of this epoch's and so is not
+ * missed in it; where it is full of its own part's, it is not remembered and does not count.
  */
 static inline int shift_client_first(__u32 *line, __u32 tag)
 {
-	int place = -1;
+	int place, empty = -1, other = -1;
 
 	for (int i = 0; i < SHIFT_SEEN_WAYS; i++) {
 		__u32 is = line[i];
 
 		if (is == tag)
 			return 0;
-		if (!is || !shift_client_same_part(is, tag))
-			place = i;
+		if (!is)
+			empty = i;
+		else if (!shift_client_same_part(is, tag))
+			other = i;
 	}
+	place = empty >= 0 ? empty : other;
 	if (place < 0)
 		return 0;
 	line[place & (SHIFT_SEEN_WAYS - 1)] = tag;

@@ -154,14 +154,14 @@ static const struct tale failures[] = {
 	{.name = "the client resets while it waits: it gave up",
 	 .text = ASKED "backend A            -> reply\n"
 		       "client R             -> forward +reset\n"
-		       "answers new begun 1 failed 1 clients 1 gave_up 1\n"},
+		       "answers new begun 1 failed 1 gave_up 1\n"},
 	{.name = "a client closes after it has waited for a second: it gave up, whatever follows",
 	 .text = ASKED "backend A            -> reply\n"
 		       "time 2s\n"
 		       "client FA            -> forward\n"
-		       "answers new begun 1 failed 1 clients 1 gave_up 1\n"
+		       "answers new begun 1 failed 1 gave_up 1\n"
 		       "backend PA len 10    -> reply\n"
-		       "answers new begun 1 failed 1 clients 1 gave_up 1\n"},
+		       "answers new begun 1 failed 1 gave_up 1\n"},
 	{.name = "it closes at once, and is answered: half a close is none",
 	 .text = ASKED "client FA            -> forward\n"
 		       "time 2s\n"
@@ -196,9 +196,9 @@ static const struct tale failures[] = {
 		       "backend RA seq 100   -> reply +reset\n"
 		       "answers new begun 1\n"
 		       "client R             -> forward +reset\n"
-		       "answers new begun 1 failed 1 clients 1 gave_up 1\n"
+		       "answers new begun 1 failed 1 gave_up 1\n"
 		       "backend RA           -> reply\n"
-		       "answers new begun 1 failed 1 clients 1 gave_up 1\n"},
+		       "answers new begun 1 failed 1 gave_up 1\n"},
 	{.name = "a cut is no failure",
 	 .text = ASKED "cut older\n"
 		       "client A             -> cut\n"
@@ -241,7 +241,7 @@ static void wait_taken(struct story *s)
 			  "another\n"
 			  "client S             -> forward +new\n"
 			  "place same\n"
-			  "answers new begun 2 failed 1 clients 1 gave_up 1\n");
+			  "answers new begun 2 failed 1 gave_up 1\n");
 }
 
 static void reset_taken(struct story *s)

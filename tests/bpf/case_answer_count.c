@@ -225,6 +225,11 @@ static const struct tale clients[] = {
 		 "host says RA\n"
 		 "answers old begun 1 failed 1 clients 1 refused 1\n"
 		 "pin new\n" REFUSED "answers new begun 1 failed 1 refused 1\n"},
+	{.name = "that it gave up is not its first failure",
+	 .text = ASKED "backend A            -> reply\n"
+		       "client R             -> forward +reset\n"
+		       "answers new begun 1 failed 1 gave_up 1\n" REFUSED REFUSED
+		       "answers new begun 3 failed 3 clients 1 gave_up 1 refused 2\n"},
 	{.name = "forgotten, it counts again", .more = forgotten},
 	{.name = "an IPv6 client is a /64", .more = v6_neighbours, .only = 6},
 	{.name = "an IPv4 client is one address", .more = v4_neighbours, .only = 4},

@@ -155,6 +155,31 @@ static void full_line(struct story *s)
 	check_equal(seen.tag[shift_client_line(hash)][5], tag, "the tag that gave way");
 }
 
+/* Clients of several parts share a line: a known one gives way only where no place is empty. */
+static void shared_line(struct story *s)
+{
+	static struct shift_seen seen, is;
+	uint32_t id = RIG_SERVICE, line, tag;
+	uint64_t hash;
+
+	tell(s, "weight 100\n"
+		"sampled yes\n");
+	hash = shift_client_hash(rig_hash(s->rig, &s->client_end));
+	line = shift_client_line(hash);
+	tag = shift_client_tag(hash);
+	memset(&seen, 0, sizeof(seen));
+	for (uint32_t i = 0; i < SHIFT_SEEN_WAYS; i++) {
+		if (i != 2)
+			seen.tag[line][i] = tag ^ (16 * (i + 1) + 1 + i % 7);
+	}
+	rig_put(s->rig, RIG_SEEN, &id, &seen);
+	tell(s, SHIFTED SHIFTED "chose new 2 1\n");
+	rig_get(s->rig, RIG_SEEN, &id, &is);
+	seen.tag[line][2] = tag;
+	for (uint32_t i = 0; i < SHIFT_SEEN_WAYS; i++)
+		check_equal(is.tag[line][i], seen.tag[line][i], "a tag of the line");
+}
+
 static void v6_prefix(struct story *s)
 {
 	tell(s, "weight 100\n"
@@ -190,6 +215,7 @@ static const struct tale clients[] = {
 	{.name = "which comes again, and nobody counts twice", .more = part_again},
 	{.name = "a full line counts nobody more, but for other epochs' clients",
 	 .more = full_line},
+	{.name = "another part's client stays while the line has room", .more = shared_line},
 	{.name = "with affinity connection it is connections that count", .more = by_connection},
 	{.name = "an IPv6 client is a /64", .more = v6_prefix, .only = 6},
 };

@@ -148,6 +148,31 @@ static void a_silent_comparison_needs_a_certified_gate(void **state)
 	decides(&b, JUDGE_INCONCLUSIVE, "failures", "one arm has it all: nothing to compare with");
 }
 
+/* At 100 % a source that would void the comparison voids nothing, and holds no ramp. */
+static void with_one_arm_no_source_is_too_big(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	b.in.source_share = 0.9;
+	judge_feed(&b.failures, 4, 1, 0, 2);
+	decides(&b, JUDGE_OK, "errors", "6 of 40000 connections: surely < 0.1%, at most 0.0415%");
+	assert_true(b.d.test[0].silent);
+	assert_string_equal(b.d.test[0].why, "one arm has it all: nothing to compare with");
+	b.in.stage_begun = 10;
+	decides(&b, JUDGE_INCONCLUSIVE, "failures", "10 connections on new, of 200 needed");
+	b.in.stage_begun = 40000;
+	b.in.source_share = 0.04;
+	judge_feed(&b.failures, 3, 0.25, 20, 30); /* what alarmed before goes on to do so, */
+	judge_feed(&b.failures, 4, 1, 0, 2);
+	judge_decide(&judge_usual, &b.in, &b.d);
+	assert_int_equal(b.d.verdict, JUDGE_PAUSE);
+	b.in.source_share = 0.9; /* but what was void is no alarm */
+	judge_decide(&judge_usual, &b.in, &b.d);
+	assert_int_equal(b.d.verdict, JUDGE_OK);
+}
+
 static void windows_act_on_the_plain_rate_and_the_worst_wins(void **state)
 {
 	struct bench b;
@@ -202,6 +227,15 @@ static void new_worse_than_old_pauses_and_says_how_much(void **state)
 	judge_feed(&b.failures, 3, 0.25, 20, 30);
 	decides(&b, JUDGE_PAUSE, "failures",
 		"new is 4.5 times as bad as old, surely 1.4: 30 against 20 (+44 dB)");
+	judge_clear(&b.failures);
+	judge_feed(&b.failures, 3, 0.25, 0, 30);
+	decides(&b, JUDGE_PAUSE, "failures",
+		"new is surely 2.5 times as bad as old, which has none: 30 against 0 (+98 dB)");
+	judge_clear(&b.failures);
+	judge_feed(&b.failures, 3, 0.5, 0, 7);
+	decides(&b, JUDGE_INCONCLUSIVE, "failures",
+		"new may be worse: 7 against 0 of old, ratio over 0.49; ~48k more connections "
+		"would tell");
 	set_up(&b);
 	judge_feed(&b.failures, 3, 0.25, 20, 14); /* eight in a row */
 	decides(&b, JUDGE_PAUSE, "failures",
@@ -229,12 +263,45 @@ static void a_wrong_split_voids_praise_and_comparison_but_not_plain_rates(void *
 		"33.3% of 4500 clients are on new, 25% should be (p 3e-33): no comparison holds");
 	assert_int_equal(b.d.test[0].verdict, JUDGE_INCONCLUSIVE);
 	assert_int_equal(b.d.gate[0].verdict, JUDGE_INCONCLUSIVE);
-	judge_feed(&b.split, 4, 0.5, 0, 0);
-	decides(&b, JUDGE_PAUSE, "split",
-		"clients were not split as they should be before (p 3e-33): no comparison holds");
 	b.gate.rollback.seen.bad = 200;
 	judge_decide(&judge_usual, &b.in, &b.d);
 	assert_int_equal(b.d.verdict, JUDGE_ROLLBACK);
+}
+
+/* Not the newest epoch, of which nothing or little may be known. */
+static void a_wrong_split_is_shown_where_it_was_wrong(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	set_up(&b);
+	judge_feed(&b.split, 3, 0.25, 3000, 1500);
+	judge_feed(&b.split, 4, 0.5, 0, 0);
+	decides(&b, JUDGE_PAUSE, "split",
+		"33.3% of 4500 clients were on new, 25% should have been (p 3e-33): no comparison "
+		"holds");
+	judge_feed(&b.split, 4, 0.5, 2, 1);
+	decides(&b, JUDGE_PAUSE, "split",
+		"33.3% of 4500 clients were on new, 25% should have been (p 3e-33): no comparison "
+		"holds");
+	assert_true(fabs(b.d.split.value - 1.0 / 3) < 1e-12);
+	assert_true(b.d.split.should == 0.25);
+	judge_feed(&b.split, 3, 0.25, 1, 1); /* the counters began anew */
+	decides(&b, JUDGE_PAUSE, "split",
+		"33.3% of 4502 clients were on new, 25% should have been (p 2e-33): no comparison "
+		"holds");
+	judge_clear(&b.split);
+	judge_feed(&b.split, 3, 0.25, 3000, 1500);
+	judge_feed(&b.split, 3, 0.25, 5400, 1800); /* it came right */
+	decides(&b, JUDGE_PAUSE, "split",
+		"clients were not split as they should be before (p 3e-33): no comparison holds");
+	judge_clear(&b.split);
+	judge_feed(&b.split, 3, 0.25, 3000, 1500);
+	for (uint64_t epoch = 4; epoch < 4 + JUDGE_EPOCHS; epoch++)
+		judge_feed(&b.split, epoch, 0.5, 20, 20);
+	assert_int_equal(b.split.put_away, 1);
+	decides(&b, JUDGE_PAUSE, "split",
+		"clients were not split as they should be before (p 3e-33): no comparison holds");
 }
 
 static void a_split_says_how_many_it_needs(void **state)
@@ -334,10 +401,12 @@ int main(void)
 		cmocka_unit_test(all_is_well_only_with_a_certificate),
 		cmocka_unit_test(no_data_never_passes),
 		cmocka_unit_test(a_silent_comparison_needs_a_certified_gate),
+		cmocka_unit_test(with_one_arm_no_source_is_too_big),
 		cmocka_unit_test(windows_act_on_the_plain_rate_and_the_worst_wins),
 		cmocka_unit_test(the_trip_wire_needs_rate_and_numbers),
 		cmocka_unit_test(new_worse_than_old_pauses_and_says_how_much),
 		cmocka_unit_test(a_wrong_split_voids_praise_and_comparison_but_not_plain_rates),
+		cmocka_unit_test(a_wrong_split_is_shown_where_it_was_wrong),
 		cmocka_unit_test(a_split_says_how_many_it_needs),
 		cmocka_unit_test(one_large_source_voids_counting_by_client_and_is_named),
 		cmocka_unit_test(alpha_is_spent_on_all_that_can_alarm),

@@ -1,126 +1,84 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How things are, as JSON, with texts that were cut in the middle of a character.
+ * test_service_json.c - what `ramp status --json` says of the gates that are always there
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "userspace/ctl/ramp_json.h"
 #include "userspace/ctl/service_inner.h"
 
-#define UE   "\xc3\xbc"
-#define HALF "Mitternacht f" UE "r \xc3"
-#define KEPT "Mitternacht f" UE "r ?"
+#define SPLIT 1 /* its place among them */
 
-static struct service *make(void)
+static struct config conf;
+static struct window window;
+static struct service s;
+
+static int begin(void **state)
 {
-	struct config *c = calloc(1, sizeof(*c));
-	struct service *s = calloc(1, sizeof(*s));
-
-	c->n_stages = 1;
-	c->stages[0].weight = 1000;
-	s->conf = c;
-	s->window = calloc(1, sizeof(*s->window));
-	snprintf(s->name, sizeof(s->name), "api");
-	ramp_begin(&s->ramp, c);
-	return s;
-}
-
-static void discard(struct service *s)
-{
-	free((void *)s->conf);
-	free(s->window);
-	free(s);
-}
-
-static void is(json_t *j, const char *member, const char *want)
-{
-	const char *text = json_string_value(json_object_get(j, member));
-
-	assert_non_null(text);
-	assert_string_equal(text, want);
-}
-
-static void a_reason_that_was_cut_hides_no_status(void **state)
-{
-	struct service *s = make();
-	struct ramp_saved *r = &s->ramp.saved;
-	json_t *j;
-
 	(void)state;
-	r->state = RAMP_PAUSED;
-	snprintf(r->reason, sizeof(r->reason), HALF);
-	snprintf(r->who, sizeof(r->who), "J" UE "rgen\xe2\x82");
-	r->frozen_at = 1;
-	snprintf(r->frozen_by, sizeof(r->frozen_by), "\xf0\x9f\x90");
-	snprintf(r->freeze_reason, sizeof(r->freeze_reason), HALF);
-	j = service_status(s);
-	assert_non_null(j);
-	is(j, "reason", KEPT);
-	is(j, "who", "J" UE "rgen??");
-	is(json_object_get(j, "frozen"), "by", "???");
-	is(json_object_get(j, "frozen"), "reason", KEPT);
+	memset(&s, 0, sizeof(s));
+	window_begin(&window, 60 * SERVICE_SECOND, 200);
+	s.conf = &conf;
+	s.window = &window;
+	s.ramp.conf = &conf;
+	s.view.gates = s.shown;
+	s.view.n_gates = SERVICE_OWN;
+	for (int i = 0; i < SERVICE_OWN; i++)
+		snprintf(s.shown[i].name, sizeof(s.shown[i].name), "own%d", i);
+	s.test[SERVICE_SPLIT].two_sided = true;
+	s.test[SERVICE_SPLIT].tolerance = 0.05;
+	return 0;
+}
+
+static void shows(const char *bound, double old, double new)
+{
+	struct judge_input in = {.split = &s.test[SERVICE_SPLIT], .split_of = "clients"};
+	double is_old, is_new;
+	json_t *j, *gate;
+
+	judge_decide(&judge_usual, &in, &s.decision);
+	j = service_status(&s);
+	gate = json_array_get(json_object_get(j, "gates"), SPLIT);
+	assert_string_equal(json_string_value(json_object_get(gate, "bound")), bound);
+	assert_string_equal(json_string_value(json_object_get(gate, "unit")), "%");
+	is_old = json_number_value(json_object_get(gate, "old"));
+	is_new = json_number_value(json_object_get(gate, "new"));
+	if (fabs(is_old - old) > 1e-9 || fabs(is_new - new) > 1e-9)
+		fail_msg("old %g, new %g", is_old, is_new);
 	json_decref(j);
-	/* In force by what is waited for. */
-	r->state = RAMP_HOLDING;
-	snprintf(s->ramp.waits, sizeof(s->ramp.waits), HALF);
-	j = service_status(s);
-	assert_non_null(j);
-	is(j, "reason", KEPT);
-	json_decref(j);
-	discard(s);
 }
 
-/* As long as it may be: wherever the cut is, what is whole before it stays. */
-static void a_text_is_kept_up_to_the_cut(void **state)
+/* All connections are counted for it, not only those that are watched. */
+static void the_split_is_shown_as_it_is(void **state)
 {
-	static const char all[] = "a" UE "\xe2\x82\xac\xf0\x9f\x90\xa7z";
-
 	(void)state;
-	for (int n = 0; n < (int)sizeof(all); n++) {
-		char text[32];
-		size_t whole = n < 1 ? 0 : n < 3 ? 1 : n < 6 ? 3 : n < 10 ? 6 : (size_t)n;
-		json_t *j;
-
-		snprintf(text, sizeof(text), "%.*s", n, all);
-		j = ramp_text_json(text);
-		assert_non_null(j);
-		assert_int_equal(strlen(json_string_value(j)), n);
-		assert_memory_equal(json_string_value(j), all, whole);
-		for (size_t i = whole; i < (size_t)n; i++)
-			assert_int_equal(json_string_value(j)[i], '?');
-		json_decref(j);
-	}
+	judge_feed(&s.test[SERVICE_SPLIT], 3, 0.25, 3010, 990);
+	shows("about 25%", 75.25, 24.75);
 }
 
-static void an_alarm_whose_text_was_cut_is_shown(void **state)
+static void with_what_it_was_to_be_then(void **state)
 {
-	struct service *s = make();
-	json_t *list;
-
 	(void)state;
-	s->alarm[SERVICE_ALARM_RAMP].on = true;
-	snprintf(s->alarm[SERVICE_ALARM_RAMP].text, RAMP_TEXT, HALF);
-	list = service_page_alarms(s);
-	assert_int_equal(json_array_size(list), 1);
-	is(json_array_get(list, 0), "text", KEPT);
-	json_decref(list);
-	discard(s);
+	judge_feed(&s.test[SERVICE_SPLIT], 3, 0.25, 3010, 990);
+	judge_feed(&s.test[SERVICE_SPLIT], 4, 1, 0, 5000);
+	shows("about 25%", 75.25, 24.75);
+	judge_feed(&s.test[SERVICE_SPLIT], 5, 0.1, 3000, 1500);
+	judge_feed(&s.test[SERVICE_SPLIT], 6, 0.5, 2, 1);
+	shows("about 10%", 200.0 / 3, 100.0 / 3);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_reason_that_was_cut_hides_no_status),
-		cmocka_unit_test(a_text_is_kept_up_to_the_cut),
-		cmocka_unit_test(an_alarm_whose_text_was_cut_is_shown),
+		cmocka_unit_test_setup(the_split_is_shown_as_it_is, begin),
+		cmocka_unit_test_setup(with_what_it_was_to_be_then, begin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -495,6 +495,10 @@ static void the_screen_shows_how_the_arms_answer(void **state)
 		"   new          2,504     2,498  550  595     599     2,498             6 of 3\n"
 		"next:"));
 	free(text);
+	v.arm[SHIFT_ARM_NEW].total.failed_clients = 0; /* they all gave up */
+	text = screen();
+	assert_non_null(strstr(text, "     2,498                  6\n"));
+	free(text);
 }
 
 static void no_line_of_the_screen_is_wider_than_80(void **state)

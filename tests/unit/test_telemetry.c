@@ -6,9 +6,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "userspace/plane/bpfsys.h"
 #include "userspace/plane/telemetry.h"
 
 static const uint32_t edges[SHIFT_HISTOGRAM] = SHIFT_HISTOGRAM_EDGES;
@@ -336,6 +338,35 @@ static void longer_than_an_edge_is_what_its_bucket_does_not_hold(void **state)
 	assert_int_equal(telemetry_over_ms(histogram, 10000), 1);
 }
 
+/* A load test before the ramp is no source of the ramp's. */
+static void who_came_before_a_ramp_is_forgotten_with_the_clients(void **state)
+{
+	static struct shift_origins o;
+	struct telemetry_origin is;
+	struct plane p;
+
+	(void)state;
+	if (geteuid())
+		skip();
+	memset(&p, 0, sizeof(p));
+	for (int i = 0; i < PLANE_MAPS; i++)
+		p.map[i] = -1;
+	p.map[PLANE_SEEN] = bpfsys_create_array("seen", sizeof(struct shift_seen), 2, 0);
+	p.map[PLANE_ORIGINS] = bpfsys_create_array("origins", sizeof(o), 2, 0);
+	assert_true(p.map[PLANE_SEEN] >= 0 && p.map[PLANE_ORIGINS] >= 0);
+	for (int i = 0; i < SHIFT_ORIGINS; i++)
+		o.at[i].client[1] = shift_be32(0xc6336407);
+	for (uint32_t service = 0; service < 2; service++)
+		assert_int_equal(bpfsys_update(p.map[PLANE_ORIGINS], &service, &o), 0);
+	assert_int_equal(telemetry_forget_clients(&p, 1), 0);
+	assert_int_equal(telemetry_origin(&p, 1, &is), 0);
+	assert_int_equal(is.of, 0);
+	assert_int_equal(telemetry_origin(&p, 0, &is), 0);
+	assert_int_equal(is.of, SHIFT_ORIGINS);
+	close(p.map[PLANE_SEEN]);
+	close(p.map[PLANE_ORIGINS]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +388,7 @@ int main(void)
 		cmocka_unit_test(the_kernel_may_be_a_window_ahead),
 		cmocka_unit_test(a_reading_torn_by_the_program_is_none),
 		cmocka_unit_test(windows_survive_the_wrap_of_ticks),
+		cmocka_unit_test(who_came_before_a_ramp_is_forgotten_with_the_clients),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,7 +89,7 @@ static inline void failed(enum shift_arm_id arm, uint64_t epoch, enum shift_fail
 
 	for (int i = 0; i < 2; i++) {
 		both[i]->failed += n;
-		both[i]->failed_clients += n;
+		both[i]->failed_clients += why != SHIFT_FAILURE_GAVE_UP ? n : 0;
 		both[i]->failure[why] += n;
 	}
 }

@@ -88,7 +88,7 @@ static void add_arm(struct table *t, const char *name, const struct shift_answer
 	char begun[32], answered[32], p50[16], p95[16], p99[16], over[32], count[64], failed[160];
 
 	snprintf(count, sizeof(count), "%s", text_count(a->failed, over));
-	if (a->failed)
+	if (a->failed_clients)
 		snprintf(count + strlen(count), sizeof(count) - strlen(count), " of %s",
 			 text_count(a->failed_clients, over));
 	screen_paint(colour, a->failed ? SCREEN_YELLOW : SCREEN_DIM, count, failed, sizeof(failed));

@@ -218,28 +218,53 @@ static void trip(const struct judge_rules *r, const struct judge_input *in,
 		     (unsigned long long)c.bad, (unsigned long long)c.n);
 }
 
+/* The epoch that says most against the split; NULL: one that was put away does, or none any more.
+ */
+static const struct judge_epoch *worst_epoch(const struct judge_test *t)
+{
+	const struct judge_epoch *worst = NULL;
+	double most = fmax(t->closed, 0);
+
+	for (unsigned int i = 0; i < t->n; i++) {
+		if (t->epoch[i].log_e <= most)
+			continue;
+		worst = &t->epoch[i];
+		most = worst->log_e;
+	}
+	return worst;
+}
+
 static void split(const struct judge_rules *r, const struct judge_input *in, double alpha,
 		  struct judge_finding *ret)
 {
 	const struct judge_test *t = in->split;
-	const struct judge_epoch *e;
-	double total;
+	const struct judge_epoch *newest, *e;
+	double total, new;
+	bool wrong;
 
 	*ret = (struct judge_finding){.value = NAN, .silent = true};
 	if (!t || !t->n) {
 		find(ret, JUDGE_INCONCLUSIVE, t ? "nothing was counted" : "not asked");
 		return;
 	}
-	e = &t->epoch[t->n - 1];
-	total = (double)(e->old + e->new);
-	ret->value = total > 0 ? (double)e->new / total : NAN;
-	if (judge_rejects(t, alpha) && total < 1) {
-		find(ret, JUDGE_PAUSE, "%s were not split as they should be before (p %.1g): %s",
-		     in->split_of, judge_p(t), "no comparison holds");
-	} else if (judge_rejects(t, alpha)) {
+	wrong = judge_rejects(t, alpha);
+	newest = &t->epoch[t->n - 1];
+	e = wrong ? worst_epoch(t) : newest;
+	if (!e) {
 		find(ret, JUDGE_PAUSE,
-		     "%.3g%% of %.0f %s are on new, %.3g%% should be (p %.1g): no comparison holds",
-		     100 * ret->value, total, in->split_of, 100 * e->share, judge_p(t));
+		     "%s were not split as they should be before (p %.1g): no comparison holds",
+		     in->split_of, judge_p(t));
+		return;
+	}
+	new = (double)(e->before_new + e->new);
+	total = (double)(e->before_old + e->old) + new;
+	ret->value = total > 0 ? new / total : NAN;
+	ret->should = e->share;
+	if (wrong) {
+		find(ret, JUDGE_PAUSE,
+		     "%.3g%% of %.0f %s %s on new, %.3g%% should %s (p %.1g): no comparison holds",
+		     100 * ret->value, total, in->split_of, e == newest ? "are" : "were",
+		     100 * e->share, e == newest ? "be" : "have been", judge_p(t));
 	} else if (total < (double)r->least) {
 		ret->more = r->least - (uint64_t)total;
 		find(ret, JUDGE_INCONCLUSIVE, "%.0f %s, of %llu needed to tell", total,
@@ -262,30 +287,45 @@ static void alarm_of(const struct judge_test *t, double alpha, double old, doubl
 		return;
 	}
 	judge_ratio(t, alpha, &i);
+	if (!(old > 0)) {
+		find(ret, JUDGE_PAUSE,
+		     "new is surely %.2g times as bad as old, which has none: %.0f against 0 "
+		     "(%+.0f dB)",
+		     i.low, new, judge_decibans(t->best));
+		return;
+	}
 	find(ret, JUDGE_PAUSE,
 	     "new is %.2g times as bad as old, surely %.2g: %.0f against %.0f (%+.0f dB)", i.at,
 	     i.low, new, old, judge_decibans(t->best));
+}
+
+static const char *ratio_text(const struct judge_interval *i, char ret[32])
+{
+	if (isfinite(i->high))
+		snprintf(ret, 32, "ratio %.2g..%.2g", i->low, i->high);
+	else
+		snprintf(ret, 32, "ratio over %.2g", i->low);
+	return ret;
 }
 
 static void quiet(const struct judge_test *t, double alpha, uint64_t begun, double old, double new,
 		  struct judge_finding *ret)
 {
 	struct judge_interval i;
-	char more[16];
+	char more[16], ratio[32];
 
 	judge_ratio(t, alpha, &i);
+	ratio_text(&i, ratio);
 	ret->value = i.at;
 	if (judge_decibans(t->log_e) < SUSPICION) {
 		find(ret, JUDGE_OK,
-		     "no sign that new is worse: %.0f against %.0f of old, ratio %.2g..%.2g "
-		     "(%+.0f dB)",
-		     new, old, i.low, i.high, judge_decibans(t->log_e));
+		     "no sign that new is worse: %.0f against %.0f of old, %s (%+.0f dB)", new, old,
+		     ratio, judge_decibans(t->log_e));
 		return;
 	}
 	ret->more = judge_test_more(t, alpha, begun);
-	find(ret, JUDGE_INCONCLUSIVE,
-	     "new may be worse: %.0f against %.0f of old, ratio %.2g..%.2g; %s%s", new, old, i.low,
-	     i.high,
+	find(ret, JUDGE_INCONCLUSIVE, "new may be worse: %.0f against %.0f of old, %s; %s%s", new,
+	     old, ratio,
 	     ret->more == JUDGE_NEVER ? "it does not grow"
 				      : judge_count_text(ret->more, more, sizeof(more)),
 	     ret->more == JUDGE_NEVER ? "" : " more connections would tell");
@@ -312,21 +352,23 @@ static void too_few(const struct judge_rules *r, const struct judge_input *in,
 static void compare(const struct judge_rules *r, const struct judge_input *in,
 		    const struct judge_test *t, double alpha, struct judge_finding *ret)
 {
+	bool one_arm = !(t->share > 0 && t->share < 1);
+	bool big = t->by_client && in->source_share > r->source;
 	double old, new;
 
 	*ret = (struct judge_finding){.value = NAN};
 	judge_totals(t, &old, &new);
-	if (t->by_client && in->source_share > r->source) {
+	if (big && !one_arm) {
 		find(ret, JUDGE_INCONCLUSIVE,
 		     "%.60s has %.3g%% of the flows: failures cannot be counted once per client",
 		     in->source ? in->source : "one source", 100 * in->source_share);
-	} else if (old + new >= (double)r->least_failures && judge_rejects(t, alpha)) {
+	} else if (!big && judge_rejects(t, alpha) && old + new >= (double)r->least_failures) {
 		alarm_of(t, alpha, old, new, ret);
 	} else if (in->stage_begun < r->least) {
 		ret->more = r->least - in->stage_begun;
 		find(ret, JUDGE_INCONCLUSIVE, "%llu connections on new, of %llu needed",
 		     (unsigned long long)in->stage_begun, (unsigned long long)r->least);
-	} else if (!(t->share > 0 && t->share < 1)) {
+	} else if (one_arm) {
 		ret->silent = true;
 		find(ret, JUDGE_INCONCLUSIVE, "one arm has it all: nothing to compare with");
 	} else if (old + new < (double)r->least_failures) {

@@ -196,6 +196,7 @@ struct judge_finding {
 	enum judge_verdict verdict;
 	bool silent;   /* inconclusive, but does not hold what the gates certify */
 	double value;  /* share, ratio, or NAN */
+	double should; /* of the split: what `value` should be; 0: not known */
 	uint64_t more; /* connections until a verdict; 0: it is there; JUDGE_NEVER */
 	char why[JUDGE_WHY];
 };

@@ -79,16 +79,11 @@ static void add_configured(const struct service *s, unsigned int i, json_t *j)
 
 /* ---- those that are always there ---- */
 
-/* Of all connections, what `share` of those that are watched stands for. */
-static double of_all(double share)
-{
-	return 100 * share / (share + SHIFT_WATCH_ONE_IN * (1 - share));
-}
-
 static void add_own(const struct service *s, unsigned int i, json_t *j)
 {
 	static const int tests[SERVICE_OWN] = {-1, SERVICE_SPLIT, SERVICE_FAILURES, SERVICE_SLOW};
 	const struct judge_test *t = tests[i] < 0 ? NULL : &s->test[tests[i]];
+	const struct judge_finding *split = &s->decision.split;
 	double old = NAN, new = NAN;
 	char text[64] = "";
 
@@ -98,8 +93,10 @@ static void add_own(const struct service *s, unsigned int i, json_t *j)
 		snprintf(text, sizeof(text), "rollback > %g%%", 100 * judge_usual.trip_rate);
 		new = s->decision.trip.value * 100;
 	} else if (tests[i] == SERVICE_SPLIT && t->share > 0) {
-		snprintf(text, sizeof(text), "about %.4g%%", of_all(t->share));
-		new = of_all(s->decision.split.value);
+		/* The value may be that of an epoch before: with what it was to be then. */
+		snprintf(text, sizeof(text), "about %.4g%%",
+			 100 * (split->should > 0 ? split->should : t->share));
+		new = 100 * split->value;
 		old = 100 - new;
 	} else if (t->share > 0) {
 		snprintf(text, sizeof(text), "new not %.0f%% worse", 100 * t->tolerance);

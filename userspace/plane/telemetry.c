@@ -269,6 +269,7 @@ static int forget_failers(int fd, uint32_t service)
 
 int telemetry_forget_clients(const struct plane *p, uint32_t service)
 {
+	static const struct shift_origins nobody;
 	static const struct shift_seen none;
 	int err = 0;
 
@@ -276,6 +277,8 @@ int telemetry_forget_clients(const struct plane *p, uint32_t service)
 		err = forget_failers(p->map[PLANE_FAILERS], service);
 	if (!err && p->map[PLANE_SEEN] >= 0)
 		err = bpfsys_update(p->map[PLANE_SEEN], &service, &none);
+	if (!err && p->map[PLANE_ORIGINS] >= 0)
+		err = bpfsys_update(p->map[PLANE_ORIGINS], &service, &nobody);
 	return err;
 }
 
@@ -400,15 +403,12 @@ static int clear_cpus(int map_fd, uint32_t key, size_t size)
 
 int telemetry_clear_service(const struct plane *p, uint32_t service)
 {
-	static const struct shift_origins nobody;
 	int err = clear_cpus(p->map[PLANE_SVCSTATS], service, sizeof(struct shift_service_stats));
 
 	for (uint32_t arm = 0; arm < SHIFT_ARMS && !err; arm++)
 		err = clear_cpus(p->map[PLANE_ARMS], service * SHIFT_ARMS + arm,
 				 sizeof(struct shift_arm));
-	if (!err)
-		err = telemetry_forget_clients(p, service);
-	return err ? err : bpfsys_update(p->map[PLANE_ORIGINS], &service, &nobody);
+	return err ? err : telemetry_forget_clients(p, service);
 }
 
 int telemetry_clear_backend(const struct plane *p, uint32_t backend)

@@ -52,8 +52,9 @@ int telemetry_origin(const struct plane *p, uint32_t service, struct telemetry_o
 void telemetry_busiest(const struct shift_origins *o, struct telemetry_origin *ret);
 
 /*
- * Who failed and who was counted is forgotten: each client counts again. It takes milliseconds, of
- * 16,000 clients that failed some ten. What the programs do not know of is nothing to forget.
+ * Who failed, who was counted and who came is forgotten: each client counts again, and what a load
+ * test sent before is no source. It takes milliseconds, of 16,000 clients that failed some ten.
+ * What the programs do not know of is nothing to forget.
  */
 int telemetry_forget_clients(const struct plane *p, uint32_t service);
 

@@ -40,6 +40,8 @@ struct rig {
 	struct ramp_saved journal; /* of the last RAMP_JOURNAL */
 	bool has_journal;
 	void (*watch)(struct rig *x, const struct ramp_action *a); /* before each is carried out */
+	const char *late_on;	       /* with that entry the disk begins to be late, */
+	bool late;		       /* and is, until the test says otherwise */
 	unsigned int carried, dies_at; /* before that action, counted from 1; 0: never */
 	bool dead;
 };
@@ -232,7 +234,9 @@ static inline void rig_carry_out(struct rig *x, const struct ramp_action *a)
 		x->alarms++;
 		snprintf(x->last_alarm, sizeof(x->last_alarm), "%s", a->reason);
 		return;
-	case RAMP_JOURNAL:
+	case RAMP_JOURNAL: /* one that is late gets there, in its order */
+		x->late |= x->late_on && a->recorded && !strcmp(a->event, x->late_on);
+		x->v.journal_failed |= x->late;
 		x->entries++;
 		x->journal = a->saved;
 		x->has_journal = true;
@@ -244,9 +248,29 @@ static inline void rig_carry_out(struct rig *x, const struct ramp_action *a)
 
 static inline void rig_carry_out_all(struct rig *x, const struct ramp_out *out)
 {
+	bool lost = false;
+
 	assert_true(out->n < RAMP_ACTIONS / 2); /* there is room to spare in any case */
-	for (unsigned int i = 0; i < out->n; i++)
-		rig_carry_out(x, &out->action[i]);
+	for (unsigned int i = 0; i < out->n; i++) {
+		const struct ramp_action *a = &out->action[i];
+		struct ramp_outcome o = {.result = a->what == RAMP_RUN_HOOKS ? RAMP_OVERTAKEN
+									     : RAMP_FAILED,
+					 .why = "the journal cannot be written"};
+
+		if (a->recorded && lost && a->id)
+			rig_outcome(x, a->id, &o);
+		else
+			rig_carry_out(x, a);
+		if (a->what == RAMP_JOURNAL)
+			lost = x->late;
+	}
+}
+
+/* The disk answers again. */
+static inline void rig_in_time(struct rig *x)
+{
+	x->late = x->v.journal_failed = false;
+	x->late_on = NULL;
 }
 
 static inline void rig_outcome(struct rig *x, uint32_t id, const struct ramp_outcome *o)

@@ -152,6 +152,9 @@ static void every_field_comes_back(void **state)
 		strcpy(s->frozen_by, "bob");
 		strcpy(s->freeze_reason, "Mitternacht \xc3\xbc");
 		strcpy(s->reason, "line\nbreak\t\"quoted\"");
+		strcpy(s->alarm, "pause:p95");
+		strcpy(s->alarm_text, "gate p95: 212 > 200");
+		fill(&s->alarm_since, sizeof(s->alarm_since));
 		line = journal_line(&a, NULL, 41);
 		assert_non_null(line);
 		assert_null(strchr(line, '\n'));
@@ -210,6 +213,7 @@ static void a_line_that_says_nonsense_is_none(void **state)
 	for (size_t i = 0; i < COUNT(rows); i++)
 		assert_int_equal(journal_parse(rows[i], strlen(rows[i]), f, &seq), -EBADMSG);
 	assert_int_equal(journal_parse(fine, strlen(fine), f, &seq), 0);
+	assert_string_equal(f->saved.alarm, ""); /* of an older journal */
 	free(f);
 }
 

@@ -53,6 +53,7 @@ static void what_a_gate_says_in_every_state(void **state)
 		{GATE_PAUSE, RAMP_DONE, 1, false, RAMP_DONE, -1, false}, /* monitor */
 		{GATE_PAUSE, RAMP_DONE, 2, false, RAMP_DONE, -1, true},
 		{GATE_PAUSE, RAMP_HOLDING, 2, false, RAMP_PAUSED, -1, true},
+		{GATE_PAUSE, RAMP_PAUSED, 2, false, RAMP_PAUSED, -1, true},
 		{GATE_PAUSE, RAMP_IDLE, 1, false, RAMP_IDLE, -1, false},
 		{GATE_INCONCLUSIVE, RAMP_HOLDING, 1, false, RAMP_HOLDING, -1, false},
 		{GATE_INCONCLUSIVE, RAMP_PROMOTING, 1, false, RAMP_PROMOTING, -1, false},
@@ -131,8 +132,11 @@ static void the_rollback_stands_before_everything_that_waits(void **state)
 	assert_false(out->action[1].recorded);
 	rig_says(out->action[1].reason, "rollback (immediate): gate errors: 6% > 5%");
 	assert_string_equal(out->action[1].who, "shiftd");
-	/* Hooks come after it, once. */
+	/* Hooks come after it, once, and wait for the journal. */
 	rig_carry_out_all(&x, out);
+	rig_run(&x, 10);
+	assert_string_equal(x.log, "weight 10|weight 25|rollback");
+	rig_in_time(&x);
 	rig_run(&x, 10);
 	assert_string_equal(x.log, "weight 10|weight 25|rollback|on rollback");
 	free(out);
@@ -353,160 +357,24 @@ static void an_alarm_is_repeated_only_after_quiet(void **state)
 	rig_free(&x);
 }
 
-/* ---- the soak after the last stage ---- */
-
-struct seen { /* of events in the journal, and told */
-	unsigned int monitor, over, told, rollback_checked;
-	char reason[RAMP_TEXT];
-};
-
-static struct seen seen;
-
-static void count_events(struct rig *x, const struct ramp_action *a)
+/* Paused before the commit, by whatever: after it nothing goes back by itself. */
+static void a_paused_ramp_alarms_after_the_commit_too(void **state)
 {
-	bool journal = a->what == RAMP_JOURNAL;
-
-	(void)x;
-	seen.monitor += journal && !strcmp(a->event, "monitor");
-	seen.over += !journal && !strcmp(a->event, "alarm-over");
-	seen.told += !journal && !strcmp(a->event, "monitor");
-	seen.rollback_checked += !journal && !strcmp(a->event, "checked");
-	if (!strcmp(a->event, "monitor"))
-		snprintf(seen.reason, sizeof(seen.reason), "%s", a->reason);
-}
-
-static void bring_to_soak(struct rig *x)
-{
-	memset(&seen, 0, sizeof(seen));
-	rig_make(x);
-	rig_bring(x, RAMP_DONE);
-	rig_state_is(x, RAMP_DONE);
-	assert_int_equal(x->v.weight, 10000);
-	x->watch = count_events;
-}
-
-/* Each class of the runbook, in the soak before the commit. */
-static void the_soak_is_judged_by_the_three_classes(void **state)
-{
-	static const struct {
-		enum gate_says says;
-		bool sustained, watched, all_down;
-		enum ramp_state then;
-		const char *text;
-	} rows[] = {
-		{GATE_ROLLBACK, false, false, false, RAMP_ROLLED_BACK,
-		 "rollback (immediate): gate"},
-		{GATE_ROLLBACK, true, false, false, RAMP_ROLLED_BACK, "rollback (planned): gate"},
-		{GATE_OK, false, false, true, RAMP_ROLLED_BACK, "every backend is down"},
-		{GATE_BACK, false, false, false, RAMP_DONE, "monitor: gate errors: the evidence"},
-		{GATE_PAUSE, false, false, false, RAMP_DONE, "monitor: gate errors: the evidence"},
-		{GATE_INCONCLUSIVE, false, true, false, RAMP_DONE, "monitor: gate errors"},
-		{GATE_INCONCLUSIVE, false, false, false, RAMP_DONE, "all 5 stages are done"},
-		{GATE_OK, false, false, false, RAMP_DONE, "all 5 stages are done"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		bool monitor = !strncmp(rows[i].text, "monitor", 7);
+	for (unsigned int by_gate = 0; by_gate < 2; by_gate++) {
 		struct rig x;
 
-		bring_to_soak(&x);
-		rig_gate(&x, 0, rows[i].says, "the evidence");
-		x.gates[0].verdict.sustained = rows[i].sustained;
-		x.gates[0].verdict.watched = rows[i].watched;
-		x.v.all_down = rows[i].all_down;
-		rig_run(&x, 1);
-		rig_state_is(&x, rows[i].then);
-		rig_says(ramp_reason(&x.r), rows[i].text);
-		rig_run(&x, 300); /* written down once */
-		assert_int_equal(seen.monitor, monitor);
-		assert_int_equal(seen.told, monitor);
-		assert_int_equal(x.alarms, 0);
-		assert_int_equal(x.v.weight, rows[i].then == RAMP_DONE ? 10000 : 0);
-		rig_free(&x);
-	}
-}
-
-static void what_is_watched_in_the_soak_is_written_once_for_each_gate(void **state)
-{
-	struct rig x;
-
-	(void)state;
-	bring_to_soak(&x);
-	for (unsigned int i = 0; i < 300; i++) { /* by turns */
-		rig_gate(&x, i % 2, GATE_PAUSE, "201 > 200");
-		rig_gate(&x, !(i % 2), GATE_OK, "fine");
-		rig_run(&x, 1);
-	}
-	assert_int_equal(seen.monitor, 2);
-	rig_gate(&x, 0, GATE_OK, "fine");
-	rig_gate(&x, 1, GATE_OK, "fine");
-	rig_run(&x, 1);
-	rig_says(ramp_reason(&x.r), "all 5 stages are done");
-	rig_run(&x, 700);
-	rig_gate(&x, 1, GATE_PAUSE, "250 > 200");
-	rig_run(&x, 10);
-	assert_int_equal(seen.monitor, 3);
-	rig_says(seen.reason, "250 > 200");
-	rig_free(&x);
-}
-
-/* After the commit every class holds and alarms, and the alarm ends with its cause. */
-static void an_alarm_of_the_soak_ends_when_its_cause_is_gone(void **state)
-{
-	static const enum gate_says says[] = {GATE_PAUSE, GATE_BACK, GATE_ROLLBACK};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(says); i++) {
-		struct rig x;
-
-		bring_to_soak(&x);
+		(void)state;
+		rig_make(&x);
+		rig_bring(&x, by_gate ? RAMP_HOLDING : RAMP_PAUSED);
+		rig_gate(&x, 1, GATE_PAUSE, "212 > 200");
+		rig_run(&x, 5);
+		rig_state_is(&x, RAMP_PAUSED);
+		assert_int_equal(x.alarms, by_gate);
 		x.v.authority = SHIFT_AUTHORITY_NEW;
-		rig_run(&x, 1);
-		rig_gate(&x, 0, says[i], "the evidence");
-		rig_run(&x, 100);
-		rig_state_is(&x, RAMP_DONE);
-		assert_int_equal(x.v.weight, 10000);
-		assert_int_equal(x.alarms, 1);
-		rig_says(x.last_alarm, "authority is new, so the share is held");
-		rig_says(ramp_reason(&x.r), "the evidence");
-		assert_int_equal(seen.over, 0);
-		rig_gate(&x, 0, GATE_OK, "fine");
-		rig_run(&x, 40);
-		rig_gate(&x, 0, says[i], "the evidence"); /* the same alarm goes on */
-		rig_run(&x, 40);
-		rig_gate(&x, 0, GATE_OK, "fine");
-		rig_run(&x, 40);
-		assert_int_equal(seen.over, 0);
-		rig_run(&x, 40);
-		assert_int_equal(seen.over, 1);
-		rig_says(ramp_reason(&x.r), "all 5 stages are done");
-		rig_run(&x, 1000);
-		assert_int_equal(seen.over, 1);
-		assert_int_equal(x.alarms, 1);
-		rig_gate(&x, 0, says[i], "the evidence"); /* another one */
-		rig_run(&x, 1);
-		assert_int_equal(x.alarms, 2);
-		rig_free(&x);
-	}
-}
-
-static void a_rollback_is_checked_when_its_hooks_were_done(void **state)
-{
-	static const enum ramp_result results[] = {RAMP_DID, RAMP_FAILED};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(results); i++) {
-		struct rig x;
-
-		bring_to_soak(&x);
-		x.hooks = results[i];
-		rig_hook(x.conf, CONF_ON_ROLLBACK, 0);
-		rig_gate(&x, 0, GATE_ROLLBACK, "6% > 5%");
-		rig_run(&x, 10);
-		rig_state_is(&x, RAMP_ROLLED_BACK);
-		assert_int_equal(seen.rollback_checked, results[i] == RAMP_DID);
-		assert_int_equal(x.alarms, results[i] != RAMP_DID);
+		rig_run(&x, 50);
+		assert_int_equal(x.alarms, by_gate + 1);
+		assert_string_equal(x.last_alarm, "gate p95: 212 > 200; authority is new, so the "
+						  "share is held");
 		rig_free(&x);
 	}
 }
@@ -514,11 +382,15 @@ static void a_rollback_is_checked_when_its_hooks_were_done(void **state)
 static void without_a_program_nothing_is_done(void **state)
 {
 	struct ramp_reply reply;
+	struct ramp_view was;
 	struct rig x;
+	uint64_t left;
 
 	(void)state;
 	rig_make(&x);
 	rig_bring(&x, RAMP_HOLDING);
+	left = ramp_hold_left(&x.r);
+	was = x.v;
 	x.v.attached = false;
 	x.v.weight = 0;
 	x.v.epoch = 0;
@@ -526,6 +398,13 @@ static void without_a_program_nothing_is_done(void **state)
 	rig_state_is(&x, RAMP_HOLDING);
 	assert_int_equal(rig_say_flags(&x, "alice", RAMP_ABORT, 0, &reply), 0);
 	rig_says(reply.text, "nothing is attached");
+	/* Nor was it a hold. */
+	x.v.attached = true;
+	x.v.weight = was.weight;
+	x.v.epoch = was.epoch;
+	rig_run(&x, 3);
+	rig_state_is(&x, RAMP_HOLDING);
+	assert_int_equal(ramp_hold_left(&x.r), left - 2 * RIG_SECOND);
 	rig_free(&x);
 }
 
@@ -544,10 +423,7 @@ int main(void)
 		cmocka_unit_test(a_rollback_that_fails_is_tried_again),
 		cmocka_unit_test(what_is_told_when_authority_is_new),
 		cmocka_unit_test(an_alarm_is_repeated_only_after_quiet),
-		cmocka_unit_test(the_soak_is_judged_by_the_three_classes),
-		cmocka_unit_test(what_is_watched_in_the_soak_is_written_once_for_each_gate),
-		cmocka_unit_test(an_alarm_of_the_soak_ends_when_its_cause_is_gone),
-		cmocka_unit_test(a_rollback_is_checked_when_its_hooks_were_done),
+		cmocka_unit_test(a_paused_ramp_alarms_after_the_commit_too),
 		cmocka_unit_test(without_a_program_nothing_is_done),
 	};
 

@@ -325,6 +325,88 @@ static void hooks_that_run_are_waited_for_and_stopped_when_off(void **state)
 	}
 }
 
+/* ---- a disk that takes a moment ---- */
+
+static void hooks_beside_wait_for_a_late_journal(void **state)
+{
+	/* The entry before them is late, or their intent is. */
+	static const char *const late_on[] = {"rolled-back", "intent", "commit"};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * COUNT(late_on); i++) {
+		bool commit = i % COUNT(late_on) == 2;
+		struct rig x;
+
+		rig_make(&x);
+		rig_hook(x.conf, CONF_ON_ROLLBACK, 0);
+		rig_hook(x.conf, CONF_ON_COMMIT, 0);
+		rig_bring(&x, commit ? RAMP_DONE : RAMP_HOLDING);
+		x.log[0] = '\0';
+		x.late_on = late_on[i % COUNT(late_on)];
+		if (commit)
+			x.v.authority = SHIFT_AUTHORITY_NEW;
+		else
+			rig_latch(&x, "bob");
+		rig_run(&x, 20);
+		assert_int_equal(x.hook_runs, 0);
+		assert_int_equal(x.alarms, 0);
+		if (i >= COUNT(late_on)) /* nor does a restart meanwhile lose them */
+			rig_restart(&x);
+		rig_in_time(&x);
+		rig_run(&x, 10);
+		assert_string_equal(x.log, commit ? "on commit" : "on rollback");
+		assert_int_equal(x.alarms, 0);
+		rig_run(&x, 100);
+		assert_int_equal(x.hook_runs, 1);
+		rig_free(&x);
+	}
+}
+
+static void hooks_of_a_promotion_wait_for_a_late_journal(void **state)
+{
+	static const char *const late_on[] = {"promoting", "intent"};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(late_on); i++) {
+		struct rig x;
+
+		rig_make(&x);
+		rig_hook(x.conf, CONF_AFTER_STAGE, 2);
+		rig_bring(&x, RAMP_HOLDING);
+		x.late_on = late_on[i];
+		rig_run(&x, 80);
+		rig_state_is(&x, RAMP_PROMOTING);
+		rig_says(ramp_reason(&x.r), "hooks after stage 2 wait for the journal");
+		assert_int_equal(x.hook_runs, 0);
+		rig_in_time(&x);
+		rig_run(&x, 10);
+		assert_int_equal(x.hook_runs, 1);
+		assert_int_equal(x.v.weight, 5000);
+		assert_int_equal(x.alarms, 0);
+		rig_free(&x);
+	}
+}
+
+static void what_is_owed_waits_for_the_disk_before_anything_is_raised(void **state)
+{
+	struct ramp_reply reply;
+	struct rig x;
+
+	(void)state;
+	rig_make(&x);
+	rig_hook(x.conf, CONF_ON_ROLLBACK, 0);
+	rig_bring(&x, RAMP_HOLDING);
+	x.log[0] = '\0';
+	x.late_on = "intent";
+	rig_latch(&x, "bob");
+	rig_run(&x, 3);
+	rig_in_time(&x);
+	assert_int_equal(rig_say_flags(&x, "alice", RAMP_START, RAMP_AFTER_ROLLBACK, &reply), 0);
+	rig_run(&x, 10);
+	assert_string_equal(x.log, "on rollback|weight 10");
+	rig_free(&x);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +422,9 @@ int main(void)
 		cmocka_unit_test(a_reload_keeps_the_ramp_and_pauses_it_when_the_plan_changed),
 		cmocka_unit_test(a_failed_hook_pauses_and_a_resume_runs_it_again),
 		cmocka_unit_test(hooks_that_run_are_waited_for_and_stopped_when_off),
+		cmocka_unit_test(hooks_beside_wait_for_a_late_journal),
+		cmocka_unit_test(hooks_of_a_promotion_wait_for_a_late_journal),
+		cmocka_unit_test(what_is_owed_waits_for_the_disk_before_anything_is_raised),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

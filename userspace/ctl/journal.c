@@ -81,6 +81,9 @@ static const struct field of_saved[] = {
 	S(frozen_by, TEXT, 0),
 	S(freeze_reason, TEXT, 0),
 	S(reason, TEXT, 0),
+	S(alarm, TEXT, 0),
+	S(alarm_since, U64, 0),
+	S(alarm_text, TEXT, 0),
 	{0},
 };
 

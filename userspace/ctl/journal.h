@@ -15,8 +15,8 @@
  * 25%", "gates":[{"name":"errors","verdict":"ok","value":0.04,"why":"0.04% < 0.1%"}],"saved":{…}}
  *
  * Kinds: the states' names when the state, or its reason, changes; intent, done, failed, overtaken,
- * unknown of an action; alarm, commit, commit-undone, freeze, unfreeze, weight; hook, of one step
- * of them that ended.
+ * unknown of an action; alarm, alarm-over, monitor, commit, commit-undone, freeze, unfreeze,
+ * weight; hook, of one step of them that ended.
  *
  * For the record alone, and not in older lines: "real_ns" is `time` with its nanoseconds (as all
  * "_ns" here of CLOCK_REALTIME), "set_ns" and "set_by" since when and by whom the share in force is

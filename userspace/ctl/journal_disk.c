@@ -7,8 +7,9 @@
  * moments, so that a process forked from the daemon meanwhile finds nothing half-done.
  *
  * Who gives a line waits WAIT_SYNC for it, or WAIT_WRITE where only the page cache is asked; while
- * an earlier one is late nobody waits. A line that came too late is written none the less, in its
- * order: the last one of the file is the latest state at every moment.
+ * an earlier one that was waited for so long is late nobody waits. A line that came too late is
+ * written none the less, in its order: the last one of the file is the latest state at every
+ * moment.
  *
  * A rotation writes the line into a new file first, and then renames: at every moment either
  * ramp.jsonl or ramp.jsonl.1 ends in the latest state that was acknowledged.
@@ -334,7 +335,7 @@ int journal_disk_put(struct journal_disk *d, const char *line, bool sync)
 	while (!err && !d->late && d->first <= number)
 		err = pthread_cond_timedwait(&d->done, &d->lock, &until);
 	if (d->first <= number) {
-		d->late = true;
+		d->late |= l.sync; /* a short wait says little: the next one gets its own */
 		err = -ETIMEDOUT;
 	} else {
 		err = d->err;

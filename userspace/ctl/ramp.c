@@ -166,8 +166,10 @@ void ramp_enter(struct ramp *r, const struct ramp_view *v, uint64_t now, struct 
 	r->asked = NULL;
 	r->asked_flags = 0;
 	r->cause[0] = '\0';
-	if (!v->attached)
+	if (!v->attached) {
+		r->last = 0; /* this time is none of a hold */
 		return;
+	}
 	if (r->restored)
 		ramp_reconcile(r);
 	if (!r->known) { /* what was before the first look is not news */
@@ -410,10 +412,13 @@ static bool judge(struct ramp *r)
 	g = ramp_gate_saying(r, GATE_PAUSE);
 	if (!g)
 		return false;
-	if (r->saved.state == RAMP_PAUSED)
-		return true;
 	because(r, "pause", g);
-	ramp_text(text, "paused by gate %s: %.180s", g->name, g->verdict.why);
+	if (r->view->authority == SHIFT_AUTHORITY_NEW)
+		ramp_text(text, HELD_BY_COMMIT, g->name, g->verdict.why);
+	else if (r->saved.state == RAMP_PAUSED)
+		return true;
+	else
+		ramp_text(text, "paused by gate %s: %.180s", g->name, g->verdict.why);
 	ramp_hold_and_alarm(r, r->cause, text);
 	return true;
 }
@@ -497,7 +502,7 @@ static void finish(struct ramp *r)
 	ramp_notify(r, "done", text);
 }
 
-/* The hooks of this leg: true, if they were begun and are waited for. */
+/* The hooks of this leg: true, if they were begun, or have to wait, and are waited for. */
 static bool hooks_begun(struct ramp *r)
 {
 	struct ramp_saved *s = &r->saved;
@@ -512,7 +517,13 @@ static bool hooks_begun(struct ramp *r)
 
 	if ((when == CONF_AFTER_STAGE && !stage) || !ramp_has_hooks(r, when, stage))
 		return false;
-	ramp_text(text, "hooks %s", ramp_when_text(when, stage, name));
+	ramp_when_text(when, stage, name);
+	if (ramp_hooks_wait(r)) {
+		ramp_text(r->waits, "hooks %s wait for the journal", name);
+		return true;
+	}
+	r->waits[0] = '\0';
+	ramp_text(text, "hooks %s", name);
 	ramp_do_hooks(r, when, stage, text);
 	return true;
 }
@@ -546,6 +557,10 @@ void ramp_advance(struct ramp *r)
 	if (s->side.id) {
 		ramp_text(r->waits, "waits for the hooks %s",
 			  ramp_when_text(s->side.when, 0, when));
+		return;
+	}
+	if (s->owed_hooks && ramp_hooks_wait(r)) {
+		ramp_text(r->waits, "hooks that are owed wait for the journal");
 		return;
 	}
 	while (s->state == RAMP_PROMOTING && !s->pending.id) {

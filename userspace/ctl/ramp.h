@@ -16,9 +16,9 @@
  *
  * Carrying out. Actions are done in the order in which they stand. RAMP_JOURNAL is on the disk
  * before the next one is begun; where that fails, an action with `recorded` set is not carried out
- * but told as RAMP_FAILED. A rollback waits for nothing: its journal entry has `recorded` false and
- * is written without waiting for the disk. RAMP_SET_WEIGHT, RAMP_ROLLBACK and RAMP_RUN_HOOKS get
- * exactly one outcome each.
+ * but told as RAMP_FAILED, hooks as RAMP_OVERTAKEN: they were not begun, and are later. A rollback
+ * waits for nothing: its journal entry has `recorded` false and is written without waiting for the
+ * disk. RAMP_SET_WEIGHT, RAMP_ROLLBACK and RAMP_RUN_HOOKS get exactly one outcome each.
  */
 #pragma once
 
@@ -136,6 +136,9 @@ struct ramp_saved {
 	char frozen_by[SHIFT_NAME];
 	char freeze_reason[SHIFT_REASON];
 	char reason[RAMP_TEXT]; /* of the state; of an owed rollback, its own */
+	char alarm[64];		/* the cause of the one that stands, "": none does; */
+	uint64_t alarm_since;	/* CLOCK_REALTIME ns */
+	char alarm_text[RAMP_TEXT];
 };
 
 struct ramp_action {
@@ -218,7 +221,7 @@ struct ramp_view {
 
 enum ramp_result {
 	RAMP_DID,
-	RAMP_OVERTAKEN, /* control moved in between: look again */
+	RAMP_OVERTAKEN, /* control moved in between, or the journal has no intent: look again */
 	RAMP_FAILED,
 };
 
@@ -264,6 +267,7 @@ struct ramp {
 	uint64_t last;	       /* of the last call */
 	uint64_t broken;       /* of the gates, last seen */
 	uint64_t retry;	       /* not before then: a rollback that the kernel refused */
+	uint64_t hooks_at;     /* nor hooks: the disk did not take their intent */
 	bool replanned;	       /* the stages changed under it */
 	char waits[RAMP_TEXT]; /* why it is not promoted now */
 	char alarm[64];	       /* the cause of the last one, */

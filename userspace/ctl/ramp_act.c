@@ -12,6 +12,8 @@
 #include "userspace/base/text.h"
 #include "userspace/ctl/ramp_inner.h"
 
+#define HOOKS_RETRY (5 * RAMP_SECOND)
+
 /* ---- emitting ---- */
 
 static struct ramp_action *emit(struct ramp *r, enum ramp_do what, const char *reason)
@@ -53,25 +55,87 @@ void ramp_journal(struct ramp *r, const char *event, bool recorded, const char *
 	memcpy(a->cause, r->cause, sizeof(a->cause));
 }
 
+bool ramp_alarm_lasts(const char *cause)
+{
+	char when[32];
+
+	return !strcmp(cause, ramp_when_text(CONF_ON_COMMIT, 0, when)) ||
+	       !strcmp(cause, ramp_when_text(CONF_ON_ROLLBACK, 0, when));
+}
+
+/* As service_tell.c has it. */
+static bool ends_alarm(const char *event)
+{
+	static const char *const not [] = {"paused", "freeze", "monitor", "checked"};
+
+	for (size_t i = 0; i < sizeof(not ) / sizeof(*not ); i++) {
+		if (!strcmp(event, not [i]))
+			return false;
+	}
+	return true;
+}
+
+static void forget_alarm(struct ramp_saved *s)
+{
+	s->alarm[0] = s->alarm_text[0] = '\0';
+	s->alarm_since = 0;
+}
+
+/* By itself, or because an operator saw it, it has an entry; else the one of what ended it, just
+ * before, says so. */
+static void end_standing(struct ramp *r, const char *event, const char *reason)
+{
+	char text[RAMP_TEXT];
+
+	if (ramp_alarm_lasts(r->alarm))
+		r->alarm[0] = '\0'; /* the next one is another */
+	forget_alarm(&r->saved);
+	for (unsigned int i = 0; i < r->out->n; i++)
+		forget_alarm(&r->out->action[i].saved);
+	if (strcmp(event, "alarm-over") != 0)
+		return;
+	r->asked = NULL; /* that has its own entry */
+	r->asked_flags = 0;
+	ramp_text(text, "the alarm is over: %.280s", reason);
+	ramp_journal(r, event, true, text);
+}
+
 void ramp_notify(struct ramp *r, const char *event, const char *reason)
 {
 	struct ramp_action *a = emit_event(r, RAMP_NOTIFY, event, reason);
 
 	a->weight = r->view->weight;
 	a->stage = r->saved.stage;
+	if (r->saved.alarm[0] && ends_alarm(event))
+		end_standing(r, event, reason);
+}
+
+/* Until its end is told, by a later shiftd too. One that lasts is not forgotten over another. */
+static void let_stand(struct ramp *r, const char *cause, const char *reason)
+{
+	struct ramp_saved *s = &r->saved;
+
+	if (ramp_alarm_lasts(s->alarm) && !ramp_alarm_lasts(cause))
+		return;
+	snprintf(s->alarm, sizeof(s->alarm), "%s", cause);
+	snprintf(s->alarm_text, sizeof(s->alarm_text), "%s", reason);
+	s->alarm_since = r->view->real;
 }
 
 void ramp_alarm(struct ramp *r, const char *cause, const char *reason)
 {
 	struct ramp_action *a;
 
-	if (!strcmp(r->alarm, cause) && (!r->alarm_over || r->now < r->alarm_at + RAMP_QUIET)) {
+	bool quiet = r->alarm_at && r->now < r->alarm_at + RAMP_QUIET;
+
+	if (!strcmp(r->alarm, cause) && (!r->alarm_over || quiet)) {
 		r->gone_at = r->now;
 		return;
 	}
 	r->alarm_at = r->now;
 	r->alarm_over = false;
 	snprintf(r->alarm, sizeof(r->alarm), "%s", cause);
+	let_stand(r, cause, reason);
 	a = emit_event(r, RAMP_ALARM, "alarm", reason);
 	a->weight = r->view->weight;
 	a->stage = r->saved.stage;
@@ -195,6 +259,11 @@ void ramp_do_hooks(struct ramp *r, enum conf_when when, uint16_t stage, const ch
 	run_hooks(r, &r->saved.pending, when, stage, reason);
 }
 
+bool ramp_hooks_wait(const struct ramp *r)
+{
+	return r->view->journal_failed || r->now < r->hooks_at;
+}
+
 void ramp_do_side_hooks(struct ramp *r)
 {
 	static const enum conf_when kinds[] = {CONF_ON_ROLLBACK, CONF_ON_COMMIT};
@@ -204,6 +273,8 @@ void ramp_do_side_hooks(struct ramp *r)
 		s->owed_hooks = 0; /* they are the leader's, and not to be caught up with */
 	if (s->side.id || s->pending.what == RAMP_RUN_HOOKS)
 		return; /* one after the other */
+	if (ramp_hooks_wait(r))
+		return;
 	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
 		uint8_t bit = (uint8_t)(1u << kinds[i]);
 
@@ -328,6 +399,16 @@ static void rollback_outcome(struct ramp *r, const struct ramp_outcome *o)
 	ramp_alarm(r, "rollback", text);
 }
 
+/* Their intent is not on the disk, so they were not begun: they are, when it takes one. */
+static void hooks_put_off(struct ramp *r, const char *when)
+{
+	char text[RAMP_TEXT];
+
+	r->hooks_at = r->now + HOOKS_RETRY;
+	ramp_text(text, "hooks %s were not begun: they wait for the journal", when);
+	ramp_journal(r, "overtaken", false, text);
+}
+
 static void hooks_outcome(struct ramp *r, const struct ramp_pending *p,
 			  const struct ramp_outcome *o)
 {
@@ -336,6 +417,10 @@ static void hooks_outcome(struct ramp *r, const struct ramp_pending *p,
 
 	ramp_when_text(p->when, p->stage, when);
 	memset(&s->pending, 0, sizeof(s->pending));
+	if (o->result == RAMP_OVERTAKEN) {
+		hooks_put_off(r, when);
+		return;
+	}
 	if (o->result == RAMP_DID) {
 		s->leg++;
 		ramp_text(text, "hooks %s were done", when);
@@ -358,8 +443,13 @@ static void side_outcome(struct ramp *r, const struct ramp_pending *p, const str
 	bool did = o->result == RAMP_DID;
 
 	memset(&r->saved.side, 0, sizeof(r->saved.side));
-	ramp_text(text, "hooks %s %s%s", ramp_when_text(p->when, p->stage, when),
-		  did ? "were done" : "failed: ", did ? "" : o->why);
+	ramp_when_text(p->when, p->stage, when);
+	if (o->result == RAMP_OVERTAKEN) {
+		r->saved.owed_hooks |= (uint8_t)(1u << p->when);
+		hooks_put_off(r, when);
+		return;
+	}
+	ramp_text(text, "hooks %s %s%s", when, did ? "were done" : "failed: ", did ? "" : o->why);
 	ramp_journal(r, did ? "done" : "failed", true, text);
 	if (!did)
 		ramp_alarm(r, when, text);

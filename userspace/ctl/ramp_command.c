@@ -288,6 +288,15 @@ static void do_freeze(struct call *x, bool on)
 	ramp_text(x->ret->text, "%s", text);
 }
 
+/* What nothing measures is over when an operator was there. */
+static void acknowledge(struct call *x, const char *verb)
+{
+	char text[RAMP_TEXT];
+
+	ramp_text(text, "%s by %s: %.200s", verb, x->c->who, x->r->saved.alarm_text);
+	ramp_notify(x->r, "alarm-over", text);
+}
+
 static void dispatch(struct call *x)
 {
 	switch (x->c->verb) {
@@ -338,4 +347,6 @@ void ramp_command(struct ramp *r, const struct ramp_command *c, const struct ram
 	dispatch(&x);
 	if (ret->code)
 		memcpy(r->saved.who, was, sizeof(was));
+	else if (ramp_alarm_lasts(r->saved.alarm))
+		acknowledge(&x, verbs[c->verb]);
 }

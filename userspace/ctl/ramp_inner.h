@@ -10,7 +10,9 @@
 
 #include "userspace/ctl/ramp.h"
 
-#define RAMP_SECOND UINT64_C(1000000000)
+/* Of a gate's name and why. */
+#define HELD_BY_COMMIT "gate %s: %.180s; authority is new, so the share is held"
+#define RAMP_SECOND    UINT64_C(1000000000)
 
 /* ---- ramp.c ---- */
 
@@ -47,7 +49,11 @@ void ramp_set_state(struct ramp *r, enum ramp_state state, const char *reason);
 /* The state stays, its reason changes, and that is journaled. */
 void ramp_set_reason(struct ramp *r, const char *event, const char *reason);
 void ramp_journal(struct ramp *r, const char *event, bool recorded, const char *reason);
+/* What says that somebody went on, or that the cause is gone, ends an alarm that stands. */
 void ramp_notify(struct ramp *r, const char *event, const char *reason);
+/* Hooks beside the ramp that failed: nothing measures whether that is mended, so an alarm of it
+ * stands until an operator says something. */
+bool ramp_alarm_lasts(const char *cause);
 /* Once for as long as `cause` lasts, and again only RAMP_QUIET later: a number that goes to and fro
  * around its bound is told once. */
 #define RAMP_QUIET (600 * RAMP_SECOND)
@@ -55,6 +61,8 @@ void ramp_alarm(struct ramp *r, const char *cause, const char *reason);
 void ramp_do_weight(struct ramp *r, uint16_t target, uint16_t weight, const char *reason);
 void ramp_do_rollback(struct ramp *r, const char *reason, bool by_hand);
 void ramp_do_hooks(struct ramp *r, enum conf_when when, uint16_t stage, const char *reason);
+/* The journal would not take their intent now. */
+bool ramp_hooks_wait(const struct ramp *r);
 /* On commit and on rollback, beside everything else; those that are owed. */
 void ramp_do_side_hooks(struct ramp *r);
 /* Nothing is waited for any more; hooks that run are stopped. */

@@ -16,5 +16,6 @@
  * "arm".
  */
 json_t *ramp_gates_json(const struct ramp_gate *gates, unsigned int n);
-/* A text that is no UTF-8 is kept as far as it is. */
+/* A text that is no UTF-8, as one that was cut in the middle of a character, is kept as far as it
+ * is. */
 json_t *ramp_text_json(const char *text);

@@ -24,6 +24,7 @@ void ramp_restore(struct ramp *r, const struct ramp_saved *saved)
 	r->saved = *saved;
 	r->restored = true;
 	r->known = true;
+	memcpy(r->alarm, saved->alarm, sizeof(r->alarm)); /* it was told */
 }
 
 static void look_up_weight(struct ramp *r, const struct ramp_pending *p)

@@ -24,8 +24,7 @@ bool ramp_judge_soak(struct ramp *r)
 	if (g && r->view->authority == SHIFT_AUTHORITY_NEW) {
 		snprintf(r->cause, sizeof(r->cause), "%s:%s", gate_says_name(g->verdict.says),
 			 g->name);
-		ramp_text(text, "gate %s: %.180s; authority is new, so the share is held", g->name,
-			  g->verdict.why);
+		ramp_text(text, HELD_BY_COMMIT, g->name, g->verdict.why);
 		ramp_hold_and_alarm(r, r->cause, text);
 		return true;
 	}
@@ -53,7 +52,8 @@ bool ramp_judge_soak(struct ramp *r)
 
 /*
  * A paused ramp's alarm is over when an operator goes on with it. In the soak nobody does: there it
- * is over when its cause has been gone for as long as the kernel's numbers reach back.
+ * is over when its cause has been gone for as long as the kernel's numbers reach back. What nothing
+ * measures does not end by time; if it stands besides, the end of the other one is only noted.
  */
 void ramp_end_alarm(struct ramp *r)
 {
@@ -63,11 +63,14 @@ void ramp_end_alarm(struct ramp *r)
 	if (!r->alarm_over)
 		r->gone_at = r->now;
 	r->alarm_over = true;
-	if (r->saved.state != RAMP_DONE || !r->alarm[0] || r->now < r->gone_at + window)
+	if (r->saved.state != RAMP_DONE || !r->alarm[0] || ramp_alarm_lasts(r->alarm) ||
+	    r->now < r->gone_at + window)
 		return;
 	r->alarm[0] = '\0';
-	ramp_journal(r, "alarm-over", true, "the cause of the alarm is gone");
 	ramp_text(text, "its cause has been gone for %s",
 		  conf_duration_text(r->conf->rules.window_ms, length));
-	ramp_notify(r, "alarm-over", text);
+	if (ramp_alarm_lasts(r->saved.alarm))
+		ramp_journal(r, "alarm-over", true, text);
+	else
+		ramp_notify(r, "alarm-over", text);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "userspace/base/screen.h"
 #include "userspace/base/text.h"
 #include "userspace/ctl/ramp_inner.h"
 #include "userspace/ctl/ramp_json.h"
@@ -155,12 +156,6 @@ json_t *ramp_text_json(const char *text)
 {
 	json_t *j = json_string(text);
 	char clean[1024];
-	size_t i;
 
-	if (j)
-		return j;
-	for (i = 0; text[i] && i < sizeof(clean) - 1; i++)
-		clean[i] = (text[i] & 0x80) ? '?' : text[i];
-	clean[i] = '\0';
-	return json_string(clean);
+	return j ? j : json_string(screen_clean(text, clean, sizeof(clean)));
 }

@@ -38,6 +38,7 @@
 #include "userspace/ctl/dns.h"
 #include "userspace/ctl/follow.h"
 #include "userspace/ctl/points.h"
+#include "userspace/ctl/ramp_json.h"
 #include "userspace/ctl/service_inner.h"
 #include "userspace/plane/state.h"
 
@@ -157,7 +158,8 @@ int service_ask(struct service *s, const char *command, const json_t *args, cons
 	}
 	c.verb = (enum ramp_verb)verb;
 	carry_command(s, &c, &reply);
-	*ret = json_pack("{s:s, s:s*, s:o}", reply.code ? "error" : "text", reply.text, "flag",
+	*ret = json_pack("{s:o, s:s*, s:o}", reply.code ? "error" : "text",
+			 ramp_text_json(reply.text), "flag",
 			 reply.flag ? ramp_flag_name(reply.flag) : NULL, "ramp", service_status(s));
 	return reply.code;
 }

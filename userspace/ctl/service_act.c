@@ -4,7 +4,8 @@
  *
  * In the order in which it stands, as ramp.h says: a journal entry is on the disk before what it
  * records is begun, and where it could not be written what is `recorded` is not begun but told as
- * failed. A rollback waits for nothing: not for its entry, not for another writer of control.
+ * failed, or, of hooks, as not begun. A rollback waits for nothing: not for its entry, not for
+ * another writer of control.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -61,6 +62,20 @@ static void journal_is(struct service *s, int err, uint64_t now)
 	s->journal_at = now + RETRY;
 }
 
+/* An alarm of before a restart was told, and so its end will be; one that lasts is shown again when
+ * another one that was told over it has ended. */
+static void alarm_stands(struct service *s)
+{
+	struct service_alarm *a = &s->alarm[SERVICE_ALARM_RAMP];
+	const struct ramp_saved *r = &s->ramp.saved;
+
+	if (!r->alarm[0] || (s->ramp.alarm[0] && strcmp(s->ramp.alarm, r->alarm) != 0))
+		return;
+	a->on = true;
+	a->since = r->alarm_since;
+	snprintf(a->text, sizeof(a->text), "%s", r->alarm_text);
+}
+
 static void open_journal(struct service *s, uint64_t now)
 {
 	static struct journal_found found;
@@ -77,6 +92,7 @@ static void open_journal(struct service *s, uint64_t now)
 				    found.damaged);
 		if (found.has_state)
 			ramp_restore(&s->ramp, &found.saved);
+		alarm_stands(s);
 		service_gates_restore(s, &found);
 	}
 	journal_is(s, err, now);
@@ -302,7 +318,7 @@ static void carry_out(struct service *s, const struct ramp_action *a, bool *lost
 		return;
 	}
 	if (a->recorded && *lost && a->id) {
-		o.result = RAMP_FAILED;
+		o.result = a->what == RAMP_RUN_HOOKS ? RAMP_OVERTAKEN : RAMP_FAILED;
 		snprintf(o.why, sizeof(o.why), "the journal cannot be written: %s",
 			 journal_error_text(s->journal_error));
 		service_result(s, a->id, &o);
@@ -361,4 +377,5 @@ void service_act(struct service *s, uint64_t now)
 		ramp_step(&s->ramp, &s->view, now, &s->out);
 		perform(s, now);
 	}
+	alarm_stands(s);
 }

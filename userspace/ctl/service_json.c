@@ -154,8 +154,8 @@ static json_t *who_froze(const struct ramp_saved *r)
 {
 	if (!r->frozen_at)
 		return json_null();
-	return json_pack("{s:s, s:s, s:f}", "by", r->frozen_by, "reason", r->freeze_reason, "at",
-			 (double)r->frozen_at / 1e9);
+	return json_pack("{s:o, s:o, s:f}", "by", ramp_text_json(r->frozen_by), "reason",
+			 ramp_text_json(r->freeze_reason), "at", (double)r->frozen_at / 1e9);
 }
 
 /* Who has too many of the connections to be one client. */
@@ -173,16 +173,17 @@ json_t *service_status(const struct service *s)
 	const struct ramp_saved *r = &s->ramp.saved;
 	const struct ramp_view *v = &s->view;
 	char next[RAMP_TEXT];
-	json_t *j = json_pack("{s:i, s:s, s:s, s:i, s:i, s:f, s:s, s:o}", "schema", 1, "service",
-			      s->name, "state", ramp_state_name(r->state), "stage", (int)r->stage,
-			      "stages", (int)s->conf->n_stages, "weight", v->weight / 100.0,
-			      "reason", ramp_reason(&s->ramp), "gates", all_gates(s));
+	json_t *j =
+		json_pack("{s:i, s:s, s:s, s:i, s:i, s:f, s:o, s:o}", "schema", 1, "service",
+			  s->name, "state", ramp_state_name(r->state), "stage", (int)r->stage,
+			  "stages", (int)s->conf->n_stages, "weight", v->weight / 100.0, "reason",
+			  ramp_text_json(ramp_reason(&s->ramp)), "gates", all_gates(s));
 
 	if (!j)
 		return NULL;
 	json_object_set_new(j, "hold_left_s", json_real((double)ramp_hold_left(&s->ramp) / 1e9));
-	json_object_set_new(j, "next", json_string(ramp_next_text(&s->ramp, next)));
-	json_object_set_new(j, "who", json_string(r->who));
+	json_object_set_new(j, "next", ramp_text_json(ramp_next_text(&s->ramp, next)));
+	json_object_set_new(j, "who", ramp_text_json(r->who));
 	json_object_set_new(j, "epoch", json_integer((json_int_t)v->epoch));
 	json_object_set_new(j, "attached", json_boolean(v->attached));
 	json_object_set_new(j, "leader", json_boolean(v->leader));

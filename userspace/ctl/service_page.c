@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "userspace/ctl/points.h"
+#include "userspace/ctl/ramp_json.h"
 #include "userspace/ctl/service_inner.h"
 
 #define POINTS_AFTER 3600 /* s after a ramp's end that its charts show */
@@ -78,9 +79,9 @@ json_t *service_page_alarms(const struct service *s)
 	for (int i = 0; i < SERVICE_ALARMS; i++) {
 		if (s->alarm[i].on)
 			json_array_append_new(list,
-					      json_pack("{s:s, s:f, s:s}", "level", "critical",
+					      json_pack("{s:s, s:f, s:o}", "level", "critical",
 							"since", (double)s->alarm[i].since / 1e9,
-							"text", s->alarm[i].text));
+							"text", ramp_text_json(s->alarm[i].text)));
 	}
 	return list;
 }

@@ -103,8 +103,8 @@ static void write_last_entry(const char *path, int to)
 	_exit(0);
 }
 
-/* What comes within STATUS_DISK_MS, or nothing. */
-static json_t *read_entry(int from)
+/* What comes within STATUS_DISK_MS, or nothing; *ret_ended: the child is about to end. */
+static json_t *read_entry(int from, bool *ret_ended)
 {
 	struct pollfd p = {.fd = from, .events = POLLIN};
 	char *text = malloc(TAIL);
@@ -115,7 +115,8 @@ static json_t *read_entry(int from)
 		got = read(from, text + n, TAIL - (size_t)n);
 		n += got > 0 ? got : 0;
 	}
-	if (!got)
+	*ret_ended = text && !got;
+	if (*ret_ended)
 		found = json_loadb(text, (size_t)n, 0, NULL);
 	free(text);
 	return found;
@@ -129,6 +130,7 @@ static json_t *from_journal(const char *service)
 {
 	static pid_t before;
 	char path[400], dir[200];
+	bool ended = false;
 	int pipes[2];
 	json_t *found;
 
@@ -144,13 +146,10 @@ static json_t *from_journal(const char *service)
 	if (!before)
 		write_last_entry(path, pipes[1]);
 	close(pipes[1]);
-	found = before > 0 ? read_entry(pipes[0]) : NULL;
+	found = before > 0 ? read_entry(pipes[0], &ended) : NULL;
 	close(pipes[0]);
-	if (before > 0 && (found || waitpid(before, NULL, WNOHANG))) {
-		if (found)
-			waitpid(before, NULL, 0); /* it has written all, so it ends now */
+	if (before < 0 || (before && waitpid(before, NULL, ended ? 0 : WNOHANG)))
 		before = 0;
-	}
 	return found;
 }
 

@@ -191,6 +191,15 @@ static void count_left(struct drain *k)
 
 /* ---- the verb ---- */
 
+/* shiftd has it for a moment when it asks whether there is a drain. */
+static int take(int fd)
+{
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return 0;
+	usleep(20000);
+	return flock(fd, LOCK_EX | LOCK_NB);
+}
+
 /* One drain of a service at a time, or two would be twice the rate. The file goes with us. */
 static int take_turn(const struct drain *k, char path[96], int *ret_fd)
 {
@@ -204,9 +213,7 @@ static int take_turn(const struct drain *k, char path[96], int *ret_fd)
 
 		if (fd < 0)
 			return EXIT_OK;
-		/* shiftd has it for a moment when it asks whether there is one. */
-		if (flock(fd, LOCK_EX | LOCK_NB) && (usleep(20000), true) &&
-		    flock(fd, LOCK_EX | LOCK_NB)) {
+		if (take(fd)) {
 			close(fd);
 			say("another drain of %s is under way here", k->service.name);
 			return EXIT_LOCKED;

@@ -310,3 +310,6 @@ const char *ramp_next_text(const struct ramp *r, char ret[RAMP_TEXT]);
 uint64_t ramp_hold_left(const struct ramp *r);
 /* Holding, paused or promoting. */
 bool ramp_is_active(const struct ramp *r);
+/* Does an event that is notified end an alarm of the ramp that stands? Somebody looked and went on.
+ */
+bool ramp_ends_alarm(const char *event);

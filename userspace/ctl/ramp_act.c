@@ -63,8 +63,7 @@ bool ramp_alarm_lasts(const char *cause)
 	       !strcmp(cause, ramp_when_text(CONF_ON_ROLLBACK, 0, when));
 }
 
-/* As service_tell.c has it. */
-static bool ends_alarm(const char *event)
+bool ramp_ends_alarm(const char *event)
 {
 	static const char *const not [] = {"paused", "freeze", "monitor", "checked"};
 
@@ -106,7 +105,7 @@ void ramp_notify(struct ramp *r, const char *event, const char *reason)
 
 	a->weight = r->view->weight;
 	a->stage = r->saved.stage;
-	if (r->saved.alarm[0] && ends_alarm(event))
+	if (r->saved.alarm[0] && ramp_ends_alarm(event))
 		end_standing(r, event, reason);
 }
 

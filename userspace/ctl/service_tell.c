@@ -174,18 +174,6 @@ static void raise_alarm(struct service *s, int which, const char *text)
 	snprintf(a->text, sizeof(a->text), "%s", text);
 }
 
-/* Somebody looked and went on, or the cause is gone: what a ramp's alarm ends with. */
-static bool ends_alarm(const char *event)
-{
-	static const char *const not [] = {"paused", "freeze", "monitor", "checked"};
-
-	for (size_t i = 0; i < sizeof(not ) / sizeof(*not ); i++) {
-		if (!strcmp(event, not [i]))
-			return false;
-	}
-	return true;
-}
-
 void service_notify(struct service *s, const struct ramp_action *a)
 {
 	bool alarm = a->what == RAMP_ALARM, checked = !strcmp(a->event, "checked");
@@ -195,7 +183,7 @@ void service_notify(struct service *s, const struct ramp_action *a)
 	     a->reason, a->who);
 	if (alarm)
 		raise_alarm(s, SERVICE_ALARM_RAMP, a->reason);
-	else if (s->alarm[SERVICE_ALARM_RAMP].on && ends_alarm(a->event)) {
+	else if (s->alarm[SERVICE_ALARM_RAMP].on && ramp_ends_alarm(a->event)) {
 		s->alarm[SERVICE_ALARM_RAMP].on = false;
 		tell(s, NOTICE_ALARM, true, "ramp", a->reason, a->who);
 	}
